@@ -1,0 +1,52 @@
+"""Every error that consul_kam raises on purpose; the class says who can mend it."""
+
+
+class ConsulKamError(Exception):
+    """Base of all. `str(error)` is the one line a user reads; it starts with "cannot"."""
+
+
+class ConfigError(ConsulKamError):
+    """The configuration or the command line is wrong: the operator's to mend (exit code 2)."""
+
+
+class ListError(ConsulKamError):
+    """A whole list file cannot be used.
+
+    `line` and `column` count from 1; 0 means the file as a whole.
+    """
+
+    def __init__(self, file: str, line: int, column: int, reason: str) -> None:
+        self.file, self.line, self.column, self.reason = file, line, column, reason
+        super().__init__(f"cannot use {file}:{line}:{column}: {reason}")
+
+
+class RpcError(ConsulKamError):
+    """Base of what can go wrong between us and Kamailio's RPC interface."""
+
+
+class RpcFault(RpcError):
+    """Kamailio answered, and the answer is a fault (`code`, `reason` as it gave them)."""
+
+    def __init__(self, method: str, code: int, reason: str) -> None:
+        self.method, self.code, self.reason = method, code, reason
+        super().__init__(f"cannot {method}: {code} {reason}")
+
+
+class RpcUnreachable(RpcError):
+    """Nobody answers at the address: Kamailio is down, or the address or its permissions are wrong (exit code 3)."""
+
+
+class RpcTimeout(RpcError):
+    """A request went out and no reply came before the deadline: it may or may not have been carried out."""
+
+
+class RpcMalformed(RpcError):
+    """What came back is no reply of this protocol."""
+
+
+class RpcTooBig(RpcError):
+    """The reply is over a limit of the transport; the message names the setting that lifts it."""
+
+
+class InvalidTransition(ConsulKamError):
+    """A state machine met an event that its table does not know: a defect of ours."""
