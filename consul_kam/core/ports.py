@@ -1,0 +1,36 @@
+"""What the core asks of the world: one Protocol per neighbour, implemented in `consul_kam.adapters`."""
+
+from typing import Protocol, TypeAlias
+
+Struct: TypeAlias = "tuple[tuple[str, Value], ...]"
+"""Members in the order sent, *duplicates kept*: `dispatcher.list` repeats SET and DEST inside one struct."""
+
+Value: TypeAlias = "str | Struct"
+"""One value of a reply. Every scalar is text (`"10"`, `"0.000000"`), because kamcmd prints no types and both transports
+must agree; bytes that are no UTF-8 arrive as surrogate escapes. An array is a Struct whose member names are `""`."""
+
+
+class Rpc(Protocol):
+    """One Kamailio's RPC interface. Not safe for two threads at once: give each its own.
+
+    Replies are immutable and hashable, and a part that came before in the same bytes may be the very same object:
+    memoise by it.
+    """
+
+    def call(self, method: str, *params: str | int, deadline: float) -> tuple[Value, ...]:
+        """Run `method` and return its values; a method that answers nothing returns `()`. Never sends a request twice.
+
+        `deadline`: seconds from now, for connecting, sending and reading together.
+        Raises RpcFault (Kamailio says no), RpcUnreachable (the request cannot have been carried out), RpcTimeout (it may
+        have been), RpcMalformed (what came back is no reply; it may have been), RpcTooBig (the reply is over a limit).
+        """
+        ...
+
+    def close(self) -> None:
+        """Drop the connection, if any; the next call makes a new one. Raises nothing."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Grows with each new connection: a change means that Kamailio may have restarted in between."""
+        ...
