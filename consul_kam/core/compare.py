@@ -1,0 +1,86 @@
+"""Is what Kamailio holds what it shall hold? The one comparison behind verify, drift, status and diff."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consul_kam.core.records import Key, Memory, Record, Release, Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Keys by what is wrong with them in memory. Falsy where memory is right."""
+
+    missing: tuple[Key, ...] = ()
+    extra: tuple[Key, ...] = ()
+    changed: tuple[Key, ...] = ()
+    """There, with other values, or with a disabled state that is not the wanted one."""
+    misordered: tuple[str, ...] = ()
+    """Groups whose common records stand in another order than the wanted one."""
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.extra or self.changed or self.misordered)
+
+    @property
+    def only_missing(self) -> bool:
+        """Kamailio holds a right part of the list and nothing beside it: it refuses the rest."""
+        return bool(self.missing) and not (self.extra or self.changed or self.misordered)
+
+    def __str__(self) -> str:
+        parts = [f"{len(keys)} {word}" for word in ("missing", "extra", "changed") if (keys := getattr(self, word))]
+        if self.misordered:
+            parts.append("order of set " + ", ".join(self.misordered))
+        return ", ".join(parts) or "equal"
+
+
+EQUAL = Difference()
+
+
+def difference(release: Release, memory: Memory, enable: frozenset[Key], ordered: bool) -> Difference:
+    """Compare memory with a release.
+
+    `enable`: keys whose disabled state was ours and is no longer wanted. Any other disabled state that the release
+    does not ask for is Kamailio's or its operator's: no difference (design.md, rule 4).
+    """
+    if _equal_at_a_glance(release, memory, enable, ordered):
+        return EQUAL
+    wanted = {record.key: record for record in release.records}
+    held: dict[Key, Seen] = {}
+    extra = []
+    for entry in memory:
+        if entry.key not in wanted or entry.key in held:
+            extra.append(entry.key)
+        else:
+            held[entry.key] = entry
+    missing = tuple(key for key in wanted if key not in held)
+    changed = tuple(k for k, e in held.items() if not _right(wanted[k], e, release.disabled, enable))
+    return Difference(missing, tuple(extra), changed, _misordered(release.records, memory, held) if ordered else ())
+
+
+def _right(record: Record, entry: Seen, disabled: frozenset[Key], enable: frozenset[Key]) -> bool:
+    if entry.seen != record.seen:
+        return False
+    return entry.disabled if record.key in disabled else not (entry.disabled and record.key in enable)
+
+
+def _equal_at_a_glance(release: Release, memory: Memory, enable: frozenset[Key], ordered: bool) -> bool:
+    """The usual case at 10,000 records: the same sequence. Whatever it cannot see at once is compared in full."""
+    if not ordered or len(memory) != len(release.records):
+        return False
+    disabled = release.disabled
+    if disabled or enable:
+        return all(r.key == e.key and _right(r, e, disabled, enable) for r, e in zip(release.records, memory, strict=True))
+    return all(r.key == e.key and r.seen == e.seen for r, e in zip(release.records, memory, strict=True))
+
+
+def _misordered(records: Sequence[Record], memory: Memory, held: dict[Key, Seen]) -> tuple[str, ...]:
+    wanted: dict[str, list[Key]] = {}
+    groups: dict[Key, str] = {}
+    for record in records:
+        if record.key in held:
+            wanted.setdefault(record.group, []).append(record.key)
+            groups[record.key] = record.group
+    found: dict[str, list[Key]] = {}
+    for entry in memory:
+        if held.get(entry.key) is entry:
+            found.setdefault(groups[entry.key], []).append(entry.key)
+    return tuple(sorted(group for group, keys in wanted.items() if found[group] != keys))

@@ -1,0 +1,98 @@
+"""What a dataset is: one kind of list that Kamailio holds. Each file in consul_kam/datasets/ makes one of these.
+
+Everything in it is data or a pure function. The engine knows nothing of any particular list.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from consul_kam.core.records import Answer, Key, Memory, Problem, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One RPC of the read-back. A fault in `empty` (code, text) means "holds nothing", not "failed"."""
+
+    method: str
+    params: tuple[str | int, ...] = ()
+    empty: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How long Kamailio refuses a reload after the last one.
+
+    `seconds`: the longest that is usual, whole seconds of the wall clock. `faults`: texts (lower case, as found in the
+    fault's reason) that mean "too soon". `attempts_count`: a refused attempt starts the window anew, so none may be wasted.
+    """
+
+    seconds: float = 0.0
+    faults: tuple[str, ...] = ()
+    attempts_count: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The least time between two writes that is safe for Kamailio itself: `base` s + `per_record` s a record."""
+
+    base: float = 0.0
+    per_record: float = 0.0
+
+    def seconds(self, records: int) -> float:
+        """Seconds to keep after a write of `records` records."""
+        return self.base + self.per_record * records
+
+
+class Notation(Protocol):
+    """Kamailio's own format of a file: the words notation, or a db_text table."""
+
+    def write(self, lines: Sequence[str]) -> bytes:
+        """The whole file for these canonical lines."""
+
+    def companion(self, existing: bytes | None) -> tuple[str, bytes] | None:
+        """A second file (name, content) that has to stand beside the live file, given what stands there; or None."""
+
+
+Parse = Callable[[str, bytes], Answer]
+"""(file name for messages, bytes) -> Answer. Raises ListError where the file as a whole cannot be used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """See docs/add-a-dataset.md for a worked example."""
+
+    name: str
+    notation: Notation
+    parse_staging: Parse
+    """JSON Lines as our templates write them."""
+    parse_native: Parse
+    """Kamailio's own format, and our own live files and releases."""
+    line: Callable[[Record, str, bool, bool], str]
+    """(record, state to carry or "", disabled, whether that disabling is ours) -> its line in the live file."""
+    ours: Callable[[bytes], frozenset[Key]]
+    """Which keys the live file says were disabled by us."""
+    in_file_order: Callable[[Sequence[Record]], Sequence[Record]]
+    """Records in wanted memory order -> the order to write them in, so that Kamailio ends with the wanted one."""
+    reload: Ask
+    readback: tuple[Ask, ...]
+    decode: Callable[[Sequence[list[object]]], Memory]
+    """Replies of `readback`, one each, in order -> memory. Raises RpcMalformed."""
+    window: Window = Window()
+    gap: Gap = Gap()
+    ordered: bool = False
+    """Whether the order within a group matters and is compared."""
+    settled: Callable[[Sequence[Record]], tuple[Sequence[Record], tuple[Problem, ...]]] = lambda r: (r, ())
+    """What can only be said of all records together (weights that sum up to 100); also drops what cannot go with others."""
+    inactivate: Callable[[Key], Ask] | None = None
+    """The RPC that makes one record inactive until it answers a probe, where there is one (no reload)."""
+    active: Callable[[str], bool] = lambda state: True
+    """Whether a memory state means "gets calls now"."""
+    carries_state: bool = False
+    unverifiable: Mapping[str, str] | None = None
+    """What Kamailio never shows, and why: name -> reason."""
+
+
+def same_place(records: Sequence[Record]) -> Sequence[Record]:
+    """The file order of a list that Kamailio keeps as it is."""
+    return records
