@@ -1,0 +1,90 @@
+"""The lab's own smoke tests: the plain pipeline (no consul_kam) moves a router from Consul into Kamailio's memory."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lab import Destination, Fault, Lab, LabError, Unreachable, program, uris, wait_for
+
+ARTICLE = '{{range service "router"}}1 sip:{{.Address}}:{{.Port}} 16 10\n{{end}}'
+
+
+def test_plain_pipeline_moves_a_router_into_memory(tmp_path: Path) -> None:
+    with Lab(tmp_path) as lab:
+        consul, kam, uas = lab.consul(), lab.kamailio(reload_delta=0), lab.uas()
+        template = tmp_path / "dispatcher-list.tpl"
+        template.write_text(ARTICLE)
+        seen = lab.sampler(kam)
+        reload = ["kamcmd", "-s", f"unix:{kam.ctl}", "dispatcher.reload"]
+        lab.consul_template(consul, [(template, kam.list_file, reload)])
+        consul.register("router", "r1", port=uas.port)
+        seen.wait_until(lambda memory: uris(memory) == [uas.uri], 10)
+        assert kam.rpc.dispatcher() == {1: [Destination(uas.uri, "AX", 10, "")]}
+        calls = lab.sipp(kam, rate=20, calls=20).wait(30)
+        assert (calls.successful, calls.failed, uas.calls) == (20, 0, 20)
+        consul.deregister("r1")
+        seen.wait_until(lambda memory: not uris(memory), 10)
+        assert seen.never(lambda memory: 2 in memory)
+
+
+def test_kamailio_restarts_and_dies_with_its_group(tmp_path: Path) -> None:
+    with Lab(tmp_path) as lab:
+        kam = lab.kamailio(domain=True, rtpengine=True)
+        first = kam.pid
+        assert kam.restart().pid != first
+        with pytest.raises(Fault, match="No Destination Sets"):
+            kam.rpc.call("dispatcher.list")
+        assert (kam.rpc.dispatcher(), kam.rpc.domains(), kam.rpc.rtpengines()) == ({}, [], [])
+        kam.kill9()
+        assert not kam.alive()
+        assert not kam.answers_options()
+        with pytest.raises(Unreachable):
+            kam.rpc.call("core.uptime")
+
+
+def test_consul_keeps_its_data_where_asked_and_obeys_acl(tmp_path: Path) -> None:
+    with Lab(tmp_path) as lab:
+        consul = lab.consul(acl=True, persist=True)
+        consul.register("router", "r1", meta={"a": "b"}, weights=7)
+        consul.kv_put("routers/x", "y")
+        token = consul.create_token('service_prefix "" { policy = "read" }')
+        consul.stop()
+        consul.start()
+        assert consul.request("GET", "/v1/kv/routers/x?raw")[1] == "y"
+        assert consul.request("GET", "/v1/kv/routers/x?raw", token=token)[0] == 403
+        consul.maintenance("r1")
+        consul.set_status("r1", "critical")
+        assert consul.ask("GET", "/v1/health/service/router?passing") == []
+
+
+def test_children_die_with_a_killed_test_process(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from tests.lab import Lab\n"
+        "lab = Lab(Path(sys.argv[1])).__enter__(); kam = lab.kamailio()\n"
+        "print(kam.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait(5)
+    parent.stdout.close()
+    wait_for("the group's end", lambda: not _group_exists(child), 10)
+
+
+def _group_exists(pid: int) -> bool:
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_missing_program_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(LabError, match="cannot find the program 'kamailio'"):
+        program("kamailio")

@@ -1,0 +1,98 @@
+"""The lab: real Kamailio, Consul, consul-template, SIP and an independent eye on Kamailio's memory.
+
+Shared by tests, bench and demo. Everything is on loopback with free ports and ends with its `with` block, also after
+an exception or SIGTERM; what the kernel must end for us (SIGKILL of the test) is asked for in process.py.
+"""
+
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+from tests.lab.consul import ConsulAgent
+from tests.lab.consul_template import ConsulTemplate, Template
+from tests.lab.kamailio import Kamailio
+from tests.lab.ports import free_port
+from tests.lab.process import LabError, Process, program, wait_for
+from tests.lab.rpc import Destination, Fault, Rpc, Struct, Unreachable
+from tests.lab.sampler import Dispatcher, Sampler, uris
+from tests.lab.sip import Calls, Sipp, Uas
+
+__all__ = [
+    "Calls",
+    "ConsulAgent",
+    "ConsulTemplate",
+    "Destination",
+    "Dispatcher",
+    "Fault",
+    "Kamailio",
+    "Lab",
+    "LabError",
+    "Process",
+    "Rpc",
+    "Sampler",
+    "Sipp",
+    "Struct",
+    "Uas",
+    "Unreachable",
+    "free_port",
+    "program",
+    "uris",
+    "wait_for",
+]
+
+
+class Lab:
+    """`with Lab(tmp_path) as lab:` then lab.consul(), lab.kamailio(...), ...: each started, and closed in reverse."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._stack = ExitStack()
+        self._count = 0
+
+    def _own(self, kind: str) -> Path:
+        self._count += 1
+        path = self.directory / f"{kind}{self._count}"
+        path.mkdir(parents=True)
+        return path
+
+    def consul(self, acl: bool = False, persist: bool = False, datacenter: str = "dc1") -> ConsulAgent:
+        return self._stack.enter_context(ConsulAgent(self._own("consul"), acl, persist, datacenter))
+
+    def kamailio(self, **options: object) -> Kamailio:
+        """Options as in kamailio_cfg.Options."""
+        return self._stack.enter_context(Kamailio(self._own("kam"), **options))
+
+    def consul_template(
+        self, consul: ConsulAgent, templates: Sequence[Template], env: Mapping[str, str] | None = None, token: str = ""
+    ) -> ConsulTemplate:
+        return self._stack.enter_context(ConsulTemplate(self._own("ct"), consul.address, templates, env, token))
+
+    def uas(self, port: int | None = None) -> Uas:
+        return self._stack.enter_context(Uas(port))
+
+    def sipp(self, kamailio: Kamailio, rate: int, calls: int, duration: int = 100) -> Sipp:
+        return self._stack.enter_context(Sipp(self._own("sipp"), kamailio.sip_port, rate, calls, duration))
+
+    def sampler(self, kamailio: Kamailio, every: float = 0.003) -> "Sampler[Dispatcher]":
+        """The dispatcher's memory, asked each `every` s."""
+        return self._stack.enter_context(Sampler(kamailio.ctl, Rpc.dispatcher, every))
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            previous = signal.signal(signal.SIGTERM, _leave)
+            self._stack.callback(signal.signal, signal.SIGTERM, previous)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    # unwinds every `with`, so that children are stopped in order
+    raise SystemExit(128 + number)

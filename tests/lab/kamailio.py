@@ -1,0 +1,173 @@
+"""A real Kamailio on loopback."""
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.lab.kamailio_cfg import Options, render
+from tests.lab.ports import free_port
+from tests.lab.process import LabError, Process, tail, wait_for
+from tests.lab.rpc import Fault, Rpc, Unreachable
+
+# table versions that Kamailio 5.6 asks for (each module's own *_TABLE_VERSION)
+_VERSION = "table_name(string) table_version(int)\n" + "".join(
+    f"{name}:{number}\n"
+    for name, number in [
+        ("version", 1),
+        ("domain", 2),
+        ("domain_attrs", 1),
+        ("rtpengine", 1),
+        ("htable", 2),
+        ("uacreg", 5),
+    ]
+)
+DOMAIN_HEADER = "id(int,auto) domain(string) did(string) last_modified(int)\n"
+DOMAIN_ATTRS_HEADER = "id(int,auto) did(string) name(string) type(int) value(string) last_modified(int)\n"
+RTPENGINE_HEADER = "id(int,auto) setid(int) url(string) weight(int) disabled(int) stamp(int)\n"
+
+
+class Kamailio:
+    """`with Kamailio(tmp_path, reload_delta=0) as kam:`; keyword arguments are those of `Options`.
+
+    Live files: `kam.list_file`, `kam.dbtext/domain`, `kam.dbtext/rtpengine`; RPC: `kam.rpc` (the independent client)
+    on the unix socket `kam.ctl`.
+    """
+
+    def __init__(self, directory: Path, **options: object) -> None:
+        self.options = Options(**options)  # type: ignore[arg-type]
+        self.directory = directory
+        self.live = directory / "live"
+        self.dbtext = self.live / "dbtext"
+        self.list_file = self.live / "dispatcher.list"
+        self.log = directory / "kamailio.log"
+        self.cfg = directory / "kamailio.cfg"
+        self.sip_port, self.http_port = free_port(), free_port()
+        # a unix socket's path holds 107 bytes at most: pytest's directories are too long for it
+        self.run = Path(tempfile.mkdtemp(prefix="ck-"))
+        self.ctl = self.run / "ctl"
+        self.rpc = Rpc(self.ctl)
+        self._process: Process | None = None
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self.dbtext.mkdir(parents=True, exist_ok=True)
+        tables = {
+            "version": _VERSION,
+            "domain": DOMAIN_HEADER,
+            "domain_attrs": DOMAIN_ATTRS_HEADER,
+            "rtpengine": RTPENGINE_HEADER,
+        }
+        for name, text in tables.items():
+            path = self.dbtext / name
+            path.exists() or path.write_text(text)
+        self.list_file.exists() or self.list_file.write_text("")
+        self.write_cfg()
+
+    def write_cfg(self) -> None:
+        """Write kamailio.cfg from `options` again (it is read at the next start)."""
+        self.cfg.write_text(render(self.options, self.sip_port, self.http_port, self.ctl, self.live))
+
+    @property
+    def pid(self) -> int:
+        """The main process."""
+        assert self._process is not None, "Kamailio was never started"
+        return self._process.pid
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.alive()
+
+    def returncode(self) -> int | None:
+        return self._process.returncode() if self._process else None
+
+    def start(self, timeout: float = 40.0) -> Self:
+        """Start and wait until RPC and SIP OPTIONS answer (`timeout` s: a dead resolver costs up to 30)."""
+        memory = ["-m", str(self.options.shm), "-M", str(self.options.pkg)]
+        argv: list[str | Path] = [
+            "kamailio",
+            "-f",
+            self.cfg,
+            "-DD",
+            "-E",
+            "-Y",
+            self.run,
+            "-P",
+            self.run / "pid",
+            *memory,
+        ]
+        self._process = Process([*argv, *self.options.argv], self.log, cwd=self.directory)
+        wait_for("Kamailio's RPC", lambda: self._ended() or self.answers_rpc(), timeout, self.log)
+        wait_for("Kamailio's SIP", lambda: self._ended() or self.answers_options(), timeout, self.log)
+        return self
+
+    def _ended(self) -> bool:
+        if not self.alive():
+            raise LabError(f"cannot start Kamailio: it ended with {self.returncode()}\n{tail(self.log)}")
+        return False
+
+    def stop(self) -> None:
+        """SIGTERM, then the rest of the group by SIGKILL; harmless when it is down already."""
+        self.rpc.close()
+        if self._process is not None:
+            self._process.stop(timeout=5.0)
+
+    def restart(self) -> Self:
+        self.stop()
+        return self.start()
+
+    def kill9(self, group: bool = True) -> None:
+        """SIGKILL: the whole group, or the main process alone (its workers then go on answering)."""
+        self.rpc.close()
+        assert self._process is not None
+        if group:
+            self._process.kill_group()
+        else:
+            os.kill(self.pid, 9)
+        self._process.wait(5)
+
+    def answers_rpc(self) -> bool:
+        try:
+            return bool(self.rpc.call("core.uptime"))
+        except (Unreachable, TimeoutError, Fault):
+            return False
+
+    def answers_options(self, timeout: float = 0.2) -> bool:
+        """One OPTIONS over UDP; True on any 200 within `timeout` s."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(timeout)
+            client.connect(("127.0.0.1", self.sip_port))
+            port, branch = client.getsockname()[1], time.monotonic_ns()
+            lines = [
+                f"OPTIONS sip:127.0.0.1:{self.sip_port} SIP/2.0",
+                f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{branch}",
+                f"From: <sip:lab@127.0.0.1>;tag={branch}",
+                f"To: <sip:127.0.0.1:{self.sip_port}>",
+                f"Call-ID: {branch}@lab",
+                "CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+            ]
+            try:
+                client.send("\r\n".join(lines).encode())
+                return client.recv(65535).startswith(b"SIP/2.0 200")
+            except OSError:
+                return False
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop and remove the run directory."""
+        self.stop()
+        shutil.rmtree(self.run, ignore_errors=True)

@@ -1,0 +1,119 @@
+"""The text of the lab's kamailio.cfg, after ../shared/baseline/kamailio.cfg."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_MODULE_PATHS = (
+    Path("/usr/lib/x86_64-linux-gnu/kamailio/modules"),
+    Path("/usr/lib/aarch64-linux-gnu/kamailio/modules"),
+)
+_MODULES = ["tm", "sl", "rr", "pv", "maxfwd", "textops", "siputils", "xlog", "kex"]
+_MODULES += ["ctl", "jsonrpcs", "xhttp", "dispatcher", "db_text"]
+
+_DEFAULT_ROUTE = """\
+request_route {
+  if (is_method("OPTIONS") && $rU==$null) { sl_send_reply("200","Keepalive"); exit; }
+  if (has_totag()) {
+    if (loose_route()) { t_relay(); exit; }
+    if (is_method("ACK")) { if (t_check_trans()) t_relay(); exit; }
+    sl_send_reply("404","Not here"); exit;
+  }
+  if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
+  record_route();
+  if (!ds_select_dst("1","%(algorithm)s")) { sl_send_reply("404","No destination"); exit; }
+  t_relay(); exit;
+}
+"""
+
+
+@dataclass
+class Options:
+    """What a test may choose about its Kamailio; the defaults are the modules' own wherever there is one."""
+
+    reload_delta: int | None = None  # whole s between two dispatcher writes; None leaves the module's 5
+    ping_interval: int = 0  # s between OPTIONS probes of the dispatcher; 0 is off
+    probing_mode: int = 1  # with pings: 1 probes all destinations, 0 only those flagged
+    probing_threshold: int = 1  # failures before a destination is inactive
+    fr_timer: int | None = None  # ms until a request without reply fails (pings too); None leaves tm's 30,000
+    algorithm: int = 4  # of ds_select_dst in the default route; 4 round robin, 8 first by priority
+    domain: bool = False
+    rtpengine: bool = False
+    rtpengine_tout_ms: int = 1000
+    db_mode: int = 1  # of db_text; the module's own 0 never sees a changed file
+    ctl_body: int | None = None  # ctl's binrpc_max_body_size, kB
+    ctl_struct: int | None = None  # ctl's binrpc_struct_max_body_size, kB
+    children: int = 2
+    shm: int = 64  # MB, -m
+    pkg: int = 8  # MB, -M
+    debug: int = 1
+    globals: str = ""  # extra lines before the modules
+    modparams: str = ""  # extra loadmodule/modparam lines
+    route: str | None = None  # replaces the default request_route
+    routes: str = ""  # further route blocks
+    argv: list[str] = field(default_factory=list)  # further command line words
+
+
+def modules_path() -> Path:
+    """Where Debian keeps Kamailio's modules."""
+    return next((path for path in _MODULE_PATHS if path.is_dir()), _MODULE_PATHS[0])
+
+
+def render(options: Options, sip_port: int, http_port: int, ctl: Path, live: Path) -> str:
+    """The whole configuration; `live` holds dispatcher.list and dbtext/."""
+    modules = [*_MODULES, *(["domain"] if options.domain else []), *(["rtpengine"] if options.rtpengine else [])]
+    route = options.route if options.route is not None else _DEFAULT_ROUTE % {"algorithm": options.algorithm}
+    return "\n".join(
+        [
+            "#!KAMAILIO",
+            f"debug={options.debug}\nlog_stderror=yes\nfork=yes\nchildren={options.children}\nauto_aliases=no",
+            # a resolver that does not answer would cost 10 to 30 s at start
+            "dns=no\nrev_dns=no\ndns_retr_time=1\ndns_retr_no=1\ndns_servers_no=1\ndns_use_search_list=no",
+            f"listen=udp:127.0.0.1:{sip_port}\nlisten=tcp:127.0.0.1:{sip_port}\nlisten=tcp:127.0.0.1:{http_port}",
+            "tcp_children=1\ntcp_accept_no_cl=yes",
+            options.globals,
+            f'mpath="{modules_path()}/"',
+            *(f'loadmodule "{module}.so"' for module in modules),
+            *_modparams(options, ctl, live),
+            options.modparams,
+            'event_route[xhttp:request] {\n  if ($hu == "/status") { xhttp_reply("200","OK","text/plain",""); exit; }\n'
+            '  xhttp_reply("404","Not Found","text/plain","");\n}',
+            route,
+            options.routes,
+            "",
+        ]
+    )
+
+
+def _modparams(options: Options, ctl: Path, live: Path) -> list[str]:
+    wanted: list[tuple[str, str, int | str | None]] = [
+        ("ctl", "binrpc", f"unix:{ctl}"),
+        ("ctl", "binrpc_max_body_size", options.ctl_body),
+        ("ctl", "binrpc_struct_max_body_size", options.ctl_struct),
+        ("jsonrpcs", "transport", 1),
+        ("db_text", "db_mode", options.db_mode),
+        ("tm", "fr_timer", options.fr_timer),
+        ("dispatcher", "list_file", f"{live}/dispatcher.list"),
+        ("dispatcher", "flags", 2),
+        ("dispatcher", "reload_delta", options.reload_delta),
+    ]
+    if options.ping_interval:
+        wanted += [
+            ("dispatcher", "ds_ping_interval", options.ping_interval),
+            ("dispatcher", "ds_probing_mode", options.probing_mode),
+            ("dispatcher", "ds_probing_threshold", options.probing_threshold),
+            ("dispatcher", "ds_inactive_threshold", 1),
+        ]
+    if options.domain:
+        wanted += [("domain", "db_url", f"text://{live}/dbtext"), ("domain", "register_myself", 0)]
+    if options.rtpengine:
+        wanted += [
+            ("rtpengine", "db_url", f"text://{live}/dbtext"),
+            ("rtpengine", "rtpengine_tout_ms", options.rtpengine_tout_ms),
+        ]
+    return [
+        f'modparam("{module}","{name}",{value})'
+        if isinstance(value, int)
+        else f'modparam("{module}","{name}","{value}")'
+        for module, name, value in wanted
+        if value is not None
+    ]

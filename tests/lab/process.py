@@ -1,0 +1,113 @@
+"""Child processes of the lab: found by name on PATH, logged to a file, gone when the test process is gone."""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class LabError(AssertionError):
+    """The lab itself could not do what a test asked (a missing program, one that does not come up)."""
+
+
+def program(name: str) -> str:
+    """The full path of a program on PATH.
+
+    Raises LabError where it is missing: a test never skips for want of a tool.
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise LabError(f"cannot find the program {name!r} on PATH: install it or extend PATH (./dev test does both)")
+    return path
+
+
+def wait_for(
+    what: str, probe: Callable[[], object], timeout: float, log: Path | None = None, every: float = 0.01
+) -> None:
+    """Call `probe` each `every` s until it returns something true; LabError after `timeout` s, with the log's tail."""
+    deadline = time.monotonic() + timeout
+    while not probe():
+        if time.monotonic() > deadline:
+            raise LabError(f"cannot see {what} within {timeout} s" + (f"\n{tail(log)}" if log else ""))
+        time.sleep(every)
+
+
+def tail(log: Path, lines: int = 30) -> str:
+    """The last lines of a log file, for error messages."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    return "\n".join([f"--- {log}", *text.splitlines()[-lines:]])
+
+
+class Process:
+    """One child in a session of its own, output appended to `log`.
+
+    The kernel sends it SIGTERM (`death_signal`) when the *thread* that started it ends (prctl(2), PR_SET_PDEATHSIG):
+    start processes from the main thread.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        death_signal: int = signal.SIGTERM,
+    ) -> None:
+        self.log = log
+        with log.open("ab") as out:
+            self._popen = subprocess.Popen(
+                [program(str(argv[0])), *map(str, argv[1:])],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env=None if env is None else {**os.environ, **env},
+                start_new_session=True,
+                preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, death_signal),
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    def alive(self) -> bool:
+        """True until the process itself (not its children) has ended."""
+        return self._popen.poll() is None
+
+    def returncode(self) -> int | None:
+        """As subprocess: negative is the signal that killed it; None while it runs."""
+        return self._popen.poll()
+
+    def send(self, number: int) -> None:
+        if self.alive():
+            self._popen.send_signal(number)
+
+    def wait(self, timeout: float) -> int:
+        """The exit status; LabError where it does not end within `timeout` s."""
+        try:
+            return self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"cannot see {self._popen.args!r} end within {timeout} s\n{tail(self.log)}") from None
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 5.0) -> int | None:
+        """Ask by signal, wait `timeout` s, then SIGKILL the whole group; returns the exit status."""
+        self.send(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(timeout)
+        self.kill_group()
+        return self._popen.wait(5)
+
+    def kill_group(self) -> None:
+        """SIGKILL to all that is left of the session's first group: Kamailio's workers outlive their main process."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
