@@ -66,10 +66,10 @@ def _equal_at_a_glance(release: Release, memory: Memory, enable: frozenset[Key],
     """The usual case at 10,000 records: the same sequence. Whatever it cannot see at once is compared in full."""
     if not ordered or len(memory) != len(release.records):
         return False
-    disabled = release.disabled
-    if disabled or enable:
-        return all(r.key == e.key and _right(r, e, disabled, enable) for r, e in zip(release.records, memory, strict=True))
-    return all(r.key == e.key and r.seen == e.seen for r, e in zip(release.records, memory, strict=True))
+    pairs = zip(release.records, memory, strict=True)
+    if release.disabled or enable:
+        return all(r.key == e.key and _right(r, e, release.disabled, enable) for r, e in pairs)
+    return all(r.key == e.key and r.seen == e.seen for r, e in pairs)
 
 
 def _misordered(records: Sequence[Record], memory: Memory, held: dict[Key, Seen]) -> tuple[str, ...]:

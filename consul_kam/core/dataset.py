@@ -24,7 +24,7 @@ class Window:
     """How long Kamailio refuses a reload after the last one.
 
     `seconds`: the longest that is usual, whole seconds of the wall clock. `faults`: texts (lower case, as found in the
-    fault's reason) that mean "too soon". `attempts_count`: a refused attempt starts the window anew, so none may be wasted.
+    fault's reason) that mean "too soon". `attempts_count`: a refused attempt starts the window anew: waste none.
     """
 
     seconds: float = 0.0
@@ -83,7 +83,7 @@ class Dataset:
     ordered: bool = False
     """Whether the order within a group matters and is compared."""
     settled: Callable[[Sequence[Record]], tuple[Sequence[Record], tuple[Problem, ...]]] = lambda r: (r, ())
-    """What can only be said of all records together (weights that sum up to 100); also drops what cannot go with others."""
+    """What can only be said of all records together (weights that sum up to 100)."""
     inactivate: Callable[[Key], Ask] | None = None
     """The RPC that makes one record inactive until it answers a probe, where there is one (no reload)."""
     active: Callable[[str], bool] = lambda state: True

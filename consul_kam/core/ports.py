@@ -2,10 +2,10 @@
 
 from typing import Protocol, TypeAlias
 
-Struct: TypeAlias = "tuple[tuple[str, Value], ...]"
+Struct: TypeAlias = tuple[tuple[str, "Value"], ...]
 """Members in the order sent, *duplicates kept*: `dispatcher.list` repeats SET and DEST inside one struct."""
 
-Value: TypeAlias = "str | Struct"
+Value: TypeAlias = str | Struct
 """One value of a reply. Every scalar is text (`"10"`, `"0.000000"`), because kamcmd prints no types and both transports
 must agree; bytes that are no UTF-8 arrive as surrogate escapes. An array is a Struct whose member names are `""`."""
 

@@ -1,0 +1,234 @@
+"""The guards: they hold removals, never additions. Design.md section 3, rule 7.
+
+`decide` is pure: what Consul's newest answer wants, what the last release held and what the guards remember go in;
+what the next release shall hold, and the new memory, come out. Times are seconds of the wall clock, because the
+memory outlives a restart.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from consul_kam.core.records import Key, Record, Release, Use
+
+MEMORY = 600.0
+"""Seconds that a peak and a leaving are remembered."""
+FLAPS = 3
+"""Leavings within MEMORY that make a record a flapping one."""
+WHOLE = ""
+"""The group that stands for all groups together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`[datasets.NAME]` of the configuration. `min_records`: None means 1 once the set has been filled, else 0."""
+
+    min_records: int | None = None
+    max_shrink: float = 0.5
+    hold_for: float = 60.0
+    min_callable: int = 1
+    probing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A record that Consul no longer wants and that stays for now. `until`: None while its set is below min_records."""
+
+    left: float
+    why: str
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What is remembered of one set (or of all together)."""
+
+    samples: tuple[tuple[float, int], ...] = ()
+    """(time, live records), less those excused since; one a change."""
+    below: float = 0.0
+    """The last moment with live < min_records."""
+    filled: bool = False
+
+    def peak(self, now: float) -> int:
+        """The most live records of the last MEMORY seconds; a sample lasts until the next one."""
+        recent = [count for index, (_, count) in enumerate(self.samples) if self._end(index, now) >= now - MEMORY]
+        return max(recent, default=0)
+
+    def _end(self, index: int, now: float) -> float:
+        return self.samples[index + 1][0] if index + 1 < len(self.samples) else now
+
+    def sampled(self, now: float, live: int) -> "Group":
+        """With this moment's count, and without what is too old to matter."""
+        kept = tuple(s for i, s in enumerate(self.samples) if self._end(i, now) >= now - MEMORY)
+        if not kept or kept[-1][1] != live:
+            kept += ((now, live),)
+        return replace(self, samples=kept, filled=self.filled or live > 0)
+
+    def excused(self, joined: float) -> "Group":
+        """Without one record in all samples since it joined: it went on purpose."""
+        return replace(self, samples=tuple((t, max(0, n - 1) if t >= joined else n) for t, n in self.samples))
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The guards' memory, JSON-able by consul_kam.core.past."""
+
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    joined: Mapping[Key, float] = field(default_factory=dict)
+    """When a live record became live; only of the last MEMORY seconds."""
+    live: Mapping[Key, str] = field(default_factory=dict)
+    """The live records of the last answer, and their groups."""
+    leaves: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)
+    holds: Mapping[Key, Hold] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the guards say. `kept`: the held records; `wake`: when to decide again (wall clock), or None."""
+
+    kept: tuple[Record, ...]
+    holds: Mapping[Key, Hold]
+    spared: Mapping[Key, str]
+    """Records that Consul wants disabled and that stay in use: the last ones of their set."""
+    newly_held: tuple[Key, ...]
+    past: Past
+    wake: float | None
+
+
+def decide(
+    answer: Collection[Record], last: Release | None, past: Past, limits: Limits, now: float, approved: bool = False
+) -> Decision:
+    """Hold what must not leave yet.
+
+    `answer`: one record a key, all uses. `last`: the release that the removals are counted from. `approved`: an
+    operator's word: everything that is held may go.
+    """
+    by_key = {record.key: record for record in answer}
+    live = {record.key: record.group for record in answer if record.use is Use.IN}
+    past = _remember(past, by_key, live, limits, now)
+    leaving = [record for record in last.records if _leaves(record, by_key, past)] if last is not None else []
+    holds: dict[Key, Hold] = {}
+    for record in leaving:
+        before = past.holds.get(record.key)
+        hold = None if approved else _hold(record, before, by_key.get(record.key), past, limits, now, len(live))
+        if hold is not None:
+            holds[record.key] = hold
+        elif before is not None or approved:
+            past = _excuse(past, record)
+    past = replace(past, holds=holds)
+    kept = tuple(replace(record, use=Use.IN) for record in leaving if record.key in holds)
+    spared = {} if approved else _spare(answer, live, last, past, limits)
+    waits = [hold.until for hold in holds.values() if hold.until is not None]
+    newly = tuple(key for key in holds if key not in past.holds or past.holds[key].left == now)
+    return Decision(kept, holds, spared, newly, past, min(waits, default=None))
+
+
+def _leaves(record: Record, by_key: Mapping[Key, Record], past: Past) -> bool:
+    """In use until now, and no longer wanted so. What drains goes when it goes."""
+    new = by_key.get(record.key)
+    if new is not None:
+        return record.use is Use.IN and new.use in (Use.OUT, Use.DISABLED)
+    return record.use is Use.IN
+
+
+def _remember(
+    past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str], limits: Limits, now: float
+) -> Past:
+    """The new answer counted: joins, leavings, drains, one sample a group."""
+    joined = {key: at for key, at in past.joined.items() if key in live and at >= now - MEMORY}
+    if past.live:
+        joined.update({key: now for key in live if key not in past.live})
+    leaves = {key: kept for key, times in past.leaves.items() if (kept := tuple(t for t in times if t >= now - MEMORY))}
+    gone = [key for key in past.live if key not in live]
+    for key in gone:
+        leaves[key] = (*leaves.get(key, ()), now)
+    groups = dict(past.groups)
+    for key in gone:
+        record = by_key.get(key)
+        if record is not None and record.use is Use.DRAINING:
+            del leaves[key]
+            for name in (past.live[key], WHOLE):
+                groups[name] = groups.get(name, Group()).excused(past.joined.get(key, 0.0))
+    counts = dict.fromkeys((*groups, *live.values(), WHOLE), 0)
+    for group in live.values():
+        counts[group] += 1
+    counts[WHOLE] = len(live)
+    for name, count in counts.items():
+        group = groups.get(name, Group()).sampled(now, count)
+        below = now if count < _least(group, name, limits) else group.below
+        groups[name] = replace(group, below=below)
+    return replace(past, groups=groups, joined=joined, live=dict(live), leaves=leaves)
+
+
+def _least(group: Group, name: str, limits: Limits) -> int:
+    """A configured minimum is meant per set; for all together it is the default."""
+    if limits.min_records is None or name == WHOLE:
+        return 1 if group.filled else 0
+    return limits.min_records
+
+
+def _hold(
+    record: Record, before: Hold | None, now_said: Record | None, past: Past, limits: Limits, now: float, total: int
+) -> Hold | None:
+    """Whether this record, about to leave, stays; None lets it go."""
+    if before is None:
+        why = _reason(record, now_said, past, limits, now, total)
+        if why == "":
+            return None
+        before = Hold(left=now, why=why)
+    live, group = _count(past, record.group), past.groups[record.group]
+    below = live < _least(group, record.group, limits)
+    if not below and before.left < now and live >= group.peak(now):
+        return None
+    until = max(before.left, group.below) + limits.hold_for
+    if not below and now >= until:
+        return None
+    return replace(before, until=None if below else until)
+
+
+def _reason(
+    record: Record, now_said: Record | None, past: Past, limits: Limits, now: float, total: int
+) -> str:
+    """Why a record may not leave now; "" where it may."""
+    live = _count(past, record.group)
+    least = _least(past.groups[record.group], record.group, limits)
+    critical = now_said is not None
+    if critical and not limits.probing and live >= max(least, 1):
+        return ""
+    if live < least:
+        return f"only {live} left, at least {least} wanted"
+    for name, count in ((record.group, live), (WHOLE, total)):
+        peak = past.groups[name].peak(now)
+        if count < (1 - limits.max_shrink) * peak:
+            where = "all together" if name == WHOLE else f"set {name}"
+            return f"{where} fell from {peak} to {count} within {MEMORY / 60:.0f} min"
+    if len(past.leaves.get(record.key, ())) >= FLAPS:
+        return f"it left {len(past.leaves[record.key])} times within {MEMORY / 60:.0f} min"
+    return ""
+
+
+def _count(past: Past, group: str) -> int:
+    samples = past.groups[group].samples
+    return samples[-1][1] if samples else 0
+
+
+def _excuse(past: Past, record: Record) -> Past:
+    joined = past.joined.get(record.key, 0.0)
+    groups = {n: g.excused(joined) if n in (record.group, WHOLE) else g for n, g in past.groups.items()}
+    return replace(past, groups=groups)
+
+
+def _spare(
+    answer: Iterable[Record], live: Mapping[Key, str], last: Release | None, past: Past, limits: Limits
+) -> dict[Key, str]:
+    """The last `min_callable` of a set are never disabled, until others live."""
+    disabled_before = last.disabled if last is not None else frozenset()
+    wanting: dict[str, list[Record]] = {}
+    for record in answer:
+        if record.use in (Use.DRAINING, Use.DISABLED) and record.key not in past.holds:
+            wanting.setdefault(record.group, []).append(record)
+    spared = {}
+    for group, records in wanting.items():
+        lacking = limits.min_callable - sum(1 for g in live.values() if g == group)
+        for record in sorted(records, key=lambda r: (r.key in disabled_before, r.sort))[: max(0, lacking)]:
+            spared[record.key] = f"it is among the last {limits.min_callable} of set {group} that can take calls"
+    return spared

@@ -1,0 +1,388 @@
+"""The release machine: drives Kamailio's memory to what it shall hold, one dataset each. Design.md section 3.
+
+Everything that decides what happens next is in this file, as one TABLE of (phase, event) -> handler. `step` is pure:
+(state, event, now) -> (state, actions). It is level-triggered: nothing is remembered of half-done steps; every way out
+of trouble is "read memory again, compare, go on from there". `now` is in seconds and only ever compared with itself.
+
+Results of actions carry the operation number (`op`) of the action; a result with another number is late and ignored.
+docs/state-machine.md is generated from TABLE and from what each handler declares with `leads_to`; `step` holds every
+handler to its word.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from consul_kam.core import events
+from consul_kam.core.backoff import backoff
+from consul_kam.core.compare import Difference, difference
+from consul_kam.core.events import (
+    Action,
+    Applied,
+    Arm,
+    Busy,
+    DoApply,
+    DoPublish,
+    DoRead,
+    DoWrite,
+    Event,
+    Faulted,
+    Halt,
+    Phase,
+    Published,
+    PublishFailed,
+    Read,
+    ReadFailed,
+    Refuse,
+    Report,
+    Retry,
+    Unreachable,
+    Unresolve,
+    Unresolved,
+    Verdict,
+    Wanted,
+    WindowOpen,
+    WriteFailed,
+    Wrote,
+)
+from consul_kam.core.records import Key, Memory, Release
+from consul_kam.errors import InvalidTransition
+
+TRIES = 2
+"""Writes of one target before its missing records count as refused: the first, and one corrective."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the machine knows. A fresh one with `lkg` and `ours` from disk is all that a restart needs."""
+
+    gap: Callable[[int], float] = field(default=lambda records: 0.0, compare=False)
+    """Seconds to keep between two writes of a list of so many records."""
+    ordered: bool = False
+    halted: bool = False
+    phase: Phase = Phase.IDLE
+    op: int = 0
+    newest: Release | None = None
+    target: Release | None = None
+    lkg: Release | None = None
+    published: bool = False
+    """Whether this very target was verified and is on disk."""
+    standin: bool = False
+    """The target is the last known good, put back for a newer one that failed."""
+    ours: frozenset[Key] = frozenset()
+    """Keys that are disabled because we did it."""
+    tries: int = 0
+    failures: int = 0
+    not_before: float = 0.0
+    """No write before this time."""
+    waits_for: str = ""
+    """In WAITING: "window", "kamailio" or "names"."""
+    trouble: str = ""
+    """In DEGRADED: why."""
+    memory: Memory | None = None
+
+
+Step = tuple[State, tuple[Action, ...]]
+Handler = Callable[[State, Event, float], Step]
+GOES: dict[str, tuple[Phase, ...]] = {}
+"""Handler name -> the phases it may lead to, for the generated diagram and for `step`'s check."""
+
+
+def leads_to(*phases: Phase) -> Callable[[Callable[..., Step]], Callable[..., Step]]:
+    """Declare where a handler may lead; no phase means that it stays."""
+
+    def declare(handler: Callable[..., Step]) -> Callable[..., Step]:
+        GOES[handler.__name__] = phases
+        return handler
+
+    return declare
+
+
+def enable(state: State) -> frozenset[Key]:
+    """Keys whose disabled state was ours and that the target wants in use again."""
+    return state.ours - state.target.disabled if state.target is not None else frozenset()
+
+
+def compare(state: State, memory: Memory) -> Difference:
+    """What is wrong with memory, by the target."""
+    assert state.target is not None
+    return difference(state.target, memory, enable(state), state.ordered)
+
+
+# --- handlers ----------------------------------------------------------------------------------------------------
+
+
+def _read(state: State, *first: Action, **changes: object) -> Step:
+    op = state.op + 1
+    return replace(state, phase=Phase.READING, op=op, waits_for="", trouble="", **changes), (*first, DoRead(op))  # type: ignore[arg-type]
+
+
+def _wait(state: State, reason: str, at: float, *first: Action, **changes: object) -> Step:
+    op = state.op + 1
+    event = WindowOpen(op) if reason == "window" else Retry(op)
+    waiting = replace(state, phase=Phase.WAITING, op=op, waits_for=reason, **changes)  # type: ignore[arg-type]
+    return waiting, (*first, Arm(event, at))
+
+
+def _degrade(state: State, reason: str, now: float, diff: Difference | None = None, **changes: object) -> Step:
+    op, failures = state.op + 1, state.failures + 1
+    degraded = replace(state, phase=Phase.DEGRADED, op=op, failures=failures, tries=0, trouble=reason, **changes)  # type: ignore[arg-type]
+    release = state.newest if state.standin else state.target
+    return degraded, (Report(Verdict.DEGRADED, release, reason, diff), Arm(Retry(op), now + backoff(failures)))
+
+
+def _rest(state: State, *actions: Action) -> Step:
+    """IDLE, unless something newer came meanwhile."""
+    if state.newest is not state.target:
+        return _read(state, *actions)
+    return replace(state, phase=Phase.IDLE, op=state.op + 1, failures=0, tries=0), actions
+
+
+@leads_to()
+def stay(state: State, event: Event, now: float) -> Step:
+    """Ignored here, on purpose."""
+    return state, ()
+
+
+@leads_to(Phase.READING)
+def look(state: State, event: Event, now: float) -> Step:
+    return _read(state)
+
+
+@leads_to(Phase.READING)
+def take_up(state: State, event: Wanted, now: float) -> Step:
+    return _read(state, *_superseded(state, event.release), newest=event.release)
+
+
+@leads_to()
+def note(state: State, event: Wanted, now: float) -> Step:
+    """Taken up at the next READING: the newest wins, there is no queue."""
+    return replace(state, newest=event.release), _superseded(state, event.release)
+
+
+@leads_to(Phase.READING)
+def note_in_waiting(state: State, event: Wanted, now: float) -> Step:
+    """A closed window stays closed; a name that did not resolve may be gone from the newest."""
+    return take_up(state, event, now) if state.waits_for == "names" else note(state, event, now)
+
+
+def _superseded(state: State, newer: Release) -> tuple[Action, ...]:
+    older = state.newest
+    if older is None or older.digest == newer.digest or (state.published and older is state.target):
+        return ()
+    return (Report(Verdict.SUPERSEDED, older),)
+
+
+@leads_to(Phase.WAITING)
+def down(state: State, event: Event, now: float) -> Step:
+    reason = getattr(event, "reason", "")
+    failures = state.failures + 1
+    report = (
+        () if state.waits_for == "kamailio" else (Report(Verdict.BUSY, state.newest, reason or "Kamailio is away"),)
+    )
+    return _wait(
+        state, "kamailio", now + backoff(failures, longest=2.0), *report, tries=0, failures=failures, memory=None
+    )
+
+
+@leads_to(Phase.READING, Phase.WAITING)
+def woken(state: State, event: WindowOpen | Retry, now: float) -> Step:
+    return _read(state)
+
+
+@leads_to()
+def halt(state: State, event: Halt, now: float) -> Step:
+    return replace(state, halted=event.on), ()
+
+
+@leads_to(Phase.READING)
+def halt_or_look(state: State, event: Halt, now: float) -> Step:
+    return _read(replace(state, halted=event.on))
+
+
+@leads_to(Phase.READING, Phase.WRITING, Phase.WAITING, Phase.PUBLISHING, Phase.IDLE, Phase.DEGRADED)
+def have_read(state: State, event: Read, now: float) -> Step:
+    state = replace(state, memory=event.memory)
+    if state.newest is None:
+        return _rest(state)
+    if state.newest is not state.target and not state.standin:
+        same = state.target is not None and state.target.digest == state.newest.digest
+        published = state.published and same
+        state = replace(state, target=state.newest, tries=state.tries if same else 0, published=published)
+    diff = compare(state, event.memory)
+    if diff:
+        return _differs(state, diff, now)
+    if state.standin:
+        return _degrade(state, state.trouble or "the newest release does not load", now, published=True)
+    if state.published and event.file_right:
+        return _rest(state)
+    if state.halted:
+        return _rest(state)
+    op = state.op + 1
+    assert state.target is not None
+    ours = state.ours & state.target.disabled
+    return replace(state, phase=Phase.PUBLISHING, op=op), (DoPublish(op, state.target, ours),)
+
+
+def _differs(state: State, diff: Difference, now: float) -> Step:
+    if state.halted:
+        return _rest(state, Report(Verdict.OBSERVED, state.target, str(diff), diff))
+    if state.tries >= TRIES:
+        return _does_not_load(state, diff, now)
+    drift = (Report(Verdict.DRIFT, state.target, str(diff), diff),) if state.published and not state.tries else ()
+    if now < state.not_before:
+        return _wait(state, "window", state.not_before, *drift)
+    op = state.op + 1
+    assert state.target is not None
+    assert state.memory is not None
+    write = DoWrite(op, state.target, state.memory, enable(state), _ours_once_loaded(state))
+    return replace(state, phase=Phase.WRITING, op=op), (*drift, write)
+
+
+def _does_not_load(state: State, diff: Difference, now: float) -> Step:
+    """Written twice, and memory still differs."""
+    if diff.only_missing and not state.standin:
+        return _read(state, Refuse(diff.missing))
+    why = f"Kamailio does not hold what was loaded: {diff}"
+    if (
+        not state.standin
+        and state.lkg is not None
+        and state.target is not None
+        and state.lkg.digest != state.target.digest
+    ):
+        state = replace(state, standin=True, target=state.lkg, tries=0, published=False, trouble=why)
+        diff = compare(state, state.memory or ())
+        return _differs(state, diff, now) if diff else _degrade(state, why, now)
+    return _degrade(state, why, now, diff)
+
+
+@leads_to(Phase.DEGRADED)
+def cannot_read(state: State, event: ReadFailed, now: float) -> Step:
+    return _degrade(state, event.reason, now)
+
+
+@leads_to(Phase.APPLYING)
+def written(state: State, event: Wrote, now: float) -> Step:
+    op = state.op + 1
+    return replace(state, phase=Phase.APPLYING, op=op), (DoApply(op),)
+
+
+@leads_to(Phase.DEGRADED)
+def not_written(state: State, event: WriteFailed, now: float) -> Step:
+    return _degrade(state, event.reason, now)
+
+
+@leads_to(Phase.WAITING)
+def names_fail(state: State, event: Unresolved, now: float) -> Step:
+    names = ", ".join(event.names)
+    report = Report(Verdict.BLOCKED, state.target, f"cannot resolve {names}")
+    failures = state.failures + 1
+    at = now + backoff(failures, first=0.5, longest=5.0)
+    return _wait(state, "names", at, report, Unresolve(event.names), failures=failures)
+
+
+@leads_to(Phase.READING)
+def applied(state: State, event: Applied | Faulted, now: float) -> Step:
+    """A fault proves as little as an "Ok": the read-back decides. Both count as a try."""
+    return _read(_after_write(state, now), tries=state.tries + 1)
+
+
+def _after_write(state: State, now: float) -> State:
+    """What is true once a reload may have happened: the gap runs, and our disabling is in memory."""
+    assert state.target is not None
+    longest = max(len(state.target.records), len(state.memory or ()))
+    return replace(state, not_before=now + state.gap(longest), ours=_ours_once_loaded(state) | enable(state))
+
+
+def _ours_once_loaded(state: State) -> frozenset[Key]:
+    """Disabled keys of the target that were not disabled before: an operator's own stay the operator's."""
+    assert state.target is not None
+    disabled_before = {entry.key for entry in state.memory or () if entry.disabled}
+    return (state.ours & state.target.disabled) | (state.target.disabled - disabled_before)
+
+
+@leads_to(Phase.WAITING)
+def too_soon(state: State, event: Busy, now: float) -> Step:
+    report = Report(Verdict.BUSY, state.target, f"Kamailio's window opens in {max(0.0, event.until - now):.1f} s")
+    return _wait(state, "window", max(event.until, state.not_before), report)
+
+
+@leads_to(Phase.WAITING)
+def lost_while_applying(state: State, event: Unreachable, now: float) -> Step:
+    return down(_after_write(state, now), event, now)
+
+
+@leads_to(Phase.IDLE, Phase.READING)
+def published(state: State, event: Published, now: float) -> Step:
+    assert state.target is not None
+    done = replace(state, published=True, lkg=state.target, ours=state.ours & state.target.disabled)
+    verdict = Verdict.HELD if state.target.held else Verdict.PUBLISHED
+    return _rest(done, Report(verdict, state.target))
+
+
+@leads_to(Phase.DEGRADED)
+def not_published(state: State, event: PublishFailed, now: float) -> Step:
+    return _degrade(state, f"memory is right, the disk is not: {event.reason}", now)
+
+
+@leads_to(Phase.READING)
+def again(state: State, event: Event, now: float) -> Step:
+    """Out of DEGRADED: the newest release gets its chance again."""
+    return _read(state, standin=False, tries=0)
+
+
+@leads_to(Phase.READING)
+def take_up_again(state: State, event: Wanted, now: float) -> Step:
+    return again(note(state, event, now)[0], event, now)
+
+
+# --- the table -----------------------------------------------------------------------------------------------------
+
+
+def _row(**handlers: Handler) -> dict[type, Handler]:
+    return {getattr(events, name): handler for name, handler in handlers.items()}
+
+
+TABLE: dict[Phase, dict[type, Handler]] = {
+    Phase.IDLE: _row(Wanted=take_up, Tick=look, KamailioUp=look, KamailioDown=down, Halt=halt_or_look),
+    Phase.READING: _row(
+        Wanted=note, Tick=stay, KamailioUp=look, KamailioDown=down, Halt=halt,
+        Read=have_read, ReadFailed=cannot_read, Unreachable=down,
+    ),
+    Phase.WRITING: _row(
+        Wanted=note, Tick=stay, KamailioUp=stay, KamailioDown=down, Halt=halt,
+        Wrote=written, WriteFailed=not_written, Unresolved=names_fail,
+    ),
+    Phase.APPLYING: _row(
+        Wanted=note, Tick=stay, KamailioUp=stay, KamailioDown=lost_while_applying, Halt=halt,
+        Applied=applied, Faulted=applied, Busy=too_soon, Unreachable=lost_while_applying,
+    ),
+    Phase.WAITING: _row(
+        Wanted=note_in_waiting, Tick=stay, KamailioUp=look, KamailioDown=down, Halt=halt,
+        WindowOpen=woken, Retry=woken,
+    ),
+    Phase.PUBLISHING: _row(
+        Wanted=note, Tick=stay, KamailioUp=look, KamailioDown=down, Halt=halt,
+        Published=published, PublishFailed=not_published,
+    ),
+    Phase.DEGRADED: _row(
+        Wanted=take_up_again, Tick=again, KamailioUp=again, KamailioDown=down, Halt=halt, Retry=again,
+    ),
+}  # fmt: skip
+
+
+def step(state: State, event: Event, now: float) -> Step:
+    """One step of the machine.
+
+    A result or timer with another `op` than the state's is late: ignored. Raises InvalidTransition for an event that
+    the table does not know in this phase; that is a defect, never a user's fault.
+    """
+    op = getattr(event, "op", state.op)
+    if op != state.op:
+        return state, ()
+    handler = TABLE[state.phase].get(type(event))
+    if handler is None:
+        raise InvalidTransition(f"cannot take {type(event).__name__} in {state.phase.name}")
+    after, actions = handler(state, event, now)
+    if after.phase is not state.phase and after.phase not in GOES[handler.__name__]:
+        raise InvalidTransition(f"cannot go from {state.phase.name} to {after.phase.name} by {handler.__name__}")
+    return after, actions
