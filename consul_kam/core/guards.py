@@ -5,6 +5,7 @@ what the next release shall hold, and the new memory, come out. Times are second
 memory outlives a restart.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -79,6 +80,8 @@ class Past:
     """The live records of the last answer, and their groups."""
     leaves: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)
     holds: Mapping[Key, Hold] = field(default_factory=dict)
+    granted: frozenset[Key] = frozenset()
+    """Records that an operator allowed to be disabled though they are the last ones of their set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def decide(
     """
     by_key = {record.key: record for record in answer}
     live = {record.key: record.group for record in answer if record.use is Use.IN}
-    past = _remember(past, by_key, live, limits, now)
+    past = _remember(_seeded(past, last, now), by_key, live, limits, now)
     leaving = [record for record in last.records if _leaves(record, by_key, past)] if last is not None else []
     holds: dict[Key, Hold] = {}
     for record in leaving:
@@ -116,10 +119,22 @@ def decide(
             past = _excuse(past, record)
     past = replace(past, holds=holds)
     kept = tuple(replace(record, use=Use.IN) for record in leaving if record.key in holds)
-    spared = {} if approved else _spare(answer, live, last, past, limits)
+    spared = _spare(answer, live, last, past, limits)
+    granted = {key for key in past.granted if key in by_key and by_key[key].use is not Use.IN}
+    past = replace(past, granted=frozenset(granted | set(spared) if approved else granted))
     waits = [hold.until for hold in holds.values() if hold.until is not None]
-    newly = tuple(key for key in holds if key not in past.holds or past.holds[key].left == now)
-    return Decision(kept, holds, spared, newly, past, min(waits, default=None))
+    newly = tuple(key for key, hold in holds.items() if hold.left == now)
+    return Decision(kept, holds, {} if approved else spared, newly, past, min(waits, default=None))
+
+
+def _seeded(past: Past, last: Release | None, now: float) -> Past:
+    """Without a memory (first start, lost file) the last release is what the first answer is measured by."""
+    if past.groups or last is None:
+        return past
+    live = {record.key: record.group for record in last.records if record.use is Use.IN}
+    counts = Counter((*live.values(), *([WHOLE] * len(live))))
+    groups = {name: Group().sampled(now, count) for name, count in counts.items()}
+    return replace(past, groups=groups, live=live)
 
 
 def _leaves(record: Record, by_key: Mapping[Key, Record], past: Past) -> bool:
@@ -130,9 +145,7 @@ def _leaves(record: Record, by_key: Mapping[Key, Record], past: Past) -> bool:
     return record.use is Use.IN
 
 
-def _remember(
-    past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str], limits: Limits, now: float
-) -> Past:
+def _remember(past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str], limits: Limits, now: float) -> Past:
     """The new answer counted: joins, leavings, drains, one sample a group."""
     joined = {key: at for key, at in past.joined.items() if key in live and at >= now - MEMORY}
     if past.live:
@@ -149,12 +162,14 @@ def _remember(
             for name in (past.live[key], WHOLE):
                 groups[name] = groups.get(name, Group()).excused(past.joined.get(key, 0.0))
     counts = dict.fromkeys((*groups, *live.values(), WHOLE), 0)
-    for group in live.values():
-        counts[group] += 1
+    counts.update(Counter(live.values()))
     counts[WHOLE] = len(live)
     for name, count in counts.items():
-        group = groups.get(name, Group()).sampled(now, count)
-        below = now if count < _least(group, name, limits) else group.below
+        before = groups.get(name, Group())
+        group = before.sampled(now, count)
+        least = _least(group, name, limits)
+        # Until this very answer the set was as the last one left it.
+        below = now if count < least or (before.samples and before.samples[-1][1] < least) else group.below
         groups[name] = replace(group, below=below)
     return replace(past, groups=groups, joined=joined, live=dict(live), leaves=leaves)
 
@@ -185,9 +200,7 @@ def _hold(
     return replace(before, until=None if below else until)
 
 
-def _reason(
-    record: Record, now_said: Record | None, past: Past, limits: Limits, now: float, total: int
-) -> str:
+def _reason(record: Record, now_said: Record | None, past: Past, limits: Limits, now: float, total: int) -> str:
     """Why a record may not leave now; "" where it may."""
     live = _count(past, record.group)
     least = _least(past.groups[record.group], record.group, limits)
@@ -224,7 +237,11 @@ def _spare(
     disabled_before = last.disabled if last is not None else frozenset()
     wanting: dict[str, list[Record]] = {}
     for record in answer:
-        if record.use in (Use.DRAINING, Use.DISABLED) and record.key not in past.holds:
+        if (
+            record.use in (Use.DRAINING, Use.DISABLED)
+            and record.key not in past.holds
+            and record.key not in past.granted
+        ):
             wanting.setdefault(record.group, []).append(record)
     spared = {}
     for group, records in wanting.items():

@@ -1,6 +1,6 @@
 """The values that flow through the pipeline; design.md section 2 holds the vocabulary.
 
-    staging bytes -> Answer (records, problems) -> Release (what memory shall hold) <-> Memory (in Kamailio's order)
+staging bytes -> Answer (records, problems) -> Release (what memory shall hold) <-> Memory (in Kamailio's order)
 """
 
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One entry of Kamailio's memory, as read back. `state`: Kamailio's own word for it (FLAGS of dispatcher), or ""."""
+    """One entry of Kamailio's memory, as read back. `state`: Kamailio's word for it (FLAGS of dispatcher), or ""."""
 
     key: Key
     seen: tuple[object, ...]
