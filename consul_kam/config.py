@@ -1,0 +1,243 @@
+"""Finding, reading and completing the configuration. The keys themselves are in settings.py.
+
+What comes first wins: $CONSUL_KAM_STATE_DIR, the file, $CONSUL_HTTP_* (see `Consul`), the defaults. No file is fine.
+"""
+
+import math
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from consul_kam import settings as keys
+from consul_kam.errors import ConfigError
+
+CONFIG_FILE = "/etc/consul_kam/consul-kam.toml"
+STATE_DIR = "/var/lib/consul_kam"
+CTL_SOCKETS = ("/run/kamailio/kamailio_ctl", "/var/run/kamailio/kamailio_ctl")
+FILES = {"dispatcher": "/etc/kamailio/dispatcher.list"}
+"""Live files of the datasets that need no configuration."""
+CONSUL_VARIABLES = {
+    "address": "CONSUL_HTTP_ADDR",
+    "token_file": "CONSUL_HTTP_TOKEN_FILE",
+    "ca_file": "CONSUL_CACERT",
+    "cert_file": "CONSUL_CLIENT_CERT",
+    "key_file": "CONSUL_CLIENT_KEY",
+}
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """One dataset, complete: every default is worked out. Durations in seconds."""
+
+    name: str
+    file: Path | None
+    """The live file; None: not enabled."""
+    staging: Path
+    """Records of another data centre are in `staging` + "@" + its name."""
+    observe: bool
+    min_records: int
+    max_records: int
+    max_shrink: float
+    hold_for: float
+    min_callable: int
+    on_bad_record: str
+    resolve_deadline: float
+    sets: tuple[Mapping[str, Any], ...]
+    """For the templates: every member present, in JSON's types."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The staging files that it needs: "" and the data centres of its sets, in order, none twice."""
+        return tuple(dict.fromkeys(str(entry["datacenter"]) for entry in self.sets))
+
+    def staging_of(self, part: str) -> Path:
+        """The staging file of a data centre, or the main one for ""."""
+        return self.staging.with_name(f"{self.staging.name}@{part}") if part else self.staging
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration, complete."""
+
+    source: str
+    """The file that was read, or ""."""
+    observe: bool
+    verify_every: float
+    state_dir: Path
+    consul: keys.Consul
+    kamailio: keys.Kamailio
+    datasets: Mapping[str, DatasetSettings]
+    """Every known one, by name; those that are on: `enabled`."""
+    alert: keys.Alert
+    log: keys.Log
+
+    @property
+    def enabled(self) -> tuple[DatasetSettings, ...]:
+        return tuple(dataset for dataset in self.datasets.values() if dataset.file is not None)
+
+    @property
+    def staging_dir(self) -> Path:
+        return self.state_dir / "staging"
+
+    @property
+    def control(self) -> Path:
+        return self.state_dir / "control.sock"
+
+    @property
+    def journal(self) -> Path:
+        return self.state_dir / "journal.jsonl"
+
+    @property
+    def releases(self) -> Path:
+        return self.state_dir / "releases"
+
+    def dataset(self, name: str) -> DatasetSettings:
+        """Raises ConfigError for a name that is none."""
+        if name not in self.datasets:
+            raise ConfigError(f"cannot find dataset {name!r}: expected one of {', '.join(self.datasets)}")
+        return self.datasets[name]
+
+
+def known_datasets() -> tuple[str, ...]:
+    """Discovery is by file name; nothing is imported."""
+    files = {path.stem for path in (Path(__file__).parent / "datasets").glob("[!_]*.py")}
+    return tuple(sorted(files | set(keys.SETS)))
+
+
+def find(path: str | None, environ: Mapping[str, str]) -> Path | None:
+    """The file to read: the one given, $CONSUL_KAM_CONFIG, or the usual place if there is one there."""
+    named = path or environ.get("CONSUL_KAM_CONFIG")
+    if named:
+        return Path(named)
+    return Path(CONFIG_FILE) if os.path.exists(CONFIG_FILE) else None
+
+
+def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read, check and complete the configuration. Raises ConfigError (file, key, expected, got)."""
+    found = find(path, environ)
+    return parse(_read(found), str(found), environ) if found else parse("", "", environ)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot use {path}: byte {error.start}: expected UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+
+
+def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
+    """`text` is TOML, `source` its name in messages."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"cannot use {source}: {error}") from None
+    for key, value in _numbers(raw):
+        if not math.isfinite(value):
+            raise ConfigError(f"cannot use {source}: {key}: expected a finite number, got {value}")
+    tables = raw.pop("datasets", {})
+    if not isinstance(tables, dict):
+        raise ConfigError(f"cannot use {source}: datasets: expected a table, got {tables!r}")
+    top = keys.convert(raw, keys.File, source)
+    state_dir = Path(environ.get("CONSUL_KAM_STATE_DIR") or top.node.state_dir or default_state_dir(environ))
+    known = known_datasets()
+    for name in tables:
+        if name not in known:
+            raise keys.unknown_key(source, "datasets.", name, list(known))
+    complete = Settings(
+        source=source,
+        observe=top.mode == "observe",
+        verify_every=top.verify_every,
+        state_dir=state_dir.absolute(),
+        consul=_consul(top.consul, environ),
+        kamailio=keys.replace(top.kamailio, rpc=top.kamailio.rpc or default_rpc()),
+        datasets={name: _dataset(name, tables.get(name, {}), top.mode, state_dir, source) for name in known},
+        alert=top.alert,
+        log=top.log,
+    )
+    _no_shared_files(complete)
+    return complete
+
+
+def _dataset(name: str, raw: object, mode: str, state_dir: Path, source: str) -> DatasetSettings:
+    prefix = f"datasets.{name}"
+    given = keys.convert(raw, keys.Dataset, source, prefix)
+    sets = [keys.FIRST_SETS.get(name, {})] if given.sets is None else given.sets
+    file = given.file or FILES.get(name, "")
+    return DatasetSettings(
+        name=name,
+        file=Path(file) if file else None,
+        staging=Path(given.staging) if given.staging else state_dir.absolute() / "staging" / name,
+        observe=(given.mode or mode) == "observe",
+        min_records=given.min_records,
+        max_records=given.max_records,
+        max_shrink=given.max_shrink,
+        hold_for=given.hold_for,
+        min_callable=given.min_callable,
+        on_bad_record=given.on_bad_record,
+        resolve_deadline=given.resolve_deadline,
+        sets=tuple(_set(name, entry, source, f"{prefix}.sets[{index}]") for index, entry in enumerate(sets)),
+    )
+
+
+def _set(name: str, raw: object, source: str, prefix: str) -> Mapping[str, Any]:
+    entry = keys.convert(raw, keys.SETS.get(name, keys.Set), source, prefix)
+    if source and not (entry.service or entry.static or entry.kv):
+        raise ConfigError(f"cannot use {source}: {prefix}: expected service, static or kv, got none of them")
+    return dict(keys.plain(entry))
+
+
+def _consul(given: keys.Consul, environ: Mapping[str, str]) -> keys.Consul:
+    found = {
+        key: environ[name] for key, name in CONSUL_VARIABLES.items() if not getattr(given, key) and environ.get(name)
+    }
+    found.setdefault("address", given.address or "127.0.0.1:8500")
+    return keys.replace(given, **found)
+
+
+def default_state_dir(environ: Mapping[str, str]) -> str:
+    """plugins/kam-apply works it out in the same way."""
+    place = STATE_DIR if os.path.isdir(STATE_DIR) else os.path.dirname(STATE_DIR)
+    if os.access(place, os.W_OK):
+        return STATE_DIR
+    home = environ.get("XDG_STATE_HOME") or os.path.join(environ.get("HOME") or "/", ".local/state")
+    return os.path.join(home, "consul_kam")
+
+
+def default_rpc() -> str:
+    """The first ctl socket that is there; the first of all where none is."""
+    return "unix:" + next((path for path in CTL_SOCKETS if os.path.exists(path)), CTL_SOCKETS[0])
+
+
+def unprotected(settings: Settings) -> tuple[DatasetSettings, ...]:
+    """Enabled datasets whose staging file is the live file: consul-template writes past every check."""
+    return tuple(
+        dataset
+        for dataset in settings.enabled
+        if os.path.realpath(dataset.staging) == os.path.realpath(str(dataset.file))
+    )
+
+
+def _no_shared_files(settings: Settings) -> None:
+    taken: dict[str, str] = {}
+    for dataset in settings.enabled:
+        for path in {str(dataset.file), *(str(dataset.staging_of(part)) for part in dataset.parts)}:
+            other = taken.setdefault(path, dataset.name)
+            if other != dataset.name:
+                where = f"cannot use {settings.source}: datasets.{dataset.name}"
+                raise ConfigError(f"{where}: expected files of its own, got {path} of {other}")
+
+
+def _numbers(value: object, key: str = "") -> Iterator[tuple[str, float]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _numbers(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _numbers(inner, f"{key}[{index}]")
+    elif isinstance(value, float):
+        yield key, value
