@@ -30,7 +30,8 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True)
 class Struct:
-    """A binrpc struct: its members in order; names may repeat (dispatcher.list has one SET per set)."""
+    """A binrpc struct: its members in order; names may repeat (dispatcher.list has one SET per set) and
+    are "" for the items of an array inside a struct (domain.dump)."""
 
     members: tuple[tuple[str, object], ...]
 
@@ -131,14 +132,16 @@ class Rpc:
 
     def domains(self) -> list[tuple[str, str]]:
         """domain.dump as (domain, did) pairs in the order given."""
-        return [
-            (str(item["domain"]), str(item["did"])) for item in _structs(self.call("domain.dump")) if item.get("domain")
-        ]
+        found = _struct(_struct(self.call("domain.dump")[0])["domains"])
+        return [(str(item["domain"]), str(item["did"])) for item in _structs(found.all(""))]
 
-    def rtpengines(self) -> list[tuple[int, str, int, int]]:
-        """rtpengine.show all as (set, url, weight, disabled); `disabled` is also 1 while a node does not answer."""
+    def rtpengines(self) -> list[tuple[int, str, int, str]]:
+        """rtpengine.show all as (set, url, weight, disabled).
+
+        `disabled`: "0", "1" (does not answer) or "1(permanent)" (by the table or by rtpengine.enable).
+        """
         return [
-            (int(str(item["set"])), str(item["url"]), int(str(item["weight"])), int(str(item["disabled"])))
+            (int(str(item["set"])), str(item["url"]), int(str(item["weight"])), str(item["disabled"]))
             for item in _structs(self.call("rtpengine.show", "all"))
         ]
 
@@ -235,10 +238,9 @@ def _members(items: list[object]) -> Struct:
             if pending is not None:
                 members.append((pending, None))
             pending = str(item)
-        elif pending is None:
-            raise ValueError(f"a struct member without a name: {item!r}")
         else:
-            members.append((pending, item))
+            # an array inside a struct comes as a struct whose members have no names (ctl's rpc_struct_add with "[")
+            members.append((pending or "", item))
             pending = None
     if pending is not None:
         members.append((pending, None))
