@@ -74,11 +74,16 @@ def test_the_wheel_from_the_tree_and_the_one_from_the_sdist_hold_the_same(source
     assert names(build(source, source.parent / "direct", "--wheel")) == names(wheel)
 
 
-@pytest.mark.parametrize(("text", "code"), [(GOOD, 0), (BAD, 1)])
-def test_check_says_whether_a_list_is_good(installed: Path, tmp_path: Path, text: str, code: int) -> None:
-    listed = tmp_path / "dispatcher.list"
-    listed.write_text(text)
-    assert run(installed / "consul-kam", "check", "dispatcher", listed, cwd=tmp_path).returncode == code
+def test_check_passes_a_good_list(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "good.list").write_text(GOOD)
+    assert run(installed / "consul-kam", "check", "dispatcher", "good.list", cwd=tmp_path).returncode == 0
+
+
+def test_check_names_the_place_in_a_bad_list(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.list").write_text(GOOD + BAD)
+    done = run(installed / "consul-kam", "check", "dispatcher", "bad.list", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "bad.list:2:" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("plugin", ["kam-apply", "kam-check", "kam-rollback"])
