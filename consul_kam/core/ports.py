@@ -21,8 +21,9 @@ class Rpc(Protocol):
         """Run `method` and return its values; a method that answers nothing returns `()`. Never sends a request twice.
 
         `deadline`: seconds from now, for connecting, sending and reading together.
-        Raises RpcFault (Kamailio says no), RpcUnreachable (the request cannot have been carried out), RpcTimeout (it may
-        have been), RpcMalformed (what came back is no reply; it may have been), RpcTooBig (the reply is over a limit).
+        Raises RpcFault (Kamailio says no), RpcUnreachable (the request cannot have been carried out), RpcTimeout (it
+        went out and no whole reply came: it may have been), RpcMalformed (what came back is no reply; it may have
+        been), RpcTooBig (the reply is over a limit; it was carried out).
         """
         ...
 
@@ -32,5 +33,8 @@ class Rpc(Protocol):
 
     @property
     def generation(self) -> int:
-        """Grows with each new connection: a change means that Kamailio may have restarted in between."""
+        """Grows with each new connection: a change means that Kamailio may have restarted in between.
+
+        Where there is no connection (udp, kamcmd) it grows after a call that failed: other restarts go unseen.
+        """
         ...
