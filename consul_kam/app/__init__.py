@@ -1,0 +1,1 @@
+"""The shell that joins core, datasets and adapters."""
