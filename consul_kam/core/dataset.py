@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from consul_kam.core.ports import Value
 from consul_kam.core.records import Answer, Key, Memory, Problem, Record
 
 
@@ -76,8 +77,8 @@ class Dataset:
     """Records in wanted memory order -> the order to write them in, so that Kamailio ends with the wanted one."""
     reload: Ask
     readback: tuple[Ask, ...]
-    decode: Callable[[Sequence[list[object]]], Memory]
-    """Replies of `readback`, one each, in order -> memory. Raises RpcMalformed."""
+    decode: Callable[[Sequence[tuple[Value, ...]]], Memory]
+    """Replies of `readback`, one each, in order (() for a fault that means empty) -> memory. Raises RpcMalformed."""
     window: Window = Window()
     gap: Gap = Gap()
     ordered: bool = False
@@ -88,7 +89,8 @@ class Dataset:
     """The RPC that makes one record inactive until it answers a probe, where there is one (no reload)."""
     active: Callable[[str], bool] = lambda state: True
     """Whether a memory state means "gets calls now"."""
-    carries_state: bool = False
+    carry: Callable[[str, bool], str] | None = None
+    """(memory state, whether our disabling ends) -> the state to put into `line`, "" for none. None: nothing rides."""
     unverifiable: Mapping[str, str] | None = None
     """What Kamailio never shows, and why: name -> reason."""
 

@@ -1,0 +1,116 @@
+"""Files that Kamailio, consul-template and we share: read with suspicion, written atomically."""
+
+import errno
+import os
+import stat
+import time
+from pathlib import Path
+
+LARGEST = 64 * 2**20
+"""Bytes; a staging or live file above this is refused unread."""
+
+
+def read_regular(path: Path, largest: int = LARGEST) -> bytes:
+    """The content of a regular file.
+
+    Raises FileNotFoundError, and OSError for anything that is no regular file (a symlink, FIFO, directory) or that is
+    larger than `largest` bytes. Never blocks on a FIFO.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if found.st_size > largest:
+            raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, allowed are {largest}", str(path))
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            data = file.read(largest + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > largest:
+        raise OSError(errno.EFBIG, f"it grew beyond {largest} bytes", str(path))
+    return data
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """`read_regular`, or None where there is no such file."""
+    try:
+        return read_regular(path)
+    except FileNotFoundError:
+        return None
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o640, later: bool = False, sync: bool = False) -> None:
+    """Replace `path` by `data` in one rename; owner and mode of an existing file stay.
+
+    `later`: give it a modification time that is, in whole seconds, later than that of the file it replaces, because
+    db_text reads a table again only then (kamailio-facts.md, 3). `sync`: fsync before the rename. Raises OSError; then
+    `path` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.consul-kam")
+    temporary.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, mode)
+    try:
+        before = _stat(path)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            if before is not None:
+                _like(file.fileno(), before)
+            if later:
+                second = max(int(time.time()), int(before.st_mtime) + 1 if before is not None else 0)
+                os.utime(file.fileno(), (second, second))
+            if sync:
+                os.fsync(file.fileno())
+        _rename(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _like(descriptor: int, before: os.stat_result) -> None:
+    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+    now = os.fstat(descriptor)
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        os.fchown(descriptor, before.st_uid, before.st_gid)
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    try:
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise OSError(
+                errno.EBUSY, "it is a mount point: mount its directory instead of the file", str(path)
+            ) from None
+        raise
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def sync(path: Path) -> None:
+    """fsync a file and its directory. Raises OSError."""
+    for place in (path, path.parent):
+        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def signature(path: Path) -> tuple[int, int, int]:
+    """(inode, size in bytes, modification time in ns), which changes with every write; zeros where there is no file."""
+    found = _stat(path)
+    return (found.st_ino, found.st_size, found.st_mtime_ns) if found is not None else (0, 0, 0)
+
+
+def last_written(path: Path) -> float | None:
+    """When the file was written, wall clock in s, never in the future; None where there is no file."""
+    found = _stat(path)
+    return min(found.st_ctime, time.time()) if found is not None else None

@@ -1,0 +1,40 @@
+"""The journal: one JSON object a line, every step of every release."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+LARGEST = 8 * 2**20
+"""Bytes; above this the file becomes journal.jsonl.1 and a new one is begun."""
+
+
+class Journal:
+    """Appends entries; not for two threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Append one entry. Raises OSError."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self._path, flags, 0o600)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(json.dumps(entry).encode() + b"\n")
+            full = file.tell() > LARGEST
+        if full:
+            self._path.replace(self._path.with_name(self._path.name + ".1"))
+
+    def tail(self, limit: int) -> list[dict[str, Any]]:
+        """The newest `limit` entries, oldest first. A line that a crash cut short is left out."""
+        lines: list[bytes] = []
+        for path in (self._path.with_name(self._path.name + ".1"), self._path):
+            if path.exists():
+                lines += path.read_bytes().splitlines()
+        entries = []
+        for line in lines[-limit:]:
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                continue
+        return entries

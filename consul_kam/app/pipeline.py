@@ -1,0 +1,254 @@
+"""One dataset's way from staging to memory: joins the pure parts (plan, guards, release machine) and holds their state.
+
+No I/O here: everything that happens is a method call on the decision thread, everything to be done comes back as a
+list of actions that the engine hands to its workers.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from consul_kam.core import events, release
+from consul_kam.core.backoff import backoff
+from consul_kam.core.dataset import Dataset
+from consul_kam.core.events import Action, Event, Halt, Phase, Refuse, Report, Unresolve, Verdict, Wanted
+from consul_kam.core.guards import Past
+from consul_kam.core.plan import Known, Plan, Policy, make_release, plan
+from consul_kam.core.records import Answer, Key, Record, Release
+
+
+@dataclass(frozen=True, slots=True)
+class Inactivate:
+    """Make held records inactive until they answer a probe (design.md, rule 7)."""
+
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Call `wake` at this time of the wall clock, seconds."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Look these host names up; answer with `names_resolve`."""
+
+    names: tuple[str, ...]
+
+
+Doing = Action | Inactivate | Wake | Resolve
+
+LOOK_UP_AGAIN = 5.0
+"""Seconds between look-ups of a host name that does not resolve."""
+
+
+@dataclass(slots=True)
+class Staging:
+    """What is known of one staging file."""
+
+    digest: str = ""
+    answer: Answer | None = None
+    error: str = ""
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class Refusal:
+    """A record that Kamailio did not load: left out until `retry` (wall clock, s), then `trying` again."""
+
+    record: Record
+    times: int
+    retry: float
+    trying: bool = False
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """`wall` is the wall clock (s) for what outlives a restart, `now` arguments are monotonic (s)."""
+
+    dataset: Dataset
+    policy: Policy
+    state: release.State
+    wall: Callable[[], float]
+    observe: bool = False
+    past: Past = field(default_factory=Past)
+    last: Release | None = None
+    """What removals are counted from: the newest plan, at first the last known good."""
+    staging: dict[str, Staging] = field(default_factory=dict)
+    refusals: dict[Key, Refusal] = field(default_factory=dict)
+    failing: dict[str, float] = field(default_factory=dict)
+    """Host names that do not resolve, since when (wall clock, s)."""
+    pinned: str = ""
+    paused: bool = False
+    verdict: Report | None = None
+    verdict_at: float = 0.0
+    pending_inactive: tuple[Key, ...] = ()
+
+    # -- what happens ---------------------------------------------------------------------------------------------
+
+    def staged(self, part: str, digest: str, answer: Answer | None, error: str, now: float) -> list[Doing]:
+        """A staging file was read: an answer, or the reason why it is none."""
+        entry = self.staging.setdefault(part, Staging())
+        entry.digest, entry.error, entry.at = digest, error, self.wall()
+        if answer is None:
+            return self._reject(error)
+        entry.answer = answer
+        return self.replan(now)
+
+    def replan(self, now: float, approved: bool = False) -> list[Doing]:
+        """Work out what memory shall hold, and want it. Nothing is wanted anew while pinned."""
+        answers = {part: entry.answer for part, entry in sorted(self.staging.items()) if entry.answer is not None}
+        if not answers or self.pinned:
+            return []
+        made = plan(self.dataset, answers, self._known(), self.policy, self.wall(), approved)
+        if made.release is None:
+            return self._reject(made.rejected)
+        return self._want(made, now)
+
+    def on(self, event: Event, now: float) -> list[Doing]:
+        """One event of the machine."""
+        self.state, actions = release.step(self.state, event, now)
+        done: list[Doing] = []
+        for action in actions:
+            done += self._act(action, now)
+        return done
+
+    def wake(self, now: float) -> list[Doing]:
+        """A hold may be over, a refused record or a lost name may be tried again."""
+        wall = self.wall()
+        for refusal in self.refusals.values():
+            refusal.trying = refusal.trying or refusal.retry <= wall
+        looked_up: list[Doing] = [Resolve(tuple(self.failing))] if self.failing else []
+        return [*looked_up, *self.replan(now)]
+
+    def names_resolve(self, names: tuple[str, ...], now: float) -> list[Doing]:
+        """These host names resolve again."""
+        for name in names:
+            self.failing.pop(name, None)
+        return self.replan(now) if names else []
+
+    # -- an operator's words --------------------------------------------------------------------------------------
+
+    def approve(self, now: float) -> list[Doing]:
+        """Ends holds and a pin."""
+        self.pinned = ""
+        return self.replan(now, approved=True)
+
+    def pin(self, name: str, wanted: Release, now: float) -> list[Doing]:
+        """A rollback: this release, until `approve`."""
+        self.pinned = name
+        self.last = wanted
+        return self.on(Wanted(wanted), now)
+
+    def pause(self, on: bool, now: float) -> list[Doing]:
+        self.paused = on
+        return self.on(Halt(on or self.observe), now)
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _known(self) -> Known:
+        self._forget_refusals()
+        resting = {key: refusal.record for key, refusal in self.refusals.items() if not refusal.trying}
+        return Known(self.last, self.past, resting, self._lost())
+
+    def _lost(self) -> frozenset[str]:
+        """Names to do without: new ones at once, those in memory only after hold_for (design.md, rule 7; BLOCKED)."""
+        if not self.failing:
+            return frozenset()
+        there = {entry.key for entry in self.state.memory or ()}
+        records = self.last.records if self.last is not None else ()
+        loaded = {record.name for record in records if record.name and record.key in there}
+        patience = self.policy.limits.hold_for
+        wall = self.wall()
+        return frozenset(n for n, since in self.failing.items() if n not in loaded or wall - since >= patience)
+
+    def _want(self, made: Plan, now: float) -> list[Doing]:
+        assert made.release is not None
+        assert made.decision is not None
+        self.past, self.last = made.decision.past, made.release
+        self.pending_inactive += made.decision.newly_held if self.policy.limits.probing else ()
+        actions = self.on(Wanted(made.release), now)
+        due = [refusal.retry for refusal in self.refusals.values() if not refusal.trying]
+        due += [made.decision.wake] if made.decision.wake is not None else []
+        due += [self.wall() + LOOK_UP_AGAIN] if self.failing else []
+        return [*actions, Wake(min(due))] if due else actions
+
+    def _reject(self, reason: str) -> list[Doing]:
+        return self._act(Report(Verdict.REJECTED, None, reason), 0.0)
+
+    def _act(self, action: Action, now: float) -> list[Doing]:
+        if isinstance(action, Refuse):
+            return self._refuse(action.keys, now)
+        if isinstance(action, Unresolve):
+            return self._unresolve(action.names, now)
+        if isinstance(action, Report):
+            self.verdict, self.verdict_at = action, self.wall()
+            if action.verdict in (Verdict.HELD, Verdict.PUBLISHED):
+                self.refusals = {key: refusal for key, refusal in self.refusals.items() if not refusal.trying}
+                return [action, *self._inactivate()]
+        return [action]
+
+    def _refuse(self, keys: tuple[Key, ...], now: float) -> list[Doing]:
+        records = {record.key: record for record in self.state.target.records} if self.state.target else {}
+        for key in keys:
+            before = self.refusals.get(key)
+            times = before.times + 1 if before is not None and before.record == records[key] else 1
+            wait = backoff(times, first=30.0, longest=600.0)
+            self.refusals[key] = Refusal(records[key], times, self.wall() + wait)
+        if self.pinned and self.last is not None:
+            kept = [record for record in self.last.records if record.key not in keys]
+            return self.pin(self.pinned, make_release(kept, refused=keys), now)
+        return self.replan(now)
+
+    def _forget_refusals(self) -> None:
+        """A record that Consul no longer offers, or offers changed, starts with a clean sheet."""
+        if not self.refusals:
+            return
+        offered = {
+            record.key: record
+            for entry in self.staging.values()
+            if entry.answer is not None
+            for record in entry.answer.records
+        }
+        self.refusals = {key: r for key, r in self.refusals.items() if offered.get(key) == r.record}
+
+    def _unresolve(self, names: tuple[str, ...], now: float) -> list[Doing]:
+        wall = self.wall()
+        self.failing = {name: self.failing.get(name, wall) for name in (*self.failing, *names)}
+        before = self.last
+        actions = self.replan(now)
+        return actions if self.last is not before else []
+
+    def _inactivate(self) -> list[Doing]:
+        """Once, and only where another record of the set is live and active."""
+        keys, self.pending_inactive = self.pending_inactive, ()
+        held = self.state.target.held if self.state.target is not None else {}
+        states = {entry.key: entry.state for entry in self.state.memory or ()}
+        records = self.state.target.records if self.state.target is not None else ()
+        groups = {r.key: r.group for r in records}
+        serving = {r.group for r in records if r.key not in held and self.dataset.active(states.get(r.key, ""))}
+        wanted = tuple(key for key in keys if key in held and groups.get(key) in serving)
+        return [Inactivate(wanted)] if wanted and self.dataset.inactivate is not None else []
+
+    # -- what it looks like ---------------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> bool:
+        """Something is on its way, held or to be tried again: a detached engine has to stay."""
+        resting = self.state.phase is Phase.IDLE
+        waiting = bool(self.refusals or self.failing or (self.last is not None and self.last.held))
+        return not resting or waiting
+
+    def current(self, part: str, digest: str) -> bool:
+        """Whether this staging content was taken in already."""
+        entry = self.staging.get(part)
+        return entry is not None and entry.digest == digest
+
+
+def states_to_carry(dataset: Dataset, action: events.DoWrite) -> Mapping[Key, str]:
+    """The states that ride in the live file: all but the disabling that ends with this release."""
+    if dataset.carry is None:
+        return {}
+    carried = {entry.key: dataset.carry(entry.state, entry.key in action.enable) for entry in action.memory}
+    return {key: state for key, state in carried.items() if state}

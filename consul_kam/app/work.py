@@ -1,0 +1,170 @@
+"""The I/O of one dataset: every action of the release machine, carried out, comes back as its event.
+
+Each method blocks and runs in the one worker of its resource (RPC or disk), so writes to Kamailio never overlap.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from consul_kam.adapters import files, names
+from consul_kam.adapters.releases import Releases
+from consul_kam.app.pipeline import states_to_carry
+from consul_kam.core import events
+from consul_kam.core.dataset import Ask, Dataset
+from consul_kam.core.events import Event
+from consul_kam.core.plan import live_file
+from consul_kam.core.ports import Rpc, Value
+from consul_kam.core.records import Key, Memory, Record, Release, Use
+from consul_kam.errors import RpcError, RpcFault, RpcTimeout, RpcUnreachable
+
+RELOAD_DEADLINE = 60.0
+"""Seconds: rtpengine.reload pings every node in turn, 5 s for each that swallows packets (kamailio-facts.md, 5)."""
+
+
+@dataclass(slots=True)
+class Work:
+    """`deadline`: seconds for one read. `resolve_deadline`: seconds for all host names of a release."""
+
+    dataset: Dataset
+    rpc: Rpc
+    live: Path
+    releases: Releases
+    deadline: float = 5.0
+    resolve_deadline: float = 2.0
+    resolve: Callable[[Sequence[str], float], tuple[str, ...]] = names.failing
+    _published: tuple[tuple[int, int, int], str] = field(default=((-1, -1, -1), ""))
+    """Signature and digest of the live file as published."""
+
+    # -- RPC worker -----------------------------------------------------------------------------------------------
+
+    def memory(self) -> Memory:
+        """What Kamailio holds. Raises RpcError."""
+        return self.dataset.decode([self._ask(ask) for ask in self.dataset.readback])
+
+    def read(self, action: events.DoRead) -> Event:
+        try:
+            memory = self.memory()
+        except (RpcUnreachable, RpcTimeout) as error:
+            return events.Unreachable(action.op, str(error))
+        except RpcError as error:
+            return events.ReadFailed(action.op, str(error))
+        return events.Read(action.op, memory, self._file_right())
+
+    def apply(self, action: events.DoApply) -> Event:
+        ask = self.dataset.reload
+        try:
+            self.rpc.call(ask.method, *ask.params, deadline=RELOAD_DEADLINE)
+        except RpcFault as fault:
+            if any(text in fault.reason.lower() for text in self.dataset.window.faults):
+                return events.Busy(action.op, time.monotonic() + self._until_open())
+            return events.Faulted(action.op, str(fault))
+        except RpcUnreachable as error:
+            return events.Unreachable(action.op, str(error))
+        except RpcError as error:
+            return events.Faulted(action.op, str(error))
+        return events.Applied(action.op)
+
+    def inactivate(self, keys: tuple[Key, ...]) -> None:
+        """Raises RpcError."""
+        assert self.dataset.inactivate is not None
+        for key in keys:
+            ask = self.dataset.inactivate(key)
+            self.rpc.call(ask.method, *ask.params, deadline=self.deadline)
+
+    def _ask(self, ask: Ask) -> Sequence[Value]:
+        try:
+            return self.rpc.call(ask.method, *ask.params, deadline=self.deadline)
+        except RpcFault as fault:
+            if (fault.code, fault.reason) in ask.empty:
+                return ()
+            raise
+
+    def _until_open(self) -> float:
+        """Seconds to wait. Kamailio counts whole seconds of the wall clock and does not say how many
+        (docs/findings.md, Windows): the next second's start is the next moment at which it may change its mind."""
+        if self.dataset.window.attempts_count:
+            return self.dataset.window.seconds
+        return 1.0 - time.time() % 1.0 + 0.01
+
+    # -- disk worker ----------------------------------------------------------------------------------------------
+
+    def write(self, action: events.DoWrite) -> Event:
+        lost = self.resolve(sorted({r.name for r in action.release.records if r.name}), self.resolve_deadline)
+        if lost:
+            return events.Unresolved(action.op, lost)
+        try:
+            states = states_to_carry(self.dataset, action)
+            self._put(live_file(self.dataset, action.release, states, action.ours))
+        except OSError as error:
+            return events.WriteFailed(action.op, f"cannot write {self.live}: {error.strerror or error}")
+        return events.Wrote(action.op)
+
+    def publish(self, action: events.DoPublish, about: dict[str, Any]) -> Event:
+        content = live_file(self.dataset, action.release, {}, action.ours)
+        try:
+            if files.read_if_there(self.live) != content:
+                self._put(content)
+            files.sync(self.live)
+            self.releases.publish(action.release.digest, content, about)
+        except OSError as error:
+            place = error.filename or self.live
+            return events.PublishFailed(action.op, f"cannot write {place}: {error.strerror or error}")
+        self._published = (files.signature(self.live), _digest(content))
+        return events.Published(action.op)
+
+    def _put(self, content: bytes) -> None:
+        existing = files.read_if_there(self.live.parent / "version")
+        companion = self.dataset.notation.companion(existing)
+        if companion is not None and companion[1] != existing:
+            files.write_atomic(self.live.parent / companion[0], companion[1])
+        files.write_atomic(self.live, content, later=True)
+
+    def _file_right(self) -> bool:
+        """Whether the live file is as it was published; read only where it was touched since."""
+        signature, digest = self._published
+        now = files.signature(self.live)
+        if now == signature:
+            return True
+        try:
+            content = files.read_if_there(self.live)
+        except OSError:
+            return False
+        right = content is not None and _digest(content) == digest
+        if right:
+            self._published = (now, digest)
+        return right
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def about(release: Release, ours: frozenset[Key], wall: float) -> dict[str, Any]:
+    """What a stored release says beside its list. Keys as lists, for JSON."""
+    return {
+        "digest": release.digest,
+        "at": wall,
+        "records": len(release.records),
+        "disabled": [list(key) for key in release.disabled],
+        "ours": [list(key) for key in ours],
+        "held": [[list(key), why] for key, why in release.held.items()],
+        "refused": [list(key) for key in release.refused],
+        "dropped": [str(problem) for problem in release.dropped[:100]],
+        "parts": [[list(r.key), r.part] for r in release.records if r.part],
+        "draining": [list(r.key) for r in release.records if r.use.value == "draining"],
+    }
+
+
+def restored(dataset: Dataset, content: bytes, told: dict[str, Any]) -> tuple[Record, ...]:
+    """The records of a stored release. Raises ListError, KeyError, TypeError."""
+    answer = dataset.parse_native(f"a release of {dataset.name}", content)
+    parts = {tuple(key): str(part) for key, part in told.get("parts", [])}
+    uses = {tuple(key): Use.DISABLED for key in told.get("disabled", [])}
+    uses.update({tuple(key): Use.DRAINING for key in told.get("draining", [])})
+    return tuple(
+        replace(record, part=parts.get(record.key, ""), use=uses.get(record.key, Use.IN)) for record in answer.records
+    )
