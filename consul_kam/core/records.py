@@ -11,6 +11,10 @@ Key = tuple[str | int, ...]
 """What a record is known by in Kamailio's memory, e.g. (1, "sip:10.0.0.1:5060"); unique within a dataset."""
 
 
+Share = tuple[str, int]
+"""(attribute, weight as Consul gives it)."""
+
+
 class Use(Enum):
     """What the policy of the record's set makes of its status in Consul."""
 
@@ -36,7 +40,9 @@ class Source:
 
     def __str__(self) -> str:
         place = f"{self.service}/{self.id}" if self.service else self.id or "static"
-        return place + (f" on {self.node}" if self.node else "") + (f" in {self.dc}" if self.dc else "")
+        text = place + (f" on {self.node}" if self.node else "") + (f" in {self.dc}" if self.dc else "")
+        # whoever registers a service chooses these: no line of our own, no escape sequence
+        return text if text.isprintable() else ascii(text)[1:-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class Record:
     source: Source = field(default=Source(), compare=False)
     part: str = field(default="", compare=False)
     """The staging file it came in, where a dataset has several: "" or what follows the "@"."""
+    share: Share | None = field(default=None, compare=False)
+    """What `Dataset.settled` makes fit with the others of its group."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,36 @@
+"""Reading the replies of Kamailio's RPC: the shape that is expected, or RpcMalformed."""
+
+from collections.abc import Mapping
+
+from consul_kam.core.grammar import shown
+from consul_kam.core.ports import Struct, Value
+from consul_kam.errors import RpcMalformed
+
+
+def struct(value: Value, what: str) -> Struct:
+    """The members of a struct or array; `what` names it in the error."""
+    if isinstance(value, tuple):
+        return value
+    raise RpcMalformed(f"cannot read {what}: expected a struct, got {shown(value)}")
+
+
+def members(value: Value, what: str) -> Mapping[str, Value]:
+    """A struct whose names do not repeat, as a mapping."""
+    return dict(struct(value, what))
+
+
+def text(found: Mapping[str, Value], name: str, what: str) -> str:
+    """A member that is a scalar."""
+    value = found.get(name)
+    if isinstance(value, str):
+        return value
+    raise RpcMalformed(f"cannot read {what}: expected text in {name}, got {shown(value)}")
+
+
+def number(found: Mapping[str, Value], name: str, what: str) -> int:
+    """A member that is a whole number."""
+    value = text(found, name, what)
+    try:
+        return int(value)
+    except ValueError:
+        raise RpcMalformed(f"cannot read {what}: expected a number in {name}, got {shown(value)}") from None
