@@ -130,6 +130,13 @@ def test_the_rule_covers_every_file() -> None:
     assert {"core", "errors", "adapters"} <= layers
 
 
+def test_plugins_use_the_standard_library_only() -> None:
+    plugins = sorted((REPO / "plugins").iterdir())
+    used = {module.split(".")[0] for plugin in plugins for _, module in _imports(plugin, REPO)}
+    assert plugins
+    assert used - sys.stdlib_module_names == set()
+
+
 LEGAL = {
     "__init__.py": "__version__ = '0'",
     "errors.py": "import os",
