@@ -158,7 +158,8 @@ class _Run:
         self.left += len(found) - len(value)
         pair = (self.text(at, value_at) if value_at > at else "", value)
         if repeats and end - at <= _REACH:
-            self.seen[self.body[at:end]] = pair
+            chunk = self.body[at:end]
+            pair = self.seen[chunk] = self.old.get(chunk, pair)
         found.append(pair)
         return end
 
@@ -167,6 +168,8 @@ class _Run:
         key = self.body[at:end]
         pair = self.leaves.get(key)
         if pair is None:
+            if self.body[value_at] & 15 == _NAME:
+                raise self.malformed(value_at, "a name where a value is due")
             pair = (self.text(at, value_at) if value_at > at else "", self.text(value_at, end))
             if len(self.leaves) >= _MAX_LEAVES:
                 self.leaves.clear()

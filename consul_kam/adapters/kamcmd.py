@@ -26,6 +26,7 @@ _OPEN, _CLOSE = ("{", "["), ("}", "]")
 class KamCmd:
     """The Rpc port through a spawned kamcmd; `generation` grows after each call that failed, it sees no other restart.
 
+    A command in front of it that leaves children behind when it is killed can prolong a deadline by 2 s.
     kamcmd cannot take a reply over 128 kB (a few hundred destinations): RpcTooBig, cured by binrpc.
     """
 

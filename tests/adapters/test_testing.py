@@ -1,0 +1,41 @@
+"""The shipped fake behaves as the port promises."""
+
+import pytest
+
+from consul_kam.core.ports import Rpc
+from consul_kam.errors import RpcFault, RpcTimeout
+from consul_kam.testing import FakeKamailio, dispatcher
+
+
+def test_a_fake_is_an_rpc() -> None:
+    memory: dict[int, list[tuple[str, str, int, str]]] = {}
+
+    def reload() -> tuple[str, ...]:
+        memory[1] = [("sip:10.0.0.1:5060", "AX", 10, "duid=r1")]
+        return ("Ok. Dispatcher successfully reloaded.",)
+
+    fake = FakeKamailio({"dispatcher.reload": reload, "dispatcher.list": lambda: dispatcher(memory)})
+    rpc: Rpc = fake
+    with pytest.raises(RpcFault, match="No Destination Sets"):
+        rpc.call("dispatcher.list", deadline=1)
+    fake.fail_next("dispatcher.reload", RpcFault("dispatcher.reload", 500, "Ongoing reload"))
+    fake.fail_next("dispatcher.reload", RpcTimeout("cannot tell"), carried_out=True)
+    with pytest.raises(RpcFault):
+        rpc.call("dispatcher.reload", deadline=1)
+    assert not memory
+    with pytest.raises(RpcTimeout):
+        rpc.call("dispatcher.reload", deadline=1)
+    assert "sip:10.0.0.1:5060" in str(rpc.call("dispatcher.list", deadline=1))
+    assert fake.calls == {"dispatcher.list": 2, "dispatcher.reload": 2}
+    with pytest.raises(RpcFault, match=r"command no\.such not found"):
+        rpc.call("no.such", deadline=1)
+
+
+def test_a_restart_shows() -> None:
+    fake = FakeKamailio()
+    fake.uptime = 7
+    before = fake.generation
+    assert fake.call("core.uptime", deadline=1) == ((("uptime", "7"),),)
+    fake.restart()
+    assert fake.generation > before
+    assert fake.call("core.uptime", deadline=1) == ((("uptime", "0"),),)
