@@ -54,7 +54,7 @@ class Consul:
             headers = self._client.http.get(_headers, f"/v1/health/service/{service}", params, self._token())
         except (OSError, ValueError):
             return None
-        return headers.get("x-consul-results-filtered-by-acls", "").lower() == "true"
+        return bool(headers.get("x-consul-results-filtered-by-acls", "").lower() == "true")
 
     def _token(self) -> dict[str, str]:
         if not self._token_file:

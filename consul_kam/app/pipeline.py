@@ -75,6 +75,8 @@ class Pipeline:
     past: Past = field(default_factory=Past)
     last: Release | None = None
     """What removals are counted from: the newest plan, at first the last known good."""
+    previous: Release | None = None
+    """The release that was published last, for the journal's difference."""
     staging: dict[str, Staging] = field(default_factory=dict)
     refusals: dict[Key, Refusal] = field(default_factory=dict)
     failing: dict[str, float] = field(default_factory=dict)

@@ -52,7 +52,7 @@ class Work:
             return events.Unreachable(action.op, str(error))
         except RpcError as error:
             return events.ReadFailed(action.op, str(error))
-        return events.Read(action.op, memory, self._file_right())
+        return events.Read(action.op, memory, self.file_right())
 
     def apply(self, action: events.DoApply) -> Event:
         ask = self.dataset.reload
@@ -75,7 +75,7 @@ class Work:
             ask = self.dataset.inactivate(key)
             self.rpc.call(ask.method, *ask.params, deadline=self.deadline)
 
-    def _ask(self, ask: Ask) -> Sequence[Value]:
+    def _ask(self, ask: Ask) -> tuple[Value, ...]:
         try:
             return self.rpc.call(ask.method, *ask.params, deadline=self.deadline)
         except RpcFault as fault:
@@ -123,7 +123,7 @@ class Work:
             files.write_atomic(self.live.parent / companion[0], companion[1])
         files.write_atomic(self.live, content, later=True)
 
-    def _file_right(self) -> bool:
+    def file_right(self) -> bool:
         """Whether the live file is as it was published; read only where it was touched since."""
         signature, digest = self._published
         now = files.signature(self.live)

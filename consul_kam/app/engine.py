@@ -1,0 +1,172 @@
+"""The engine: one decision thread that turns everything that happens into events for the pipelines, and their actions
+into jobs for one worker per resource (RPC, disk, Consul). Design.md, sections 3 and 4.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from consul_kam.app.loop import Loop, Worker
+from consul_kam.app.pipeline import Doing, Inactivate, Pipeline, Resolve, Wake
+from consul_kam.app.reports import Reporter
+from consul_kam.app.work import Work, about
+from consul_kam.core import events, past
+from consul_kam.core.events import Event, Report, Verdict
+from consul_kam.errors import RpcError
+
+
+@dataclass(slots=True)
+class Trace:
+    """Milliseconds a stage of the change under way."""
+
+    began: float = 0.0
+    ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Lane:
+    """All that belongs to one dataset."""
+
+    pipeline: Pipeline
+    work: Work
+    staging: dict[str, Path]
+    """Part -> staging file."""
+    services: dict[str, tuple[str, ...]]
+    """Part -> services of Consul that it is made of."""
+    trace: Trace = field(default_factory=Trace)
+    asked: dict[str, str] = field(default_factory=dict)
+    """Part -> digest of the staging content that waits for Consul's word on ACLs."""
+    touched: float = field(default_factory=time.monotonic)
+    """When something last happened to it, monotonic s."""
+
+
+class Engine:
+    """Runs until `stop`. Everything but `post`-ed calls happens on the thread that calls `run`."""
+
+    def __init__(self, lanes: list[Lane], reporter: Reporter, verify_every: float) -> None:
+        self.lanes = {lane.pipeline.dataset.name: lane for lane in lanes}
+        self.reporter = reporter
+        self.loop = Loop()
+        self.rpc, self.disk = Worker("rpc"), Worker("disk")
+        self.after: list[Callable[[], None]] = []
+        """Called after each event: waiters for verdicts, a detached engine's end."""
+        self.each_tick: list[Callable[[], None]] = []
+        self._verify_every = verify_every
+
+    def run(self) -> None:
+        """Serve events until stopped."""
+        self.loop.at(time.monotonic() + self._verify_every, self._tick)
+        self.loop.run(self._after)
+        for worker in (self.rpc, self.disk):
+            worker.close(2.0)
+        self.reporter.close()
+
+    def stop(self) -> None:
+        """From any thread."""
+        self.loop.post(self.loop.stop)
+
+    # -- actions ------------------------------------------------------------------------------------------------------
+
+    def handle(self, lane: Lane, event: Event) -> None:
+        """One event of a dataset's machine."""
+        self.do(lane, lane.pipeline.on(event, time.monotonic()))
+
+    def do(self, lane: Lane, doing: list[Doing]) -> None:
+        """Carry out what a pipeline asks for."""
+        for action in doing:
+            self._start(lane, action)
+
+    def _start(self, lane: Lane, action: Doing) -> None:  # noqa: C901 - a table, one line each
+        work, pipeline = lane.work, lane.pipeline
+        match action:
+            case events.DoRead():
+                stage = "readback" if pipeline.state.tries else "read"
+                self._submit(self.rpc, lane, stage, lambda: work.read(action))
+            case events.DoWrite():
+                self._submit(self.disk, lane, "write", lambda: work.write(action))
+            case events.DoApply():
+                self._submit(self.rpc, lane, "reload", lambda: work.apply(action))
+            case events.DoPublish():
+                told = about(action.release, action.ours, pipeline.wall())
+                self._submit(self.disk, lane, "publish", lambda: work.publish(action, told))
+            case events.Arm():
+                self.loop.at(action.at, lambda: self.handle(lane, action.event))
+            case Wake():
+                delay = max(0.0, action.at - pipeline.wall()) + 0.01
+                self.loop.at(time.monotonic() + delay, lambda: self.do(lane, pipeline.wake(time.monotonic())))
+            case Resolve():
+                self._look_up(lane, action.names)
+            case Inactivate():
+                self._inactivate(lane, action)
+            case events.Report():
+                self._report(lane, action)
+            case events.Refuse() | events.Unresolve():
+                raise AssertionError("the pipeline keeps these to itself")
+
+    def _submit(self, worker: Worker, lane: Lane, stage: str, job: Callable[[], Event]) -> None:
+        def timed() -> None:
+            started = time.monotonic()
+            event = job()
+            ended = time.monotonic()
+            self.loop.post(lambda: self._result(lane, stage, started, ended, event))
+
+        worker.submit(timed)
+
+    def _result(self, lane: Lane, stage: str, started: float, ended: float, event: Event) -> None:
+        trace = lane.trace
+        trace.ms[stage] = trace.ms.get(stage, 0.0) + (ended - started) * 1000
+        if trace.began and stage in ("reload", "readback"):
+            trace.ms["memory" if stage == "reload" else "verified"] = (ended - trace.began) * 1000
+        self.handle(lane, event)
+
+    def _look_up(self, lane: Lane, names: tuple[str, ...]) -> None:
+        def job() -> None:
+            lost = lane.work.resolve(names, lane.work.resolve_deadline)
+            found = tuple(name for name in names if name not in lost)
+            self.loop.post(lambda: self.do(lane, lane.pipeline.names_resolve(found, time.monotonic())))
+
+        self.disk.submit(job)
+
+    def _inactivate(self, lane: Lane, action: Inactivate) -> None:
+        def job() -> None:
+            try:
+                lane.work.inactivate(action.keys)
+            except RpcError as error:
+                self.reporter.note(lane.pipeline.dataset.name, "not inactivated", reason=str(error))
+
+        self.rpc.submit(job)
+
+    def _report(self, lane: Lane, report: Report) -> None:
+        pipeline = lane.pipeline
+        before = pipeline.previous
+        ms = {}
+        if report.verdict in (Verdict.PUBLISHED, Verdict.HELD):
+            ms, lane.trace = lane.trace.ms, Trace()
+            pipeline.previous = report.release
+            self.remember(lane)
+        self.reporter.report(pipeline.dataset.name, report, before, ms)
+
+    def remember(self, lane: Lane) -> None:
+        """Guards' memory and pin to disk."""
+        memory = {"past": past.dump(lane.pipeline.past), "pinned": lane.pipeline.pinned, "paused": lane.pipeline.paused}
+        name = lane.pipeline.dataset.name
+
+        def job() -> None:
+            try:
+                lane.work.releases.remember(memory)
+            except OSError as error:
+                self.reporter.note(name, "cannot remember the guards' memory", reason=error.strerror)
+
+        self.disk.submit(job)
+
+    def _tick(self) -> None:
+        for call in self.each_tick:
+            call()
+        for lane in self.lanes.values():
+            self.handle(lane, events.Tick())
+        self.loop.at(time.monotonic() + self._verify_every, self._tick)
+
+    def _after(self) -> None:
+        for call in list(self.after):
+            call()

@@ -1,0 +1,131 @@
+"""What comes in from staging: read, parsed, and where records go missing, held against Consul's ACLs."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from consul_kam.adapters import files
+from consul_kam.adapters.consul import Consul
+from consul_kam.app.engine import Engine, Lane, Trace
+from consul_kam.app.loop import Worker
+from consul_kam.core import events
+from consul_kam.core.events import Phase
+from consul_kam.core.records import Answer, Use
+from consul_kam.errors import ListError
+
+
+class Intake:
+    """Feeds an engine. `consul` makes a client; None: nobody is asked about ACLs."""
+
+    def __init__(self, engine: Engine, consul: Callable[[], Consul] | None) -> None:
+        self._engine, self._loop = engine, engine.loop
+        self._factory = consul
+        self._consul: Consul | None = None
+        self._worker = Worker("consul")
+
+    def start(self) -> None:
+        """Take in what is there; where that is nothing, the last known good is wanted."""
+        self.scan_all()
+        self.then(self._fall_back)
+
+    def scan_all(self) -> None:
+        """Look at every staging file, whoever wrote it."""
+        for lane in self._engine.lanes.values():
+            for part in lane.staging:
+                self._scan(lane, part, time.monotonic())
+
+    def changed(self, path: Path) -> None:
+        """From any thread: this file was written."""
+        began = time.monotonic()
+        for lane in self._engine.lanes.values():
+            for part, place in lane.staging.items():
+                if place == path:
+                    self._loop.post(lambda lane=lane, part=part: self._scan(lane, part, began))  # type: ignore[misc]
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Run `call` on the decision thread, once every scan asked for before has been taken in."""
+        self._engine.disk.submit(lambda: self._loop.post(call))
+
+    def _scan(self, lane: Lane, part: str, began: float) -> None:
+        entry = lane.pipeline.staging.get(part)
+        known = entry.digest if entry is not None else ""
+        path = lane.staging[part]
+
+        def job() -> None:
+            started = time.monotonic()
+            found = _take_in(lane, path, known)
+            if found is not None:
+                took = (time.monotonic() - started) * 1000
+                self._loop.post(lambda: self._staged(lane, part, *found, began, took))
+
+        self._engine.disk.submit(job)
+
+    def _staged(
+        self, lane: Lane, part: str, digest: str, answer: Answer | None, error: str, began: float, took: float
+    ) -> None:
+        if lane.pipeline.current(part, digest) or lane.asked.get(part) == digest:
+            return
+        lane.touched = time.monotonic()
+        if lane.pipeline.state.phase in (Phase.IDLE, Phase.DEGRADED):
+            lane.trace = Trace(began, {"parse": took})
+        if answer is not None and self._removes(lane, part, answer):
+            self._ask_consul(lane, part, digest, answer)
+            return
+        lane.asked.pop(part, None)
+        self._engine.do(lane, lane.pipeline.staged(part, digest, answer, error, time.monotonic()))
+
+    def _removes(self, lane: Lane, part: str, answer: Answer) -> bool:
+        last = lane.pipeline.last
+        if self._factory is None or last is None or not lane.services.get(part):
+            return False
+        offered = {record.key for record in answer.records}
+        return any(r.part == part and r.use is Use.IN and r.key not in offered for r in last.records)
+
+    def _ask_consul(self, lane: Lane, part: str, digest: str, answer: Answer) -> None:
+        """An answer filtered by ACLs is an error, not "none" (design.md, rule 7)."""
+        lane.asked[part] = digest
+
+        def job() -> None:
+            if self._consul is None and self._factory is not None:
+                self._consul = self._factory()
+            hidden = [s for s in lane.services[part] if self._consul is not None and self._consul.filtered(s, part)]
+            self._loop.post(lambda: self._consul_said(lane, part, digest, answer, hidden))
+
+        self._worker.submit(job)
+
+    def _consul_said(self, lane: Lane, part: str, digest: str, answer: Answer, hidden: list[str]) -> None:
+        if lane.asked.get(part) != digest:
+            return
+        del lane.asked[part]
+        reason = f"cannot use {lane.staging[part]}: Consul's ACLs hide instances of {', '.join(hidden)} from the token"
+        kept = None if hidden else answer
+        self._engine.do(lane, lane.pipeline.staged(part, digest, kept, reason if hidden else "", time.monotonic()))
+
+    def _fall_back(self) -> None:
+        """Nothing usable in staging: what was right before Consul went away is right until it says otherwise."""
+        for lane in self._engine.lanes.values():
+            pipeline = lane.pipeline
+            if pipeline.state.newest is None and pipeline.state.lkg is not None and not lane.asked:
+                self._engine.do(lane, pipeline.on(events.Wanted(pipeline.state.lkg), time.monotonic()))
+
+
+def _take_in(lane: Lane, path: Path, known: str) -> tuple[str, Answer | None, str] | None:
+    """(digest, answer or None, error) of a staging file; None where it is not there or as it was."""
+    try:
+        data = files.read_regular(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        digest = f"unreadable: {error.errno}"
+        return None if digest == known else (digest, None, f"cannot read {path}: {error.strerror}")
+    digest = hashlib.sha256(data).hexdigest()
+    if digest == known:
+        return None
+    dataset = lane.pipeline.dataset
+    parse = dataset.parse_staging if data[:1] == b"{" else dataset.parse_native
+    try:
+        return digest, parse(os.fspath(path), data), ""
+    except ListError as error:
+        return digest, None, str(error)

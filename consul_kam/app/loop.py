@@ -1,0 +1,70 @@
+"""The decision thread's queue and timers, and the workers that do what blocks."""
+
+import heapq
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+Call = Callable[[], None]
+
+
+class Loop:
+    """Runs calls one after another on the thread that calls `run`. `post` may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self._timers: list[tuple[float, int, Call]] = []
+        self._count = itertools.count()
+        self._open = True
+
+    def post(self, call: Call) -> None:
+        """Have `call` run on the decision thread."""
+        self._calls.put(call)
+
+    def at(self, when: float, call: Call) -> None:
+        """Have `call` run at the monotonic time `when` (s); only from the decision thread."""
+        heapq.heappush(self._timers, (when, next(self._count), call))
+
+    def stop(self) -> None:
+        """End `run` after the call under way."""
+        self._open = False
+
+    def run(self, after_each: Call) -> None:
+        """Until `stop`. `after_each` runs after every call."""
+        while self._open:
+            wait = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+            try:
+                call = self._calls.get(timeout=wait)
+            except queue.Empty:
+                call = heapq.heappop(self._timers)[2]
+            call()
+            after_each()
+
+
+class Worker:
+    """One thread that carries out jobs in order."""
+
+    def __init__(self, name: str, limit: int = 0) -> None:
+        """`limit`: jobs that may wait; further ones are dropped and counted. 0: no limit."""
+        self._jobs: queue.Queue[Call | None] = queue.Queue(limit)
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Call) -> None:
+        """Queue a job; never blocks."""
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self, deadline: float) -> None:
+        """Finish what is queued, for at most `deadline` s."""
+        self._jobs.put(None)
+        self._thread.join(deadline)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()

@@ -1,0 +1,177 @@
+"""An operator's words over the control socket. Each handler runs on the decision thread."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from consul_kam import __version__
+from consul_kam.adapters.control import Reply
+from consul_kam.app import views
+from consul_kam.app.engine import Engine, Lane
+from consul_kam.app.heartbeat import Heartbeat
+from consul_kam.app.intake import Intake
+from consul_kam.app.work import restored
+from consul_kam.core.events import Phase
+from consul_kam.core.plan import make_release
+from consul_kam.errors import ConsulKamError, ListError
+
+SETTLED = (Phase.IDLE, Phase.DEGRADED, Phase.WAITING)
+"""Phases in which there is a verdict: published or held, degraded, busy or blocked."""
+
+
+class Operator:
+    """Answers requests; the protocol is described in consul_kam.adapters.control."""
+
+    def __init__(self, engine: Engine, intake: Intake, heartbeat: Heartbeat, rpc: str, detached: bool) -> None:
+        self._engine, self._intake, self._heartbeat = engine, intake, heartbeat
+        self._rpc, self._detached, self._since = rpc, detached, time.time()
+        self._waiting: list[tuple[float, Reply]] = []
+        self._verbs: dict[str, Callable[[dict[str, object]], dict[str, Any]]] = {
+            "status": self._status, "diff": self._diff, "history": self._history, "rollback": self._rollback,
+            "approve": self._approve, "pause": self._pause, "resume": self._resume, "stop": self._stop,
+        }  # fmt: skip
+        engine.after.append(self._settle)
+
+    def handle(self, request: dict[str, object], reply: Reply) -> None:
+        """From the control thread: never blocks."""
+        self._engine.loop.post(lambda: self._answer(request, reply))
+
+    def _answer(self, request: dict[str, object], reply: Reply) -> None:
+        verb = str(request.get("do"))
+        if verb == "apply":
+            self._apply(request, reply)
+            return
+        call = self._verbs.get(verb)
+        try:
+            if call is None:
+                raise ConsulKamError(f"cannot {verb}: expected apply or one of {', '.join(self._verbs)}")
+            reply({"ok": True, **call(request)})
+        except ConsulKamError as error:
+            reply({"ok": False, "error": str(error)})
+        except OSError as error:
+            reply({"ok": False, "error": f"cannot {verb}: {error.filename}: {error.strerror}"})
+
+    # -- apply: a verdict for whoever waits --------------------------------------------------------------------------
+
+    def _apply(self, request: dict[str, object], reply: Reply) -> None:
+        wait = request.get("wait", 2.0)
+        until = time.monotonic() + (float(wait) if isinstance(wait, (int, float)) else 2.0)
+        self._intake.scan_all()
+        self._intake.then(lambda: self._await(until, reply))
+
+    def _await(self, until: float, reply: Reply) -> None:
+        self._waiting.append((until, reply))
+        self._engine.loop.at(until, lambda: None)
+
+    def _settle(self) -> None:
+        if not self._waiting:
+            return
+        missing = [name for name, lane in self._engine.lanes.items() if not _settled(lane)]
+        now = time.monotonic()
+        due = [entry for entry in self._waiting if not missing or now >= entry[0]]
+        if due:
+            self._waiting = [entry for entry in self._waiting if entry not in due]
+            verdicts = [_verdict(lane) for name, lane in self._engine.lanes.items() if name not in missing]
+            for _, reply in due:
+                reply({"ok": True, "verdicts": verdicts, "waiting": missing})
+
+    # -- the rest -----------------------------------------------------------------------------------------------------
+
+    def _status(self, request: dict[str, object]) -> dict[str, Any]:
+        beat = self._heartbeat
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "since": self._since,
+            "detached": self._detached,
+            "kamailio": {
+                "rpc": self._rpc,
+                "reachable": bool(beat.up),
+                "up_since": beat.up_since,
+                "trouble": beat.trouble,
+            },
+            "datasets": [views.status(lane) for lane in self._lanes(request)],
+        }
+
+    def _diff(self, request: dict[str, object]) -> dict[str, Any]:
+        return {"datasets": [views.diff(lane) for lane in self._lanes(request)]}
+
+    def _history(self, request: dict[str, object]) -> dict[str, Any]:
+        limit = request.get("limit", 20)
+        entries = self._engine.reporter.tail(limit if isinstance(limit, int) else 20)
+        releases = {lane.pipeline.dataset.name: lane.work.releases.names() for lane in self._lanes(request)}
+        wanted = request.get("dataset")
+        return {"entries": [e for e in entries if wanted in (None, e.get("dataset"))], "releases": releases}
+
+    def _rollback(self, request: dict[str, object]) -> dict[str, Any]:
+        lane = self._one(request)
+        stored, names = lane.work.releases, lane.work.releases.names()
+        wanted = request.get("release")
+        if wanted is None and len(names) < 2:
+            raise ConsulKamError("cannot roll back: there is no earlier release; see `consul-kam history`")
+        found = [name for name in names if str(wanted) in (name, name.split("-")[1], name.split("-")[0])]
+        name = names[-2] if wanted is None else found[-1] if found else ""
+        release = stored.load(name) if name else None
+        if release is None:
+            raise ConsulKamError(f"cannot roll back: no release {wanted}; see `consul-kam history`")
+        try:
+            records = restored(lane.pipeline.dataset, release.content, release.about)
+        except (ListError, KeyError, TypeError) as error:
+            raise ConsulKamError(f"cannot roll back to {name}: {error}") from error
+        self._engine.do(lane, lane.pipeline.pin(name, make_release(records), time.monotonic()))
+        return self._said(lane, "rollback", release=name)
+
+    def _approve(self, request: dict[str, object]) -> dict[str, Any]:
+        for lane in self._lanes(request):
+            self._engine.do(lane, lane.pipeline.approve(time.monotonic()))
+            self._said(lane, "approve")
+        return {"datasets": [lane.pipeline.dataset.name for lane in self._lanes(request)]}
+
+    def _pause(self, request: dict[str, object]) -> dict[str, Any]:
+        return self._halt(request, True)
+
+    def _resume(self, request: dict[str, object]) -> dict[str, Any]:
+        return self._halt(request, False)
+
+    def _halt(self, request: dict[str, object], on: bool) -> dict[str, Any]:
+        for lane in self._lanes(request):
+            self._engine.do(lane, lane.pipeline.pause(on, time.monotonic()))
+            self._said(lane, "pause" if on else "resume")
+        return {"datasets": [lane.pipeline.dataset.name for lane in self._lanes(request)]}
+
+    def _stop(self, request: dict[str, object]) -> dict[str, Any]:
+        if not self._detached:
+            raise ConsulKamError(f"cannot stop: this engine (pid {os.getpid()}) was started by `consul-kam run`")
+        self._engine.stop()
+        return {"pid": os.getpid()}
+
+    def _said(self, lane: Lane, word: str, **facts: str) -> dict[str, Any]:
+        name = lane.pipeline.dataset.name
+        self._engine.remember(lane)
+        self._engine.reporter.note(name, word, **facts)
+        return {"dataset": name, **facts}
+
+    def _lanes(self, request: dict[str, object]) -> list[Lane]:
+        return [self._one(request)] if request.get("dataset") is not None else list(self._engine.lanes.values())
+
+    def _one(self, request: dict[str, object]) -> Lane:
+        lanes = self._engine.lanes
+        name = request.get("dataset") or next(iter(lanes))
+        if name not in lanes:
+            raise ConsulKamError(f"cannot find dataset {name!r} among the enabled ones: {', '.join(lanes)}")
+        return lanes[str(name)]
+
+
+def _settled(lane: Lane) -> bool:
+    return lane.pipeline.state.phase in SETTLED and not lane.asked
+
+
+def _verdict(lane: Lane) -> dict[str, Any]:
+    verdict, release = lane.pipeline.verdict, lane.pipeline.state.target
+    return {
+        "dataset": lane.pipeline.dataset.name,
+        "verdict": verdict.verdict.value if verdict is not None else "NONE",
+        "release": release.digest[:12] if release is not None else "",
+        "detail": verdict.reason if verdict is not None else "nothing is staged",
+    }

@@ -1,0 +1,109 @@
+"""What status and diff say: views of the state of one dataset. Shapes are documented in docs/cli.md."""
+
+from typing import Any
+
+from consul_kam.adapters import files
+from consul_kam.app.engine import Lane
+from consul_kam.app.pipeline import Pipeline
+from consul_kam.app.reports import text
+from consul_kam.core.compare import Difference
+from consul_kam.core.events import Phase
+from consul_kam.core.records import Release
+from consul_kam.core.release import compare
+
+SHOWN = 200
+"""Keys listed of each kind; the counts are always whole."""
+
+
+def status(lane: Lane) -> dict[str, Any]:
+    """One dataset at a glance: is Consul = staging = live file = memory, what is kept from it, what to type next."""
+    pipeline = lane.pipeline
+    state, target = pipeline.state, pipeline.state.target
+    diff = compare(state, state.memory) if target is not None and state.memory is not None else None
+    last = pipeline.last
+    held = pipeline.past.holds if last is not None and last.held else {}
+    return {
+        "name": pipeline.dataset.name,
+        "phase": state.phase.value,
+        "verdict": pipeline.verdict.verdict.value if pipeline.verdict is not None else "",
+        "reason": (pipeline.verdict.reason if pipeline.verdict is not None else "") or state.trouble,
+        "at": pipeline.verdict_at,
+        "digest": target.digest[:12] if target is not None else "",
+        "records": len(target.records) if target is not None else 0,
+        "staging": [_staging(lane, part) for part in lane.staging],
+        "live": {"path": str(lane.work.live), "state": _live(lane)},
+        "memory": {"state": _memory(diff), "difference": str(diff) if diff else "", "records": len(state.memory or ())},
+        "held": [{"key": text(k), "why": h.why, "until": h.until} for k, h in list(held.items())[:SHOWN]],
+        "dropped": [str(problem) for problem in last.dropped[:SHOWN]] if last is not None else [],
+        "refused": [text(key) for key in list(pipeline.refusals)[:SHOWN]],
+        "draining": _draining(target),
+        "named": [{"key": text(key), "why": why} for key, why in last.named.items()] if last is not None else [],
+        "blocked": sorted(pipeline.failing),
+        "states": {text(e.key): e.state for e in (state.memory or ())[:SHOWN] if e.state[:1] not in ("", "A")},
+        "paused": pipeline.paused,
+        "observe": pipeline.observe,
+        "pinned": pipeline.pinned or None,
+        "unverifiable": dict(pipeline.dataset.unverifiable or {}),
+        "next": _next(pipeline, diff),
+    }
+
+
+def diff(lane: Lane) -> dict[str, Any]:
+    """Memory, as last read, against what it shall hold."""
+    state = lane.pipeline.state
+    if state.target is None or state.memory is None:
+        return {"name": lane.pipeline.dataset.name, "known": False}
+    found = compare(state, state.memory)
+    wanted = {record.key: record for record in state.target.records}
+    there = {entry.key: entry for entry in state.memory}
+    return {
+        "name": lane.pipeline.dataset.name,
+        "known": True,
+        "equal": not found,
+        "missing": [wanted[key].line for key in found.missing[:SHOWN]],
+        "extra": [text(key) for key in found.extra[:SHOWN]],
+        "changed": [
+            {"key": text(key), "wanted": wanted[key].line, "memory": [*map(str, there[key].seen), there[key].state]}
+            for key in found.changed[:SHOWN]
+        ],
+        "misordered": list(found.misordered),
+    }
+
+
+def _staging(lane: Lane, part: str) -> dict[str, Any]:
+    path, entry = lane.staging[part], lane.pipeline.staging.get(part)
+    if entry is None:
+        return {"path": str(path), "digest": "", "state": "absent", "error": "", "at": None}
+    native = entry.answer is not None and entry.answer.native
+    word = "rejected" if entry.error else "native" if native else "ok"
+    if path.resolve() == lane.work.live.resolve():
+        word = "unprotected"
+    return {"path": str(path), "digest": entry.digest[:12], "state": word, "error": entry.error, "at": entry.at}
+
+
+def _live(lane: Lane) -> str:
+    if files.signature(lane.work.live) == (0, 0, 0):
+        return "absent"
+    return "equal" if lane.pipeline.state.published and lane.work.file_right() else "differs"
+
+
+def _memory(found: Difference | None) -> str:
+    return "unknown" if found is None else "differs" if found else "equal"
+
+
+def _draining(target: Release | None) -> list[str]:
+    return [text(key) for key in sorted(target.disabled, key=str)[:SHOWN]] if target is not None else []
+
+
+def _next(pipeline: Pipeline, found: Difference | None) -> str:
+    """The command that an operator would type now, or ""."""
+    if pipeline.pinned:
+        return "consul-kam approve   (ends the pin; newer releases wait)"
+    if pipeline.paused:
+        return "consul-kam resume"
+    if pipeline.last is not None and (pipeline.last.held or pipeline.last.named):
+        return "consul-kam approve   (lets the held records go)"
+    if any(entry.error for entry in pipeline.staging.values()):
+        return f"consul-kam check {pipeline.dataset.name} STAGING_FILE"
+    degraded = pipeline.state.phase is Phase.DEGRADED
+    return "consul-kam diff" if degraded or (found and pipeline.observe) else ""

@@ -1,0 +1,208 @@
+"""From the configuration to a running engine: the one place that knows every part."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from consul_kam.adapters import files, rpc
+from consul_kam.adapters.consul import Consul
+from consul_kam.adapters.control import ControlUnreachable, Server, ask
+from consul_kam.adapters.journal import Journal
+from consul_kam.adapters.lock import KamailioLock
+from consul_kam.adapters.releases import Releases
+from consul_kam.adapters.staging import watch
+from consul_kam.app.engine import Engine, Lane
+from consul_kam.app.heartbeat import Heartbeat
+from consul_kam.app.intake import Intake
+from consul_kam.app.operator import Operator
+from consul_kam.app.pipeline import Pipeline
+from consul_kam.app.reports import Reporter
+from consul_kam.app.work import Work, restored
+from consul_kam.config import DatasetSettings, Settings
+from consul_kam.core import past
+from consul_kam.core.dataset import Dataset
+from consul_kam.core.guards import Limits, Past
+from consul_kam.core.plan import Policy, make_release
+from consul_kam.core.ports import Rpc
+from consul_kam.core.records import Key, Release
+from consul_kam.core.release import State
+from consul_kam.datasets import dataset
+from consul_kam.errors import ConfigError, ListError
+
+LINGER = 5.0
+"""Seconds that a detached engine stays after the last thing that it had to do."""
+
+
+def run(settings: Settings, detached: bool = False) -> int:
+    """Run an engine until SIGTERM, SIGINT, or, detached, until nothing is pending. Returns the exit code."""
+    settings.staging_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+    if not detached:
+        _retire_detached(settings.control)
+    server: list[Server] = []
+    lock = KamailioLock(settings.kamailio.rpc)
+    try:
+        engine, intake, operator = build(settings, detached)
+        server.append(Server(settings.control, operator.handle))
+        observer = watch(
+            {path.parent for lane in engine.lanes.values() for path in lane.staging.values()}, intake.changed
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: engine.stop())
+        engine.run()
+        observer.stop()
+    finally:
+        for each in server:
+            each.close()
+        lock.release()
+    return 0
+
+
+def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]:
+    """The engine and what feeds it, not yet running. Raises ConfigError."""
+    if not settings.enabled:
+        raise ConfigError("cannot run: no dataset is enabled; set `file` in [datasets.dispatcher]")
+    client = rpc.connect(settings.kamailio.rpc)
+    reporter = Reporter(
+        Journal(settings.journal),
+        settings.alert.command,
+        settings.alert.deadline,
+        settings.log.format == "json",
+        settings.log.level,
+    )
+    engine = Engine([lane(settings, each, client) for each in settings.enabled], reporter, settings.verify_every)
+    intake = Intake(engine, _consul(settings))
+    heartbeat = Heartbeat(engine)
+    operator = Operator(engine, intake, heartbeat, settings.kamailio.rpc, detached)
+    engine.each_tick.append(intake.scan_all)
+    engine.loop.post(intake.start)
+    engine.loop.post(heartbeat.start)
+    if detached:
+        engine.after.append(lambda: _end_when_done(engine))
+    return engine, intake, operator
+
+
+def _retire_detached(control: Path) -> None:
+    """One that `kam-apply` started gives way to a lasting engine, which goes on from where it was."""
+    with contextlib.suppress(ControlUnreachable):
+        if ask(control, {"do": "stop"}, 2.0).get("ok"):
+            until = time.monotonic() + 5.0
+            while control.exists() and time.monotonic() < until:
+                time.sleep(0.02)
+
+
+def _end_when_done(engine: Engine) -> None:
+    lanes = engine.lanes.values()
+    quiet = time.monotonic() - max(lane.touched for lane in lanes) > LINGER
+    if quiet and not any(lane.pipeline.pending for lane in lanes):
+        engine.stop()
+
+
+def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
+    """One dataset with all that outlived the last engine. Raises ConfigError, OSError."""
+    found = dataset(chosen.name)
+    assert chosen.file is not None
+    _writable(chosen.file)
+    releases = Releases(settings.releases / chosen.name)
+    lkg, ours = _last_known_good(found, releases)
+    live = files.read_if_there(chosen.file)
+    ours |= found.ours(live) if live is not None else frozenset()
+    memory = releases.memory()
+    least = settings.kamailio.min_gap
+    gap = found.gap.seconds if least is None else lambda records: least
+    written = files.last_written(chosen.file)
+    ago = time.time() - written if written is not None else float("inf")
+    count = len(lkg.records) if lkg is not None else 0
+    state = State(
+        gap=gap,
+        ordered=found.ordered,
+        halted=chosen.observe or bool(memory.get("paused")),
+        lkg=lkg,
+        ours=ours,
+        not_before=time.monotonic() + max(0.0, gap(count) - ago),
+    )
+    pipeline = Pipeline(
+        dataset=found,
+        policy=_policy(settings, chosen),
+        state=state,
+        wall=time.time,
+        observe=chosen.observe,
+        past=_past(memory),
+        last=lkg if lkg is not None else _adopted(found, chosen.file, live),
+        previous=lkg,
+        paused=bool(memory.get("paused")),
+    )
+    work = Work(found, client, chosen.file, releases, settings.kamailio.rpc_deadline, chosen.resolve_deadline)
+    pinned = releases.load(str(memory.get("pinned") or ""))
+    if pinned is not None:
+        pipeline.pinned, pipeline.last = pinned.name, make_release(restored(found, pinned.content, pinned.about))
+    staging = {part: chosen.staging_of(part) for part in chosen.parts}
+    return Lane(pipeline, work, staging, _services(chosen))
+
+
+def _policy(settings: Settings, chosen: DatasetSettings) -> Policy:
+    limits = Limits(
+        min_records=chosen.min_records,
+        max_shrink=chosen.max_shrink,
+        hold_for=chosen.hold_for,
+        min_callable=chosen.min_callable,
+        probing=settings.kamailio.probing,
+    )
+    return Policy(limits, chosen.max_records, chosen.on_bad_record == "reject")
+
+
+def _services(chosen: DatasetSettings) -> dict[str, tuple[str, ...]]:
+    parts: dict[str, tuple[str, ...]] = {}
+    for entry in chosen.sets:
+        if entry["service"]:
+            part = str(entry["datacenter"])
+            parts[part] = (*parts.get(part, ()), str(entry["service"]))
+    return parts
+
+
+def _last_known_good(found: Dataset, releases: Releases) -> tuple[Release | None, frozenset[Key]]:
+    stored = releases.newest()
+    if stored is None:
+        return None, frozenset()
+    try:
+        release = make_release(restored(found, stored.content, stored.about))
+    except (ListError, KeyError, TypeError):
+        return None, frozenset()
+    return release, frozenset(tuple(key) for key in stored.about.get("ours", []))
+
+
+def _adopted(found: Dataset, path: Path, live: bytes | None) -> Release | None:
+    """At the very first start the list that Kamailio has is what removals are counted from."""
+    if live is None:
+        return None
+    try:
+        records = found.parse_native(str(path), live).records
+    except ListError:
+        return None
+    return make_release(list({record.key: record for record in records}.values()))
+
+
+def _past(memory: Mapping[str, Any]) -> Past:
+    try:
+        return past.load(memory["past"])
+    except (KeyError, TypeError, ValueError):
+        return Past()
+
+
+def _consul(settings: Settings) -> Callable[[], Consul]:
+    given = settings.consul
+    certificate = (given.cert_file, given.key_file) if given.cert_file else None
+    return lambda: Consul(given.address, given.token_file, given.ca_file, certificate)
+
+
+def _writable(path: Path) -> None:
+    """The live directory has to be ours to write (design.md, 7). Raises ConfigError with the cure."""
+    if not path.parent.is_dir():
+        raise ConfigError(f"cannot keep {path}: there is no directory {path.parent}; make it, writable by this user")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"cannot keep {path}: {path.parent} is not writable by user id {os.getuid()}; chown it")
+    if path.is_mount():
+        raise ConfigError(f"cannot keep {path}: it is a mount point of its own; mount its directory instead")
