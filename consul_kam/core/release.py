@@ -27,6 +27,8 @@ from consul_kam.core.events import (
     Event,
     Faulted,
     Halt,
+    KamailioDown,
+    KamailioUp,
     Phase,
     Published,
     PublishFailed,
@@ -131,8 +133,8 @@ def _degrade(state: State, reason: str, now: float, diff: Difference | None = No
 
 
 def _rest(state: State, *actions: Action) -> Step:
-    """IDLE, unless something newer came meanwhile."""
-    if state.newest is not state.target:
+    """IDLE, unless something newer came meanwhile, or another Kamailio."""
+    if state.newest is not state.target or state.memory is None:
         return _read(state, *actions)
     return replace(state, phase=Phase.IDLE, op=state.op + 1, failures=0, tries=0), actions
 
@@ -182,6 +184,12 @@ def down(state: State, event: Event, now: float) -> Step:
     return _wait(
         state, "kamailio", now + backoff(failures, longest=2.0), *report, tries=0, failures=failures, memory=None
     )
+
+
+@leads_to()
+def forget_memory(state: State, event: KamailioDown | KamailioUp, now: float) -> Step:
+    """The disk is at work: nothing else may start before it is done, then memory is read again."""
+    return replace(state, memory=None), ()
 
 
 @leads_to(Phase.READING, Phase.WAITING)
@@ -349,7 +357,7 @@ TABLE: dict[Phase, dict[type, Handler]] = {
         Read=have_read, ReadFailed=cannot_read, Unreachable=down,
     ),
     Phase.WRITING: _row(
-        Wanted=note, Tick=stay, KamailioUp=stay, KamailioDown=down, Halt=halt,
+        Wanted=note, Tick=stay, KamailioUp=stay, KamailioDown=stay, Halt=halt,
         Wrote=written, WriteFailed=not_written, Unresolved=names_fail,
     ),
     Phase.APPLYING: _row(
@@ -361,7 +369,7 @@ TABLE: dict[Phase, dict[type, Handler]] = {
         WindowOpen=woken, Retry=woken,
     ),
     Phase.PUBLISHING: _row(
-        Wanted=note, Tick=stay, KamailioUp=look, KamailioDown=down, Halt=halt,
+        Wanted=note, Tick=stay, KamailioUp=forget_memory, KamailioDown=forget_memory, Halt=halt,
         Published=published, PublishFailed=not_published,
     ),
     Phase.DEGRADED: _row(

@@ -1,0 +1,61 @@
+"""The table of the release machine, and what single sequences of events come to."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from consul_kam.core import events as e
+from consul_kam.core.events import Phase
+from consul_kam.core.records import Key, Memory, Release, Seen
+from consul_kam.core.release import State, step
+from tests.core.world import GAP, Row, release
+
+ONE, TWO = release((Row("a"), Row("b"))), release((Row("a"), Row("c")))
+B_DRAINS = release((Row("a"), Row("b", disabled=True)))
+
+
+def held_by(wanted: Release, disabled: Iterable[str] = ()) -> Memory:
+    """Memory that holds this release, these names disabled."""
+    return tuple(Seen(r.key, r.seen, disabled=r.key[0] in disabled) for r in wanted.records)
+
+
+def play(state: State, *happens: e.Event, now: float = 0.0) -> tuple[State, tuple[e.Action, ...]]:
+    """The state after these events, and the last one's actions. Results get the operation under way as theirs."""
+    actions: tuple[e.Action, ...] = ()
+    for event in happens:
+        state, actions = step(state, replace(event, op=state.op) if hasattr(event, "op") else event, now)
+    return state, actions
+
+
+def quiet(wanted: Release = ONE, **changes: object) -> State:
+    """At rest, with this release published."""
+    at_rest = State(gap=lambda records: GAP, newest=wanted, target=wanted, lkg=wanted, published=True)
+    return replace(at_rest, **changes)
+
+
+def writing(wanted: Release = TWO, **changes: object) -> State:
+    """A newer release is being written."""
+    state, actions = play(quiet(**changes), e.Wanted(wanted), e.Read(0, held_by(ONE)))
+    assert isinstance(actions[-1], e.DoWrite)
+    return state
+
+
+def kinds(actions: Iterable[e.Action]) -> list[str]:
+    return [type(action).__name__ for action in actions]
+
+
+def test_nothing_is_written_while_another_write_is_under_way() -> None:
+    """A slow disk outlasts Kamailio's restart."""
+    for away in (e.KamailioDown(), e.KamailioUp()):
+        state, actions = play(writing(), away)
+        assert (state.phase, actions) == (Phase.WRITING, ())
+        publishing, _ = play(writing(), e.Wrote(0), e.Applied(0), e.Read(0, held_by(TWO)))
+        state, actions = play(publishing, away)
+        assert (state.phase, actions) == (Phase.PUBLISHING, ())
+
+
+def test_memory_is_read_again_when_kamailio_restarted_during_a_publish() -> None:
+    publishing, _ = play(writing(), e.Wrote(0), e.Applied(0), e.Read(0, held_by(TWO)))
+    for away in (e.KamailioDown(), e.KamailioUp()):
+        state, actions = play(publishing, away, e.Published(0))
+        assert state.phase is Phase.READING
+        assert kinds(actions) == ["Report", "DoRead"]
