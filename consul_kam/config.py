@@ -155,7 +155,7 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         state_dir=state_dir.absolute(),
         consul=_consul(top.consul, environ),
         kamailio=keys.replace(top.kamailio, rpc=top.kamailio.rpc or default_rpc()),
-        datasets={name: _dataset(name, tables.get(name, {}), top.mode, state_dir, source) for name in known},
+        datasets={name: _dataset(name, tables.get(name, {}), top, state_dir, source) for name in known},
         alert=top.alert,
         log=top.log,
     )
@@ -163,7 +163,7 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
     return complete
 
 
-def _dataset(name: str, raw: object, mode: str, state_dir: Path, source: str) -> DatasetSettings:
+def _dataset(name: str, raw: object, top: keys.File, state_dir: Path, source: str) -> DatasetSettings:
     prefix = f"datasets.{name}"
     given = keys.convert(raw, keys.Dataset, source, prefix)
     sets = [keys.FIRST_SETS.get(name, {})] if given.sets is None else given.sets
@@ -172,7 +172,7 @@ def _dataset(name: str, raw: object, mode: str, state_dir: Path, source: str) ->
         name=name,
         file=Path(file) if file else None,
         staging=Path(given.staging) if given.staging else state_dir.absolute() / "staging" / name,
-        observe=(given.mode or mode) == "observe",
+        observe=(given.mode or top.mode) == "observe",
         min_records=given.min_records,
         max_records=given.max_records,
         max_shrink=given.max_shrink,
@@ -180,15 +180,15 @@ def _dataset(name: str, raw: object, mode: str, state_dir: Path, source: str) ->
         min_callable=given.min_callable,
         on_bad_record=given.on_bad_record,
         resolve_deadline=given.resolve_deadline,
-        sets=tuple(_set(name, entry, source, f"{prefix}.sets[{index}]") for index, entry in enumerate(sets)),
+        sets=tuple(_set(name, entry, top, source, f"{prefix}.sets[{index}]") for index, entry in enumerate(sets)),
     )
 
 
-def _set(name: str, raw: object, source: str, prefix: str) -> Mapping[str, Any]:
+def _set(name: str, raw: object, top: keys.File, source: str, prefix: str) -> Mapping[str, Any]:
     entry = keys.convert(raw, keys.SETS.get(name, keys.Set), source, prefix)
     if source and not (entry.service or entry.static or entry.kv):
         raise ConfigError(f"cannot use {source}: {prefix}: expected service, static or kv, got none of them")
-    return dict(keys.plain(entry))
+    return {**keys.plain(entry), "datacenter": entry.datacenter or top.consul.datacenter}
 
 
 def _consul(given: keys.Consul, environ: Mapping[str, str]) -> keys.Consul:
@@ -201,8 +201,7 @@ def _consul(given: keys.Consul, environ: Mapping[str, str]) -> keys.Consul:
 
 def default_state_dir(environ: Mapping[str, str]) -> str:
     """plugins/kam-apply works it out in the same way."""
-    place = STATE_DIR if os.path.isdir(STATE_DIR) else os.path.dirname(STATE_DIR)
-    if os.access(place, os.W_OK):
+    if any(os.access(path, os.W_OK) for path in (STATE_DIR, os.path.dirname(STATE_DIR))):
         return STATE_DIR
     home = environ.get("XDG_STATE_HOME") or os.path.join(environ.get("HOME") or "/", ".local/state")
     return os.path.join(home, "consul_kam")

@@ -23,9 +23,13 @@ PATH = r"^(/[^\x00-\x1f\x7f]*)?\Z"
 TEXT = r"^[^\x00-\x1f\x7f]*\Z"
 Name = Annotated[str, Meta(pattern=NAME)]
 Path = Annotated[str, Meta(pattern=PATH)]
+SERVICE = r"^[A-Za-z0-9_-]*\Z"
+TAG = r"^[A-Za-z0-9._:=-]*\Z"
 PREFIX = r"^[A-Za-z0-9._/-]*\Z"
 RPC = r"^(unix:/.+|(tcp|udp):.+:[0-9]+|kamcmd:.*)?\Z"
 PATTERNS = {
+    SERVICE: "letters, digits, `_` and `-`",
+    TAG: "letters, digits, `_`, `-`, `.`, `:` and `=`",
     NAME: "letters, digits, `.`, `_` and `-`",
     PATH: "an absolute path",
     TEXT: "text of one line",
@@ -72,7 +76,7 @@ class Consul(Keys, frozen=True):
     ] = ""
     cert_file: Annotated[Path, doc("Our client certificate (PEM).", "$CONSUL_CLIENT_CERT")] = ""
     key_file: Annotated[Path, doc("Its key (PEM).", "$CONSUL_CLIENT_KEY")] = ""
-    datacenter: Annotated[Name, doc("Data centre that is meant where a set names none.", "the agent's own")] = ""
+    datacenter: Annotated[Name, doc("Data centre of the sets that name none.", "the agent's own")] = ""
 
 
 class Kamailio(Keys, frozen=True):
@@ -100,8 +104,8 @@ class Kamailio(Keys, frozen=True):
 class Set(Keys, frozen=True):
     """One source of records: a service, static entries, a KV prefix, or any of them together."""
 
-    service: Annotated[Name, doc("Service in Consul.")] = ""
-    tag: Annotated[Name, doc("Only instances with this tag.")] = ""
+    service: Annotated[str, Meta(pattern=SERVICE), doc("Service in Consul.")] = ""
+    tag: Annotated[str, Meta(pattern=TAG), doc("Only instances with this tag.")] = ""
     datacenter: Annotated[Name, doc("Data centre to ask; its records get a staging file of their own.")] = ""
     static: Annotated[
         list[Annotated[str, Meta(pattern=TEXT, min_length=1)]],

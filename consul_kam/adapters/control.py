@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from consul_kam.errors import ConsulKamError
 
@@ -51,6 +52,7 @@ class _Client:
     until: float
     received: bytearray = field(default_factory=bytearray)
     to_send: memoryview | None = None
+    as_text: bool = False
     asked: bool = False
 
 
@@ -128,7 +130,7 @@ class Server:
         if newline and len(line) < MAX_REQUEST:
             self._ask(client, bytes(line))
         elif len(client.received) >= MAX_REQUEST:
-            self._send(client, _refusal(f"cannot read the request: over {MAX_REQUEST} bytes"))
+            self._refuse(client, f"cannot read the request: over {MAX_REQUEST} bytes")
         elif not data:
             self._drop(client)
 
@@ -138,19 +140,23 @@ class Server:
         try:
             request = json.loads(line)
         except (ValueError, RecursionError) as error:
-            self._send(client, _refusal(f"cannot read the request: {error}"))
+            self._refuse(client, f"cannot read the request: {error}")
             return
         if not isinstance(request, dict) or not isinstance(request.get("do"), str):
-            self._send(client, _refusal('cannot read the request: expected an object with "do"'))
+            self._refuse(client, 'cannot read the request: expected an object with "do"')
             return
+        client.as_text = request.get("as") == "text"
         try:
             self._handle(request, lambda reply: self._answer(client, reply))
         except ConsulKamError as error:
-            self._send(client, _refusal(str(error)))
+            self._refuse(client, str(error))
 
     def _answer(self, client: _Client, reply: Mapping[str, object]) -> None:
-        self._replies.put((client, json.dumps(reply, separators=(",", ":")).encode() + b"\n"))
+        self._replies.put((client, _written(client, reply)))
         self._wake()
+
+    def _refuse(self, client: _Client, error: str) -> None:
+        self._send(client, _written(client, {"ok": False, "error": error}))
 
     def _wake(self) -> None:
         try:
@@ -181,7 +187,7 @@ class Server:
         for client in [client for client in self._clients if client.until <= now]:
             if client.to_send is None:
                 what = "the engine gave no answer" if client.asked else "no whole line came"
-                self._send(client, _refusal(f"cannot go on with the request: {what} in time"))
+                self._refuse(client, f"cannot go on with the request: {what} in time")
             else:
                 self._drop(client)
 
@@ -249,8 +255,19 @@ def _connect(connection: socket.socket, path: Path, until: float) -> None:
             return
 
 
-def _refusal(error: str) -> bytes:
-    return json.dumps({"ok": False, "error": error}).encode() + b"\n"
+def _written(client: _Client, reply: Mapping[str, object]) -> bytes:
+    return as_text(reply) if client.as_text else json.dumps(reply, separators=(",", ":")).encode() + b"\n"
+
+
+def as_text(reply: Mapping[str, Any]) -> bytes:
+    """A reply to "apply", one ASCII line per dataset, or its error: for kam-apply, which has no time to import json."""
+    lines = [
+        " ".join(filter(None, (entry["dataset"], entry["verdict"], entry.get("release"), entry.get("detail"))))
+        for entry in reply.get("verdicts", ())
+    ]
+    lines += [f"{name} is still on its way" for name in reply.get("waiting", ())]
+    lines = (lines or ["nothing to apply"]) if reply.get("ok") else [str(reply.get("error", "cannot say why"))]
+    return "".join(ascii(line)[1:-1] + "\n" for line in lines).encode("ascii")
 
 
 def _locked(lock: Path, path: Path) -> int:
