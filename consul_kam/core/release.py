@@ -242,8 +242,9 @@ def _differs(state: State, diff: Difference, now: float) -> Step:
     op = state.op + 1
     assert state.target is not None
     assert state.memory is not None
-    write = DoWrite(op, state.target, state.memory, enable(state), _ours_once_loaded(state))
-    return replace(state, phase=Phase.WRITING, op=op), (*drift, write)
+    ours = _ours_once_loaded(state)
+    write = DoWrite(op, state.target, state.memory, enable(state), ours)
+    return replace(state, phase=Phase.WRITING, op=op, ours=ours | enable(state)), (*drift, write)
 
 
 def _does_not_load(state: State, diff: Difference, now: float) -> Step:
@@ -295,14 +296,17 @@ def applied(state: State, event: Applied | Faulted, now: float) -> Step:
 
 
 def _after_write(state: State, now: float) -> State:
-    """What is true once a reload may have happened: the gap runs, and our disabling is in memory."""
+    """A reload may have happened: the gap runs."""
     assert state.target is not None
     longest = max(len(state.target.records), len(state.memory or ()))
-    return replace(state, not_before=now + state.gap(longest), ours=_ours_once_loaded(state) | enable(state))
+    return replace(state, not_before=now + state.gap(longest))
 
 
 def _ours_once_loaded(state: State) -> frozenset[Key]:
-    """Disabled keys of the target that were not disabled before: an operator's own stay the operator's."""
+    """Disabled keys of the target that were not disabled before: an operator's own stay the operator's.
+
+    They are ours from the moment of writing: Kamailio may load the file without us, by a restart.
+    """
     assert state.target is not None
     disabled_before = {entry.key for entry in state.memory or () if entry.disabled}
     return (state.ours & state.target.disabled) | (state.target.disabled - disabled_before)

@@ -59,3 +59,13 @@ def test_memory_is_read_again_when_kamailio_restarted_during_a_publish() -> None
         state, actions = play(publishing, away, e.Published(0))
         assert state.phase is Phase.READING
         assert kinds(actions) == ["Report", "DoRead"]
+
+
+def test_what_is_written_as_disabled_by_us_is_ours_even_if_kamailio_loads_it_without_us() -> None:
+    """Busy, then Kamailio restarts with the live file that says so."""
+    waiting, _ = play(writing(B_DRAINS), e.Wrote(0), e.Busy(0, until=5.0))
+    state, actions = play(waiting, e.KamailioUp(), e.Read(0, held_by(B_DRAINS, "b")))
+    assert actions == (e.DoPublish(state.op, B_DRAINS, frozenset({("b",)})),)
+    state, actions = play(state, e.Published(0), e.Wanted(ONE), e.Read(0, held_by(ONE, "b")), now=GAP)
+    assert isinstance(actions[-1], e.DoWrite)
+    assert actions[-1].enable == {("b",)}

@@ -53,10 +53,12 @@ def release(rows: tuple[Row, ...], refused: frozenset[Key] = NO_KEYS, copy: int 
 
 @dataclass(frozen=True)
 class File:
-    """The live file: its rows, what it marks as disabled by us, and which release it is the canonical form of."""
+    """The live file: its rows, what it marks as ours, and which release it is the canonical form of."""
 
     rows: Memory = ()
     ours: frozenset[Key] = NO_KEYS
+    by_operator: frozenset[Key] = NO_KEYS
+    """Rows that are disabled because somebody did it by hand: not written there, but the truth."""
     canonical: str | None = None
 
 
@@ -77,7 +79,9 @@ class World:
     memory: Memory = ()
     up: bool = True
     by_operator: frozenset[Key] = NO_KEYS
-    """Keys that somebody disabled in memory by hand."""
+    """Keys that are disabled in memory because somebody did it by hand."""
+    read_by_operator: frozenset[Key] = NO_KEYS
+    """The same, as of the last read."""
     applied_ago: float = GAP
     wrote_ago: float = GAP
     window: float = 0.0
@@ -164,7 +168,7 @@ def tidy(world: World) -> World:
     timer = world.timer
     if timer is not None:
         timer = replace(timer, event=replace(timer.event, op=0)) if timer.event.op == state.op else None
-    used = state.phase not in (e.Phase.IDLE, e.Phase.DEGRADED)
+    used = state.phase in (e.Phase.WRITING, e.Phase.APPLYING)
     engine = replace(
         state,
         op=0,
@@ -173,7 +177,8 @@ def tidy(world: World) -> World:
         memory=state.memory if used else () if state.memory is not None else None,
         trouble="",
     )
-    return replace(world, engine=engine, doing=doing, timer=timer)
+    read_by_operator = world.read_by_operator if used else NO_KEYS
+    return replace(world, engine=engine, doing=doing, timer=timer, read_by_operator=read_by_operator)
 
 
 def planned(world: World) -> Release:
@@ -212,7 +217,7 @@ def onward(world: World) -> World | None:
         return tell(replace(world, timer=None), world.timer.event)
     if world.engine.halted:
         return tell(world, e.Halt(on=False))
-    if world.refused and not world.retried:
+    if world.refused and (not world.retried or world.refused != {(world.universe.refuses,)}):
         world = replace(world, refused=NO_KEYS, retried=True)
         return tell(world, e.Wanted(planned(world)))
     ticked = tell(world, e.Tick())
@@ -225,7 +230,9 @@ def carried_out(world: World) -> tuple[World, e.Event]:
     """The world after the action under way, and the event that tells of it."""
     match world.doing:
         case e.DoRead(op):
-            return idle(world), _read(world, op) if world.up else e.Unreachable(op)
+            if not world.up:
+                return idle(world), e.Unreachable(op)
+            return replace(idle(world), read_by_operator=world.by_operator), _read(world, op)
         case e.DoWrite(op):
             return written(world), e.Wrote(op)
         case e.DoApply(op):
@@ -255,7 +262,8 @@ def written(world: World) -> World:
     assert isinstance(action, e.DoWrite)
     riding = _disabled(action.memory) - action.enable | action.release.disabled
     rows = tuple(Seen(r.key, r.seen, disabled=r.key in riding) for r in action.release.records)
-    return replace(idle(world), live=File(rows, action.ours), wrote_ago=0.0)
+    carried = world.read_by_operator & riding & {row.key for row in rows}
+    return replace(idle(world), live=File(rows, action.ours, carried), wrote_ago=0.0)
 
 
 def applied(world: World) -> World:
@@ -269,7 +277,7 @@ def loaded(world: World, file: File) -> dict[str, object]:
     """What Kamailio makes of a file."""
     kept = (row for row in file.rows if row.key[0] != world.universe.refuses)
     memory = tuple(replace(row, seen=("?",)) if row.seen == (world.universe.garbles,) else row for row in kept)
-    return {"memory": memory, "by_operator": world.by_operator & _disabled(memory)}
+    return {"memory": memory, "by_operator": file.by_operator & _disabled(memory)}
 
 
 def canonical(world: World) -> World:
@@ -277,7 +285,7 @@ def canonical(world: World) -> World:
     action = world.doing
     assert isinstance(action, e.DoPublish)
     rows = tuple(Seen(r.key, r.seen, disabled=r.key in action.release.disabled) for r in action.release.records)
-    return replace(world, live=File(rows, action.ours, action.release.digest))
+    return replace(world, live=File(rows, action.ours, world.by_operator & _disabled(rows), action.release.digest))
 
 
 def published(world: World) -> World:
