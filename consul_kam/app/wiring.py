@@ -80,7 +80,9 @@ def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)
     engine.loop.post(heartbeat.start)
-    if detached:
+    if not detached:
+        engine.loop.post(intake.warm_up)
+    else:
         engine.after.append(lambda: _end_when_done(engine))
     return engine, intake, operator
 

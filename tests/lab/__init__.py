@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.lab.consul import ConsulAgent
 from tests.lab.consul_template import ConsulTemplate, Template
+from tests.lab.engine import Engine
 from tests.lab.kamailio import Kamailio
 from tests.lab.ports import free_port
 from tests.lab.process import LabError, Process, program, wait_for
@@ -27,6 +28,7 @@ __all__ = [
     "ConsulTemplate",
     "Destination",
     "Dispatcher",
+    "Engine",
     "Fault",
     "Kamailio",
     "Lab",
@@ -70,6 +72,10 @@ class Lab:
         self, consul: ConsulAgent, templates: Sequence[Template], env: Mapping[str, str] | None = None, token: str = ""
     ) -> ConsulTemplate:
         return self._stack.enter_context(ConsulTemplate(self._own("ct"), consul.address, templates, env, token))
+
+    def engine(self, kamailio: Kamailio, consul: ConsulAgent, **options: Any) -> Engine:
+        """Options as in tests.lab.engine.Engine."""
+        return self._stack.enter_context(Engine(self._own("engine"), kamailio, consul.address, **options))
 
     def uas(self, port: int | None = None) -> Uas:
         return self._stack.enter_context(Uas(port))

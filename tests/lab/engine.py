@@ -1,0 +1,142 @@
+"""A real engine: `consul-kam run` as a process of its own, or none of it (state directory and configuration only)."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from consul_kam.adapters.control import ControlUnreachable, ask
+from tests.lab.kamailio import Kamailio
+from tests.lab.process import Process, tail, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = ROOT / "templates"
+PLUGINS = ROOT / "plugins"
+
+CONFIG = """\
+verify_every = {verify_every}
+[node]
+state_dir = "{state}"
+[consul]
+address = "{consul}"
+[kamailio]
+rpc = "unix:{ctl}"
+{kamailio}
+{datasets}
+"""
+
+
+class Engine:
+    """`with Engine(tmp_path, kam, consul.address, dispatcher="max_shrink = 0.5") as engine:`
+
+    `dispatcher`, `domain`, `rtpengine`, `kamailio`: TOML lines for their tables; a dataset is on where it is not None.
+    `start=False` makes only the configuration, as for kam-apply with no engine running.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        kamailio: Kamailio,
+        consul: str,
+        *,
+        dispatcher: str | None = "",
+        domain: str | None = None,
+        rtpengine: str | None = None,
+        kamailio_lines: str = "min_gap = 0.02",
+        more: str = "",
+        verify_every: float = 30.0,
+        start: bool = True,
+        wrapper: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.kamailio, self.directory, self._wanted, self._wrapper = kamailio, directory, start, list(wrapper)
+        self.state = kamailio.run / f"state-{directory.name}"
+        self.staging = self.state / "staging"
+        self.staging.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        self.log = directory / "engine.log"
+        self.config = directory / "consul-kam.toml"
+        self.env = {"CONSUL_KAM_CONFIG": str(self.config), "PYTHONPATH": str(ROOT), **(env or {})}
+        files = {
+            "dispatcher": (dispatcher, kamailio.list_file),
+            "domain": (domain, kamailio.dbtext / "domain"),
+            "rtpengine": (rtpengine, kamailio.dbtext / "rtpengine"),
+        }
+        tables = [f'[datasets.{n}]\nfile = "{p}"\n{lines}' for n, (lines, p) in files.items() if lines is not None]
+        text = CONFIG.format(
+            verify_every=verify_every,
+            state=self.state,
+            consul=consul,
+            ctl=kamailio.ctl,
+            kamailio=kamailio_lines,
+            datasets="\n".join(tables),
+        )
+        self.config.write_text(more + text if more.startswith("mode") else text + more)
+        self._process: Process | None = None
+
+    def start(self, timeout: float = 20.0) -> Self:
+        """Returns once the control socket answers."""
+        argv = [*self._wrapper, sys.executable, "-m", "consul_kam", "run"]
+        self._process = Process(argv, self.log, env=self.env)
+        wait_for("the engine's control socket", self._answers, timeout, self.log)
+        return self
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if not self._process.alive():
+            raise AssertionError(f"the engine ended with {self._process.returncode()}\n{tail(self.log)}")
+        try:
+            return bool(self.ask("status").get("pid") == self._process.pid or self._wrapper)
+        except ControlUnreachable:
+            return False
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.alive()
+
+    def stop(self) -> int | None:
+        """SIGTERM; the exit code."""
+        return self._process.stop(signal.SIGTERM) if self._process is not None else None
+
+    def kill9(self) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait(5)
+
+    def ask(self, do: str, deadline: float = 5.0, **more: object) -> dict[str, Any]:
+        """One control request."""
+        return ask(self.state / "control.sock", {"do": do, **more}, deadline)
+
+    def status(self, dataset: str = "dispatcher") -> dict[str, Any]:
+        return next(d for d in self.ask("status")["datasets"] if d["name"] == dataset)
+
+    def wait(self, what: str, probe: Any, timeout: float = 15.0, dataset: str = "dispatcher") -> None:
+        """Until `probe(status of the dataset)` is true."""
+        wait_for(what, lambda: probe(self.status(dataset)), timeout, self.log, every=0.02)
+
+    def journal(self) -> list[dict[str, Any]]:
+        path = self.state / "journal.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def verdicts(self, dataset: str = "dispatcher") -> list[str]:
+        return [e["verdict"] for e in self.journal() if e.get("dataset") == dataset and "verdict" in e]
+
+    def template(self, dataset: str = "dispatcher", command: Sequence[str] | None = None) -> tuple[Path, Path, Any]:
+        """The stanza for consul-template: our template into this engine's staging."""
+        return TEMPLATES / f"{dataset}.ctmpl", self.staging / dataset, command
+
+    def __enter__(self) -> Self:
+        return self.start() if self._wanted else self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
