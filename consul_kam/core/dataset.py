@@ -54,6 +54,9 @@ class Notation(Protocol):
     def companion(self, existing: bytes | None) -> tuple[str, bytes] | None:
         """A second file (name, content) that has to stand beside the live file, given what stands there; or None."""
 
+    def needs(self) -> Mapping[str, bytes]:
+        """Further files beside it that have to be there: name -> content to make it with where it is missing."""
+
 
 Parse = Callable[[str, bytes], Answer]
 """(file name for messages, bytes) -> Answer. Raises ListError where the file as a whole cannot be used."""

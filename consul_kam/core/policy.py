@@ -13,10 +13,14 @@ _USES = {"in": Use.IN, "out": Use.OUT, "disable": Use.DISABLED}
 
 
 def use_of(status: object, warning: object, critical: object, disables: bool) -> Use:
-    """What becomes of an instance. `disables`: whether the list can keep a record uncalled. Raises BadValue."""
+    """What becomes of an instance. Raises BadValue.
+
+    `disables`: whether the list can keep a record uncalled. One that cannot keeps what is in maintenance as it is,
+    because calls under way need it, and leaves out what its policy would disable.
+    """
     policies = {"warning": _USES[WARNING.read(warning)], "critical": _USES[CRITICAL.read(critical)]}
     word = STATUS.read(status)
     if word == "maintenance":
-        return Use.DRAINING
+        return Use.DRAINING if disables else Use.IN
     use = policies.get(word, Use.IN)
     return use if disables or use is not Use.DISABLED else Use.OUT

@@ -50,6 +50,9 @@ class Settled:
         known, self._known = self._known, {}
         changed: dict[int, Record] = {}
         for (_, name), places in groups.items():
+            raw = [share[1] for place in places if (share := records[place].share)]
+            if name == "rweight" and max(raw) <= 100:
+                continue
             places.sort(key=lambda place: records[place].sort)
             raw = [share[1] for place in places if (share := records[place].share)]
             fit = relative(raw) if name == "rweight" else percent(raw)

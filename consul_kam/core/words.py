@@ -1,7 +1,7 @@
 """The notation of words: a record a line, its fields separated by blanks, "#" comments (dispatcher, later address)."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -64,6 +64,10 @@ class Words:
     def companion(self, existing: bytes | None) -> tuple[str, bytes] | None:
         """None: the file stands alone."""
         return None
+
+    def needs(self) -> Mapping[str, bytes]:
+        """Nothing."""
+        return {}
 
 
 class WordsReader:

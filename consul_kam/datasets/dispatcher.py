@@ -212,6 +212,8 @@ def _carry(state: str, enable: bool) -> str:
 
 
 def _ours(data: bytes) -> frozenset[Key]:
+    if b"(consul-kam)" not in data:
+        return frozenset()
     return frozenset((int(setid), uri.decode()) for setid, uri in _MARKED.findall(data))
 
 

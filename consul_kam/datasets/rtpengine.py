@@ -1,0 +1,162 @@
+"""rtpengine: the media relays (modparam rtpengine db_url "text://DIR", table rtpengine).
+
+Sources: src/modules/rtpengine/rtpengine_db.c (rtpp_load_db) and rtpengine.c (add_rtpengine_socks, build_rtpp_socks,
+add_rtpp_node_info) of Kamailio 5.6; what was tried: ../shared/kamailio-facts.md section 5 and docs/findings.md.
+
+`stamp` has no meaning to Kamailio; 1 there says that `disabled` is ours (a draining record), 0 all else.
+"""
+
+import re
+from collections.abc import Sequence
+
+from consul_kam.core import replies
+from consul_kam.core.dataset import Ask, Dataset, Gap, Window, same_place
+from consul_kam.core.dbtext import Column, DbText, DbTextReader, Row, escape
+from consul_kam.core.grammar import INT_MAX, PORT, BadValue, Choice, Number, Text, is_literal, read_host
+from consul_kam.core.jsonlines import Common, Fields, JsonLines
+from consul_kam.core.ports import Value
+from consul_kam.core.records import Key, Memory, Record, Seen, Source, Use
+
+WHAT = "rtpengine.show"
+PERMANENT = "1(permanent)"
+"""How rtpengine.show tells "disabled by the table or by an operator" from "does not answer" (1)."""
+
+SETID = Number("setid", 0, INT_MAX, "rtpp_load_db: an int, wraps beyond")
+WEIGHT = Number("weight", 0, INT_MAX, "rtpp_load_db: an int, wraps beyond")
+DISABLED = Number("disabled", 0, 1, "rtpp_load_db")
+PROTO = Choice("proto", ("udp", "udp6", "ws", "wss"), "add_rtpengine_socks")
+WEIGHT_AS = Choice("weight_as", ("weight", "none"), "docs/templates.md")
+ENTRY = Text("entry", re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]+"), "URL [WEIGHT]", "docs/templates.md")
+
+_ALLOWED = "udp:HOST[:PORT], udp6:[IPV6][:PORT], unix:PATH, ws://HOST[:PORT][/PATH] or wss://..."
+_URL = re.compile(r"(?P<proto>udp:|udp6:|unix:|wss?://)(?P<rest>[^\x00-\x20\x7f\ud800-\udfff]{1,255})", re.IGNORECASE)
+_HOST_PORT = re.compile(r"(?P<host>\[[^]]*]|[^:/\[]*)(?::(?P<port>\d+))?(?P<path>/.*)?", re.ASCII)
+
+
+def read_url(value: object) -> str:
+    """A URL that Kamailio keeps as it is; it drops other schemes and ports, and what follows a blank."""
+    match = _URL.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise BadValue("url", value, _ALLOWED)
+    proto = match["proto"].lower()
+    if proto != "unix:":
+        _check_host(match[0], proto, match["rest"])
+    return match[0]
+
+
+def _check_host(url: str, proto: str, rest: str) -> None:
+    place = _HOST_PORT.fullmatch(rest)
+    if place is None or (place["path"] and proto.startswith("udp")):
+        raise BadValue("url", url, _ALLOWED)
+    host = read_host(place["host"], "host")
+    if place["port"] is not None:
+        PORT.read(place["port"])
+    if proto == ("udp:" if host.startswith("[") else "udp6:") and is_literal(host):
+        raise BadValue("url", url, "udp: before an IPv4 address, udp6: before an IPv6 one")
+
+
+def _record(setid: int, url: str, weight: int, common: Common) -> Record:
+    return Record(
+        key=(setid, url),
+        group=str(setid),
+        seen=(weight,),
+        line=f"0:{setid}:{escape(url)}:{weight}:0:0",
+        sort=(setid, url),
+        use=common.use,
+        source=common.source,
+        part=common.part,
+    )
+
+
+def _from_row(row: Row, part: str) -> Record:
+    setid, weight = row.number(SETID), row.number(WEIGHT)
+    use = Use.DISABLED if row.number(DISABLED) else Use.IN
+    if use is Use.DISABLED and row.has("stamp") and row.text("stamp") == "1":
+        use = Use.DRAINING
+    return _record(setid, read_url(row.text("url")), weight, Common(use, Source(), part))
+
+
+def _from_fields(fields: Fields, common: Common) -> Record:
+    setid = SETID.read(fields.get("setid", 0))
+    url: object = fields.get("url")
+    weight: object = fields.get("weight", 1)
+    if WEIGHT_AS.read(fields.get("weight_as", "weight")) == "none":
+        weight = 1
+    if "entry" in fields:
+        words = ENTRY.read(fields["entry"]).split()
+        if len(words) not in (1, 2):
+            raise BadValue("entry", fields["entry"], ENTRY.allowed)
+        url, weight = words[0], words[1] if len(words) == 2 else 1
+    return _record(setid, read_url(url) if url else _url(fields), WEIGHT.read(weight), common)
+
+
+def _url(fields: Fields) -> str:
+    host = read_host(fields.get("address"), bare_ipv6=True)
+    proto = PROTO.read(fields.get("proto") or "udp")
+    if proto == "udp" and host.startswith("["):
+        proto = "udp6"
+    port = f":{PORT.read(value)}" if (value := fields.get("port")) not in (None, "") else ""
+    return f"{proto}:{'//' if proto.startswith('ws') else ''}{host}{port}"
+
+
+def _line(record: Record, state: str, disabled: bool, ours: bool) -> str:
+    """The row that loads with this state; an operator's disabling rides."""
+    if not (disabled or state == PERMANENT):
+        return record.line
+    return f"{record.line.removesuffix('0:0')}1:{int(ours)}"
+
+
+def _carry(state: str, enable: bool) -> str:
+    return PERMANENT if state == PERMANENT and not enable else ""
+
+
+def _decode(answers: Sequence[tuple[Value, ...]]) -> Memory:
+    """rtpengine.show all -> memory. `disabled` of one that does not answer is health: state, not `Seen.disabled`."""
+    (reply,) = answers
+    rows = [replies.members(row, WHAT) for row in reply]
+    return tuple(
+        Seen(
+            (replies.number(row, "set", WHAT), replies.text(row, "url", WHAT)),
+            (replies.number(row, "weight", WHAT),),
+            state := replies.text(row, "disabled", WHAT),
+            state == PERMANENT,
+        )
+        for row in rows
+    )
+
+
+_READER = DbTextReader(
+    "rtpengine",
+    (Column("setid", number=True), Column("url"), Column("weight", number=True), Column("disabled", number=True)),
+    _from_row,
+)
+
+
+def _ours(data: bytes) -> frozenset[Key]:
+    if not data.strip():
+        return frozenset()
+    return frozenset(record.key for record in _READER("live file", data).records if record.use is Use.DRAINING)
+
+
+DATASET = Dataset(
+    name="rtpengine",
+    notation=DbText(
+        "id(int,auto) setid(int) url(string) weight(int) disabled(int) stamp(int)", versions={"rtpengine": 1}
+    ),
+    parse_staging=JsonLines("rtpengine", _from_fields),
+    parse_native=_READER,
+    line=_line,
+    ours=_ours,
+    in_file_order=same_place,
+    reload=Ask("rtpengine.reload"),
+    readback=(Ask(WHAT, ("all",)),),
+    decode=_decode,
+    window=Window(10.0, ("too short reload interval",)),
+    gap=Gap(0.1),
+    active=lambda state: state == "0",
+    carry=_carry,
+    unverifiable={
+        "order": "a node that is known keeps its place over a reload",
+        "health": "disabled 1: does not answer",
+    },
+)
