@@ -42,19 +42,22 @@ class Rendered:
 
 
 def render(
-    directory: Path, consul: ConsulAgent, env: Mapping[str, str] | None = None, templates: Sequence[Path] | None = None
+    directory: Path,
+    consul: ConsulAgent,
+    env: Mapping[str, str] | None = None,
+    templates: Sequence[Path] = tuple(SHIPPED / f"{name}.ctmpl" for name in DATASETS),
+    config: str = "",
 ) -> Rendered:
-    """`consul-template -once`, all of the shipped templates unless told which."""
+    """`consul-template -once` into `directory`/staging; `config`: HCL or JSON of its own instead of `templates`."""
     staging = directory / "staging"
-    sources = templates if templates is not None else [SHIPPED / f"{name}.ctmpl" for name in DATASETS]
     stanzas = [
         {"source": str(source), "destination": str(staging / source.stem), "error_on_missing_key": True}
-        for source in sources
+        for source in templates
     ]
-    config = directory / "consul-template.json"
-    config.write_text(json.dumps({"consul": {"address": consul.address}, "template": stanzas}))
+    path = directory / "consul-template.hcl"
+    path.write_text(config or json.dumps({"consul": {"address": consul.address}, "template": stanzas}))
     done = subprocess.run(
-        [program("consul-template"), "-once", f"-config={config}"],
+        [program("consul-template"), "-once", f"-config={path}"],
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from consul_kam.app.templates import export, sets_environment
+from consul_kam.app.templates import SHIPPED, export, sets_environment
 from consul_kam.errors import ConfigError
 from tests.integration.rendering import DATASETS, MEMBERS, render, sets
-from tests.lab import ConsulAgent, wait_for
+from tests.lab import ConsulAgent, program, wait_for
 
 RTP_AS_ROUTER = {"CONSUL_KAM_RTPENGINE_SETS": '[{"setid":0,"service":"router"}]'}
 
@@ -53,9 +53,13 @@ def test_without_configuration_it_is_the_list_of_the_article(tmp_path: Path, con
     assert found.records("rtpengine") == []
 
 
-def test_no_instances_and_empty_variable_are_an_answer_of_none(tmp_path: Path, consul: ConsulAgent) -> None:
-    found = render(tmp_path, consul, {"CONSUL_KAM_DISPATCHER_SETS": ""})
-    assert found.text["dispatcher"] == b'{"end":"dispatcher","records":0}\n'
+def test_no_instances_are_an_answer_of_none_and_an_empty_variable_is_no_answer(
+    tmp_path: Path, consul: ConsulAgent
+) -> None:
+    unset = {"CONSUL_KAM_DISPATCHER_SETS": ""}
+    assert render(tmp_path, consul, unset).text["dispatcher"] == b'{"end":"dispatcher","records":0}\n'
+    consul.register("router", "r1")
+    assert len(render(tmp_path, consul, unset).records()) == 1
 
 
 def test_tag_primary_makes_two_tiers_unless_the_set_or_the_instance_says(tmp_path: Path, consul: ConsulAgent) -> None:
@@ -115,6 +119,7 @@ def test_weights_meta_and_set_members_arrive(tmp_path: Path, consul: ConsulAgent
         name: meta[name] for name in ("transport", "maxload", "socket", "ping_from")
     }
     assert (first["setid"], first["weight"], first["weight_as"]) == (12_345_678, 7, "none")
+    assert isinstance(first["setid"], int), "a number with an exponent is no setid"
     assert set(second) == MEMBERS["dispatcher"] - {"transport", "maxload", "socket", "ping_from"}
     assert [(r["setid"], r["port"], r["proto"], r["weight"]) for r in found.records("rtpengine")] == [
         (3, 2223, "ws", 7), (3, 2223, "ws", 1), (3, 2223, "ws", 1), (3, 2223, "ws", 1)
@@ -126,6 +131,8 @@ def test_tagged_addresses(tmp_path: Path, consul: ConsulAgent) -> None:
     consul.register_raw({"Name": "router", "ID": "r1", "Address": "10.0.0.1", "Port": 5060, "TaggedAddresses": tagged})
     consul.register_raw({"Name": "router", "ID": "r2", "Address": "10.0.0.2", "Port": 5060})
     consul.register_raw({"Name": "router", "ID": "r3", "Port": 5060})
+    node = {"Node": "elsewhere", "Address": "10.0.0.4", "TaggedAddresses": {"wan": "192.0.2.4"}}
+    consul.ask("PUT", "/v1/catalog/register", {**node, "Service": {"Service": "router", "ID": "r0", "Port": 5060}})
 
     def places(address: str) -> list[tuple[str, int]]:
         env = sets("dispatcher", {"service": "router", "address": address})
@@ -136,9 +143,11 @@ def test_tagged_addresses(tmp_path: Path, consul: ConsulAgent) -> None:
         assert [r["address"] for r in found.records()] == [r["address"] for r in found.records("rtpengine")]
         return [(r["address"], r["port"]) for r in found.records()]
 
-    assert places("") == [("10.0.0.1", 5060), ("10.0.0.2", 5060), ("127.0.0.1", 5060)]
-    assert places("lan") == [("10.1.0.1", 5061), ("10.0.0.2", 5060), ("127.0.0.1", 5060)]
-    assert places("wan") == [("192.0.2.1", 5060), ("10.0.0.2", 5060), ("127.0.0.1", 5060)]
+    own, local = ("10.0.0.2", 5060), ("127.0.0.1", 5060)
+    assert places("") == [("10.0.0.4", 5060), ("10.0.0.1", 5060), own, local]
+    assert places("lan") == [("10.0.0.4", 5060), ("10.1.0.1", 5061), own, local]
+    assert places("wan") == [("192.0.2.4", 5060), ("192.0.2.1", 5060), own, local]
+    consul.ask("PUT", "/v1/catalog/deregister", {"Node": "elsewhere"})
 
 
 # ---- sets
@@ -209,6 +218,21 @@ def test_each_data_centre_has_a_staging_file_of_its_own(tmp_path: Path, consul: 
             "far": "dc2", "kv:s/1/a": "dc2", "static": None
         }  # fmt: skip
         assert json.loads(sets_environment({"dispatcher": chosen}, "dc2")["CONSUL_KAM_DISPATCHER_SETS"]) == chosen[1:]
+
+
+def test_the_example_stages_all_three_lists(tmp_path: Path, consul: ConsulAgent) -> None:
+    consul.register("router", "r1")
+    text = (Path(__file__).parents[2] / "examples" / "consul-template.hcl").read_text()
+    for usual, here in {
+        "127.0.0.1:8500": consul.address,
+        "/etc/consul_kam/templates": str(SHIPPED),
+        "/var/lib/consul_kam/staging": str(tmp_path / "staging"),
+        "kam-apply": program("true"),
+    }.items():
+        assert usual in text
+        text = text.replace(usual, here)
+    found = render(tmp_path, consul, config=text)
+    assert [len(found.lines(name)) for name in DATASETS] == [1, 1, 0]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from consul_kam.app.templates import sets_environment
+from consul_kam.core.records import Record
+from consul_kam.datasets import dataset
 from tests.integration.rendering import DATASETS, MEMBERS, Rendered, render
 from tests.lab import ConsulAgent
 
@@ -54,19 +56,29 @@ class Victims:
     directory: Path
     service: str
     before: dict[str, list[bytes]] = field(default_factory=dict)
+    records: dict[str, list[Record]] = field(default_factory=dict)
 
     def render(self) -> Rendered:
         entry = {"setid": 1, "service": self.service, "address": "wan", "kv": self.service}
         return render(self.directory, self.consul, sets_environment({name: [entry] for name in DATASETS}))
 
     def newcomer(self) -> dict[str, dict[str, Any]]:
-        """The one new record of each dataset; all other lines are byte for byte what they were, and in that order."""
+        """The one new record of each dataset; all other lines are byte for byte what they were, and in that order.
+
+        What the datasets make of the files differs by the newcomer at most, and it alone is complained of.
+        """
         found, new = self.render(), {}
         for name, honest in self.before.items():
             lines = found.lines(name)
             assert [line for line in lines if line in honest] == honest
             (line,) = [line for line in lines if line not in honest]
             new[name] = json.loads(line)
+            read = dataset(name).parse_staging(name, found.text[name])
+            newcomer = new[name]["source"]["id"]
+            others = [record for record in read.records if record.source.id != newcomer]
+            assert others == self.records[name]
+            assert len(read.records) - len(others) + len(read.problems) == 1
+            assert [problem.source.id for problem in read.problems if problem.source] == [newcomer] * len(read.problems)
         return new
 
 
@@ -86,7 +98,8 @@ def victims(tmp_path: Path, agent: ConsulAgent) -> Victims:
         agent.register(found.service, f"{name}-{found.service}", f"10.0.0.{number}", meta={"maxload": "5"}, weights=3)
     before = found.render()
     found.before = {name: before.lines(name) for name in DATASETS}
-    assert [len(lines) for lines in found.before.values()] == [2, 2, 2]
+    found.records = {name: list(dataset(name).parse_staging(name, before.text[name]).records) for name in DATASETS}
+    assert [len(records) for records in found.records.values()] == [2, 2, 2]
     return found
 
 
