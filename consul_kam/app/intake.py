@@ -32,12 +32,11 @@ class Intake:
 
     def warm_up(self) -> None:
         """Make the client now, since its import takes 0.1 s, which the first removal would wait for."""
-        self._worker.submit(self._client)
+        self._worker.submit(self._make_client)
 
-    def _client(self) -> Consul | None:
+    def _make_client(self) -> None:
         if self._consul is None and self._factory is not None:
             self._consul = self._factory()
-        return self._consul
 
     def scan_all(self) -> None:
         """Look at every staging file, whoever wrote it."""
@@ -97,8 +96,9 @@ class Intake:
         lane.asked[part] = digest
 
         def job() -> None:
-            client = self._client()
-            hidden = [s for s in lane.services[part] if client is not None and client.filtered(s, part)]
+            self._make_client()
+            assert self._consul is not None
+            hidden = [s for s in lane.services[part] if self._consul.filtered(s, part)]
             self._loop.post(lambda: self._consul_said(lane, part, digest, answer, hidden))
 
         self._worker.submit(job)

@@ -71,6 +71,8 @@ class Pipeline:
     policy: Policy
     state: release.State
     wall: Callable[[], float]
+    parts: tuple[str, ...] = ("",)
+    """The staging files that it is made of."""
     observe: bool = False
     past: Past = field(default_factory=Past)
     last: Release | None = None
@@ -103,6 +105,8 @@ class Pipeline:
         answers = {part: entry.answer for part, entry in sorted(self.staging.items()) if entry.answer is not None}
         if not answers or self.pinned:
             return []
+        for part in self.parts:
+            answers.setdefault(part, self._as_before(part))
         made = plan(self.dataset, answers, self._known(), self.policy, self.wall(), approved)
         if made.release is None:
             return self._reject(made.rejected)
@@ -148,6 +152,10 @@ class Pipeline:
         return self.on(Halt(on or self.observe), now)
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _as_before(self, part: str) -> Answer:
+        """A data centre that has not answered since the start: its records stay as they were."""
+        return Answer(tuple(r for r in self.last.records if r.part == part) if self.last is not None else ())
 
     def _known(self) -> Known:
         self._forget_refusals()

@@ -131,6 +131,7 @@ def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
         policy=_policy(settings, chosen),
         state=state,
         wall=time.time,
+        parts=chosen.parts,
         observe=chosen.observe,
         past=_past(memory),
         last=lkg if lkg is not None else _adopted(found, chosen.file, live),
