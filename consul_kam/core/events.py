@@ -175,7 +175,10 @@ class DoRead:
 
 @dataclass(frozen=True, slots=True)
 class DoWrite:
-    """Write the live file of `release`: states of `memory` ride, except the disabled ones of `enable`."""
+    """Write the live file of `release`: states of `memory` ride, except the disabled ones of `enable`.
+
+    `ours`: what the next engine has to know as disabled by us, should this one die now. Includes `enable`.
+    """
 
     op: int
     release: Release

@@ -242,9 +242,9 @@ def _differs(state: State, diff: Difference, now: float) -> Step:
     op = state.op + 1
     assert state.target is not None
     assert state.memory is not None
-    ours = _ours_once_loaded(state)
+    ours = _claimed(state)
     write = DoWrite(op, state.target, state.memory, enable(state), ours)
-    return replace(state, phase=Phase.WRITING, op=op, ours=ours | enable(state)), (*drift, write)
+    return replace(state, phase=Phase.WRITING, op=op, ours=ours), (*drift, write)
 
 
 def _does_not_load(state: State, diff: Difference, now: float) -> Step:
@@ -302,14 +302,15 @@ def _after_write(state: State, now: float) -> State:
     return replace(state, not_before=now + state.gap(longest))
 
 
-def _ours_once_loaded(state: State) -> frozenset[Key]:
-    """Disabled keys of the target that were not disabled before: an operator's own stay the operator's.
+def _claimed(state: State) -> frozenset[Key]:
+    """What is disabled by us in memory, or will be once the target is loaded.
 
-    They are ours from the moment of writing: Kamailio may load the file without us, by a restart.
+    Not what was disabled before: an operator's own stay the operator's. Said from the moment of writing on, because
+    Kamailio may load the file without us; kept until published, because until then memory may still be as it was.
     """
     assert state.target is not None
     disabled_before = {entry.key for entry in state.memory or () if entry.disabled}
-    return (state.ours & state.target.disabled) | (state.target.disabled - disabled_before)
+    return state.ours | (state.target.disabled - disabled_before)
 
 
 @leads_to(Phase.WAITING)

@@ -69,3 +69,11 @@ def test_what_is_written_as_disabled_by_us_is_ours_even_if_kamailio_loads_it_wit
     state, actions = play(state, e.Published(0), e.Wanted(ONE), e.Read(0, held_by(ONE, "b")), now=GAP)
     assert isinstance(actions[-1], e.DoWrite)
     assert actions[-1].enable == {("b",)}
+
+
+def test_the_file_that_ends_a_disabling_still_says_that_it_was_ours() -> None:
+    """Killed before that file is loaded, the next engine knows by it whose disabling memory still has."""
+    state = quiet(B_DRAINS, ours=frozenset({("b",)}))
+    _, actions = play(state, e.Wanted(ONE), e.Read(0, held_by(ONE, "b")))
+    assert isinstance(actions[-1], e.DoWrite)
+    assert actions[-1].ours == actions[-1].enable == {("b",)}
