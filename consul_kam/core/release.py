@@ -222,13 +222,12 @@ def have_read(state: State, event: Read, now: float) -> Step:
     if state.standin:
         return _degrade(state, state.trouble or "the newest release does not load", now, published=True)
     if state.published and event.file_right:
-        return _rest(state)
+        return _rest(replace(state, ours=_still_ours(state)))
     if state.halted:
         return _rest(state)
     op = state.op + 1
     assert state.target is not None
-    ours = state.ours & state.target.disabled
-    return replace(state, phase=Phase.PUBLISHING, op=op), (DoPublish(op, state.target, ours),)
+    return replace(state, phase=Phase.PUBLISHING, op=op), (DoPublish(op, state.target, _still_ours(state)),)
 
 
 def _differs(state: State, diff: Difference, now: float) -> Step:
@@ -262,6 +261,12 @@ def _does_not_load(state: State, diff: Difference, now: float) -> Step:
         diff = compare(state, state.memory or ())
         return _differs(state, diff, now) if diff else _degrade(state, why, now)
     return _degrade(state, why, now, diff)
+
+
+def _still_ours(state: State) -> frozenset[Key]:
+    """What is disabled by us where memory is as the target wants it."""
+    assert state.target is not None
+    return state.ours & state.target.disabled
 
 
 @leads_to(Phase.DEGRADED)
@@ -327,7 +332,9 @@ def lost_while_applying(state: State, event: Unreachable, now: float) -> Step:
 @leads_to(Phase.IDLE, Phase.READING)
 def published(state: State, event: Published, now: float) -> Step:
     assert state.target is not None
-    done = replace(state, published=True, lkg=state.target, ours=state.ours & state.target.disabled)
+    # A Kamailio that restarted meanwhile may have loaded the file as it was before.
+    ours = state.ours if state.memory is None else _still_ours(state)
+    done = replace(state, published=True, lkg=state.target, ours=ours)
     verdict = Verdict.HELD if state.target.held else Verdict.PUBLISHED
     return _rest(done, Report(verdict, state.target))
 

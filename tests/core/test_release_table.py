@@ -77,3 +77,14 @@ def test_the_file_that_ends_a_disabling_still_says_that_it_was_ours() -> None:
     _, actions = play(state, e.Wanted(ONE), e.Read(0, held_by(ONE, "b")))
     assert isinstance(actions[-1], e.DoWrite)
     assert actions[-1].ours == actions[-1].enable == {("b",)}
+
+
+def test_a_restart_during_a_publish_may_bring_our_disabling_back() -> None:
+    """Kamailio loads the live file as it was before the publish."""
+    state = quiet(ONE, published=False, ours=frozenset({("b",)}))
+    state, _ = play(state, e.Tick(), e.Read(0, held_by(ONE)), e.KamailioUp(), e.Published(0))
+    again, actions = play(state, e.Read(0, held_by(ONE, "b")))
+    assert isinstance(actions[-1], e.DoWrite)
+    assert actions[-1].enable == {("b",)}
+    calm, _ = play(state, e.Read(0, held_by(ONE)))
+    assert (calm.phase, calm.ours) == (Phase.IDLE, frozenset())
