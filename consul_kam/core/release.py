@@ -209,7 +209,7 @@ def halt_or_look(state: State, event: Halt, now: float) -> Step:
 
 @leads_to(Phase.READING, Phase.WRITING, Phase.WAITING, Phase.PUBLISHING, Phase.IDLE, Phase.DEGRADED)
 def have_read(state: State, event: Read, now: float) -> Step:
-    state = replace(state, memory=event.memory)
+    state = replace(state, memory=event.memory, standin=state.standin and not state.halted)
     if state.newest is None:
         return _rest(state)
     if state.newest is not state.target and not state.standin:

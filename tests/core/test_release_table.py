@@ -6,7 +6,7 @@ from dataclasses import replace
 from consul_kam.core import events as e
 from consul_kam.core.events import Phase
 from consul_kam.core.records import Key, Memory, Release, Seen
-from consul_kam.core.release import State, step
+from consul_kam.core.release import State, compare, step
 from tests.core.world import GAP, Row, release
 
 ONE, TWO = release((Row("a"), Row("b"))), release((Row("a"), Row("c")))
@@ -88,3 +88,20 @@ def test_a_restart_during_a_publish_may_bring_our_disabling_back() -> None:
     assert actions[-1].enable == {("b",)}
     calm, _ = play(state, e.Read(0, held_by(ONE)))
     assert (calm.phase, calm.ours) == (Phase.IDLE, frozenset())
+
+
+def fails(state: State, memory: Memory, now: float = 0.0) -> tuple[State, tuple[e.Action, ...]]:
+    """Two writes of what is being written, and memory stays as it was; the windows between are waited for."""
+    state, actions = play(state, e.Wrote(0), e.Applied(0), e.Read(0, memory), now=now)
+    state, _ = play(state, e.WindowOpen(0), e.Read(0, memory), now=now + GAP)
+    state, actions = play(state, e.Wrote(0), e.Applied(0), e.Read(0, memory), now=now + GAP)
+    return state, actions
+
+
+def test_halted_while_the_last_known_good_stands_in_it_rests() -> None:
+    """And tells what the newest would change, not the stand-in."""
+    state, _ = fails(writing(), (*held_by(ONE), Seen(("z",), ("v",))))
+    assert (state.phase, state.standin, state.target) == (Phase.WAITING, True, ONE)
+    state, actions = play(state, e.Halt(on=True), e.WindowOpen(0), e.Read(0, held_by(ONE)), now=2 * GAP)
+    assert state.phase is Phase.IDLE
+    assert actions == (e.Report(e.Verdict.OBSERVED, TWO, "1 missing, 1 extra", compare(state, held_by(ONE))),)
