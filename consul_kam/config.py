@@ -94,6 +94,16 @@ class Settings:
     def releases(self) -> Path:
         return self.state_dir / "releases"
 
+    @property
+    def unprotected(self) -> tuple[DatasetSettings, ...]:
+        """Enabled datasets whose staging file is the live file: consul-template writes past every check."""
+        real = os.path.realpath
+        return tuple(each for each in self.enabled if real(each.staging) == real(str(each.file)))
+
+    def plain(self) -> dict[str, Any]:
+        """All of it in JSON's types."""
+        return dict(keys.plain(self))
+
     def dataset(self, name: str) -> DatasetSettings:
         """Raises ConfigError for a name that is none."""
         if name not in self.datasets:
@@ -210,15 +220,6 @@ def default_state_dir(environ: Mapping[str, str]) -> str:
 def default_rpc() -> str:
     """The first ctl socket that is there; the first of all where none is."""
     return "unix:" + next((path for path in CTL_SOCKETS if os.path.exists(path)), CTL_SOCKETS[0])
-
-
-def unprotected(settings: Settings) -> tuple[DatasetSettings, ...]:
-    """Enabled datasets whose staging file is the live file: consul-template writes past every check."""
-    return tuple(
-        dataset
-        for dataset in settings.enabled
-        if os.path.realpath(dataset.staging) == os.path.realpath(str(dataset.file))
-    )
 
 
 def _no_shared_files(settings: Settings) -> None:

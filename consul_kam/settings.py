@@ -236,8 +236,8 @@ def convert(raw: object, to: type[T], source: str, prefix: str = "") -> T:
 
 
 def plain(value: object) -> Any:
-    """Structs as dicts and lists, every member present."""
-    return msgspec.to_builtins(value)
+    """Structs and dataclasses as dicts and lists, every member present; paths as text."""
+    return msgspec.to_builtins(value, enc_hook=str)
 
 
 def describe(schema: Mapping[str, Any]) -> str:

@@ -1,0 +1,84 @@
+"""Checking list files without an engine, a Kamailio or a Consul."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from consul_kam import datasets
+from consul_kam.config import Settings, known_datasets
+from consul_kam.core.dataset import Dataset
+from consul_kam.core.records import Problem, Record
+from consul_kam.core.twins import one_per_key
+from consul_kam.errors import ConfigError, ListError
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is to be said of one file."""
+
+    file: str
+    dataset: str
+    native: bool = False
+    """In Kamailio's own format."""
+    records: tuple[Record, ...] = ()
+    dropped: tuple[Problem, ...] = ()
+    error: str = ""
+    """Why the file as a whole cannot be used, or ""."""
+
+    @property
+    def good(self) -> bool:
+        return not (self.error or self.dropped)
+
+
+def check(name: str | None, file: str, data: bytes, settings: Settings) -> Checked:
+    """`name`: the dataset, or None to guess. Raises ConfigError where it cannot be told."""
+    name = name or guess(file, data, settings)
+    dataset = datasets.dataset(name)
+    staged = data.lstrip()[:1] == b"{"
+    try:
+        answer = dataset.parse_staging(file, data) if staged else dataset.parse_native(file, data)
+    except ListError as error:
+        return Checked(file, name, not staged, error=str(error))
+    records, twins, late = _together(dataset, answer.records)
+    return Checked(file, name, not staged, tuple(records), (*answer.problems, *twins, *late))
+
+
+def _together(
+    dataset: Dataset, given: Sequence[Record]
+) -> tuple[Sequence[Record], Sequence[Problem], Sequence[Problem]]:
+    """What can only be said of all records of a file."""
+    records, twins = one_per_key(given)
+    kept, late = dataset.settled(records)
+    return kept, twins, late
+
+
+def guess(file: str, data: bytes, settings: Settings) -> str:
+    """By the end line of a staging file, the configured live file, or the name ("dispatcher.list", "domain@dc2")."""
+    known = known_datasets()
+    for dataset in settings.enabled:
+        if Path(file).absolute() == dataset.file:
+            return dataset.name
+    named = Path(file).name.split("@")[0].split(".")[0]
+    ending = _end_line(data) or named
+    if ending not in known:
+        raise ConfigError(f"cannot tell which dataset {file} is: name it first, one of {', '.join(known)}")
+    return ending
+
+
+def _end_line(data: bytes) -> str:
+    last = data.rstrip().rpartition(b"\n")[2]
+    try:
+        end = json.loads(last).get("end", "") if last[:1] == b"{" else ""
+    except ValueError:
+        return ""
+    return end if isinstance(end, str) else ""
+
+
+def read(file: str) -> bytes:
+    """`-` is standard input. Raises ConfigError."""
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from None

@@ -1,0 +1,48 @@
+"""What all commands share."""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from consul_kam import config
+from consul_kam.config import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Invocation:
+    """The options before the command; reads the configuration when it is first wanted."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Raises ConfigError."""
+        if self._settings is None:
+            self._settings = config.load(self._path)
+        return self._settings
+
+
+pass_invocation = click.make_pass_decorator(Invocation)
+
+
+def as_json(command: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def dataset_option(command: F) -> F:
+    text = "Only this dataset."
+    return click.option("--dataset", metavar="NAME", type=click.Choice(config.known_datasets()), help=text)(command)
+
+
+def print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+def safe(text: object) -> str:
+    """On one line and without control characters: what comes from Consul must not steer a terminal."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))

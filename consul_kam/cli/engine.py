@@ -1,0 +1,160 @@
+"""Commands that ask a running engine."""
+
+import sys
+from typing import Any
+
+import click
+
+from consul_kam.app.client import request
+from consul_kam.cli.common import Invocation, as_json, dataset_option, pass_invocation, print_json, safe
+
+GOOD = frozenset({"PUBLISHED", "HELD", "SUPERSEDED", "OBSERVED"})
+
+
+@click.command()
+@click.option(
+    "--wait", type=click.FloatRange(0, 50), default=2.0, show_default=True, help="Seconds to wait for verdicts."
+)
+@as_json
+@pass_invocation
+def apply(invocation: Invocation, wait: float, as_json: bool) -> None:
+    """Apply what is staged now, and say what became of it.
+
+    The engine does so by itself; this is for scripts that want the verdict. Exit code 1: a list was rejected, is
+    blocked, busy or degraded, or has no verdict yet.
+    """
+    reply = request(invocation.settings, "apply", wait + 5, wait=wait)
+    if as_json:
+        print_json(reply)
+    else:
+        from consul_kam.cli import show
+
+        show.verdicts(reply)
+    sys.exit(0 if all(entry["verdict"] in GOOD for entry in reply["verdicts"]) and not reply["waiting"] else 1)
+
+
+@click.command()
+@as_json
+@pass_invocation
+def status(invocation: Invocation, as_json: bool) -> None:
+    """Is Consul = staging = live file = memory, since when, and what is held back?
+
+    Exit code 1: a staging file is rejected, memory differs, or a list is blocked or degraded. Held records are fine.
+
+    \b
+    Examples:
+      consul-kam status
+      consul-kam status --json | jq '.datasets[] | {name, verdict}'
+    """
+    reply = request(invocation.settings, "status")
+    unprotected = [dataset.name for dataset in invocation.settings.unprotected]
+    if as_json:
+        print_json({**reply, "unprotected": unprotected})
+    else:
+        from consul_kam.cli import show
+
+        show.status(reply, unprotected)
+    sys.exit(0 if all(_right(entry) for entry in reply["datasets"]) else 1)
+
+
+def _right(entry: dict[str, Any]) -> bool:
+    rejected = any(staging["state"] == "rejected" for staging in entry["staging"])
+    return (
+        entry["memory"]["state"] == "equal" and entry["phase"] != "DEGRADED" and not rejected and not entry["blocked"]
+    )
+
+
+@click.command()
+@dataset_option
+@as_json
+@pass_invocation
+def diff(invocation: Invocation, dataset: str | None, as_json: bool) -> None:
+    """What differs between Kamailio's memory and what it shall hold.
+
+    Exit code 0: nothing; 1: something does, or nothing is known yet.
+    """
+    reply = request(invocation.settings, "diff", dataset=dataset)
+    if as_json:
+        print_json(reply)
+    else:
+        from consul_kam.cli import show
+
+        show.difference(reply)
+    sys.exit(0 if all(entry.get("equal") for entry in reply["datasets"]) else 1)
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Newest so many.")
+@dataset_option
+@as_json
+@pass_invocation
+def history(invocation: Invocation, limit: int, dataset: str | None, as_json: bool) -> None:
+    """What was applied when, and the releases that `rollback` can put back."""
+    reply = request(invocation.settings, "history", limit=limit, dataset=dataset)
+    if as_json:
+        print_json(reply)
+    else:
+        from consul_kam.cli import show
+
+        show.history(reply)
+
+
+@click.command()
+@click.argument("release", required=False)
+@dataset_option
+@as_json
+@pass_invocation
+def rollback(invocation: Invocation, release: str | None, dataset: str | None, as_json: bool) -> None:
+    """Put a release back and pin it: newer ones wait until `approve`.
+
+    Without RELEASE, the one before the current. `consul-kam history` lists them.
+
+    \b
+    Examples:
+      consul-kam rollback
+      consul-kam rollback --dataset domain 20260301-101500-1a2b3c
+    """
+    name = dataset or "dispatcher"
+    _told(
+        invocation, as_json, f"{name}: pinned; `consul-kam approve` lets newer releases in", "rollback", name, release
+    )
+
+
+@click.command()
+@dataset_option
+@as_json
+@pass_invocation
+def approve(invocation: Invocation, dataset: str | None, as_json: bool) -> None:
+    """Let pass what waits: end holds, and the pin of a rollback."""
+    _told(invocation, as_json, f"{dataset or 'all datasets'}: approved", "approve", dataset)
+
+
+@click.command()
+@dataset_option
+@as_json
+@pass_invocation
+def pause(invocation: Invocation, dataset: str | None, as_json: bool) -> None:
+    """Write nothing more, but go on watching, until `resume`."""
+    _told(invocation, as_json, f"{dataset or 'all datasets'}: paused until `consul-kam resume`", "pause", dataset)
+
+
+@click.command()
+@dataset_option
+@as_json
+@pass_invocation
+def resume(invocation: Invocation, dataset: str | None, as_json: bool) -> None:
+    """End a pause: what was staged meanwhile is applied."""
+    _told(invocation, as_json, f"{dataset or 'all datasets'}: resumed", "resume", dataset)
+
+
+def _told(
+    invocation: Invocation, as_json: bool, done: str, do: str, dataset: str | None, release: str | None = None
+) -> None:
+    reply = request(invocation.settings, do, dataset=dataset, release=release)
+    if as_json:
+        print_json(reply)
+    else:
+        click.echo(safe(reply.get("detail") or done))
+
+
+COMMANDS = (apply, status, diff, history, rollback, approve, pause, resume)

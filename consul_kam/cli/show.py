@@ -1,0 +1,174 @@
+"""What people see. rich drops colours where nobody looks (a pipe, NO_COLOR) unless FORCE_COLOR is set."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from consul_kam.cli.common import safe
+
+STYLES = {
+    **dict.fromkeys(("PUBLISHED", "OBSERVED", "equal", "ok", "good"), "green"),
+    **dict.fromkeys(("HELD", "BUSY", "SUPERSEDED", "native", "unknown", "NONE", "DRIFT", "unprotected"), "yellow"),
+    **dict.fromkeys(("REJECTED", "BLOCKED", "DEGRADED", "rejected", "differs", "absent", "unusable"), "red"),
+}
+PIPE_WIDTH = 1000
+"""Columns where the output is no terminal: nothing is cut or wrapped that a script may look for."""
+LISTS = ("held", "named", "dropped", "refused", "draining", "blocked")
+
+
+def console() -> Console:
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+
+
+def word(text: object, style: str | None = None) -> Text:
+    """Never markup and never control characters, wherever it comes from."""
+    return Text(safe(text), style if style is not None else STYLES.get(str(text), ""))
+
+
+def moment(epoch: object) -> str:
+    """Local time; with the date where it is another day's."""
+    if not isinstance(epoch, int | float) or not epoch:
+        return ""
+    then, today = time.localtime(epoch), time.localtime()
+    return time.strftime("%H:%M:%S" if then[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", then)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    found = Table(*head, box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for row in rows:
+        found.add_row(*(cell if isinstance(cell, Text) else word(cell) for cell in row))
+    return found
+
+
+def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
+    out, kamailio = console(), reply["kamailio"]
+    out.print(word(f"consul-kam {reply['version']}, pid {reply['pid']}, since {moment(reply['since'])}"))
+    up = f"up since {moment(kamailio.get('up_since'))}" if kamailio["reachable"] else "cannot be reached"
+    out.print(word(f"Kamailio at {kamailio['rpc']} {up}", "" if kamailio["reachable"] else "red"))
+    if kamailio.get("trouble"):
+        out.print(word(f"  {kamailio['trouble']}", "red"))
+    head = ("dataset", "verdict", "since", "records", "staging", "live file", "memory", "phase")
+    out.print(table(head, map(_status_row, reply["datasets"])))
+    for entry in reply["datasets"]:
+        for line in _notes(entry, entry["name"] in unprotected):
+            out.print(line)
+    for entry in reply["datasets"]:
+        if entry.get("next"):
+            out.print(word(f"{entry['name']}: next: {entry['next']}", "bold"))
+
+
+def _status_row(entry: Mapping[str, Any]) -> Sequence[object]:
+    states = [staging["state"] for staging in entry["staging"]]
+    worst = next((state for state in ("rejected", "unprotected", "absent", "native") if state in states), "ok")
+    return (
+        entry["name"],
+        entry["verdict"] or "NONE",
+        moment(entry["at"]),
+        entry["records"],
+        worst,
+        entry["live"]["state"],
+        entry["memory"]["state"],
+        entry["phase"],
+    )
+
+
+def _notes(entry: Mapping[str, Any], unprotected: bool) -> Iterable[Text]:
+    name = entry["name"]
+    if unprotected:
+        yield word(f"{name}: unprotected: consul-template writes the live file itself, past every check", "yellow")
+    for flag, text in (("paused", "paused"), ("observe", "only observed: nothing is written"), ("pinned", "pinned to")):
+        if entry.get(flag):
+            yield word(f"{name}: {text}" + (f" {entry[flag]}" if flag == "pinned" else ""), "yellow")
+    for text in filter(None, (entry.get("reason"), entry["memory"].get("difference"))):
+        yield word(f"{name}: {text}", "yellow")
+    for staging in entry["staging"]:
+        if staging["state"] == "native":
+            yield word(f"{name}: {staging['path']} is in Kamailio's format: not proof against injection", "yellow")
+        if staging.get("error"):
+            yield word(f"{name}: {staging['error']}", "red")
+    for kind in LISTS:
+        for item in entry.get(kind) or ():
+            yield word(
+                f"{name}: {kind}: {_item(item)}", "red" if kind in ("dropped", "refused", "blocked") else "yellow"
+            )
+
+
+def _item(item: Any) -> str:
+    if not isinstance(item, Mapping):
+        return str(item)
+    until = f", until {moment(item['until'])}" if item.get("until") else ""
+    return f"{item['key']}: {item['why']}{until}"
+
+
+def verdicts(reply: Mapping[str, Any]) -> None:
+    rows = [(entry["dataset"], entry["verdict"], entry["release"], entry["detail"]) for entry in reply["verdicts"]]
+    rows += [(name, "none yet", "", "") for name in reply["waiting"]]
+    console().print(table(("dataset", "verdict", "release", "detail"), rows))
+
+
+def difference(reply: Mapping[str, Any]) -> None:
+    out = console()
+    for entry in reply["datasets"]:
+        name = entry["name"]
+        if not entry["known"]:
+            out.print(word(f"{name}: memory has not been read yet", "yellow"))
+            continue
+        if entry["equal"]:
+            out.print(word(f"{name}: memory is as it shall be", "green"))
+        for line in entry["missing"]:
+            out.print(word(f"{name}: + {line}", "green"))
+        for key in entry["extra"]:
+            out.print(word(f"{name}: - {key}", "red"))
+        for changed in entry["changed"]:
+            out.print(word(f"{name}: ~ {changed['wanted']}   (memory: {' '.join(changed['memory'])})", "yellow"))
+        for group in entry["misordered"]:
+            out.print(word(f"{name}: order of {group}", "yellow"))
+
+
+def history(reply: Mapping[str, Any]) -> None:
+    out = console()
+    rows = [
+        (
+            moment(entry.get("at")),
+            entry.get("dataset", ""),
+            entry.get("verdict") or entry.get("event", ""),
+            entry.get("digest") or entry.get("release", ""),
+            entry.get("records", ""),
+            _counts(entry.get("counts") or {}),
+            entry.get("reason", ""),
+        )
+        for entry in reply["entries"]
+    ]
+    out.print(table(("when", "dataset", "verdict", "release", "records", "changes", "detail"), rows))
+    for name, releases in (reply.get("releases") or {}).items():
+        out.print(word(f"{name}: releases to roll back to: {', '.join(releases) or 'none'}"))
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    signs = {"added": "+", "removed": "-", "changed": "~"}
+    return " ".join(f"{sign}{counts[kind]}" for kind, sign in signs.items() if counts.get(kind))
+
+
+def checked(found: Sequence[Any], with_records: bool) -> None:
+    """Of consul_kam.app.check.Checked: what would be dropped, then one line per file."""
+    out = console()
+    for each in found:
+        if with_records and each.records:
+            rows = [(r.group, r.line, r.use.value, r.source) for r in each.records]
+            out.print(table(("set", "record", "use", "from"), rows))
+        for problem in each.dropped:
+            out.print(word(problem, "red"))
+        if each.error:
+            out.print(word(each.error, "red"))
+        verdict = "unusable" if each.error else "bad" if each.dropped else "good"
+        native = ", in Kamailio's format: not proof against injection" if each.native and with_records else ""
+        text = (
+            f"{each.file}: {each.dataset}: {verdict}: {len(each.records)} records, {len(each.dropped)} dropped{native}"
+        )
+        out.print(word(text, "green" if each.good else "red"))
