@@ -113,7 +113,7 @@ def compare(state: State, memory: Memory) -> Difference:
 # --- handlers ----------------------------------------------------------------------------------------------------
 
 
-def _read(state: State, *first: Action, **changes: object) -> Step:
+def _read(state: State, first: tuple[Action, ...] = (), **changes: object) -> Step:
     op = state.op + 1
     return replace(state, phase=Phase.READING, op=op, waits_for="", trouble="", **changes), (*first, DoRead(op))  # type: ignore[arg-type]
 
@@ -135,7 +135,7 @@ def _degrade(state: State, reason: str, now: float, diff: Difference | None = No
 def _rest(state: State, *actions: Action) -> Step:
     """IDLE, unless something newer came meanwhile, or another Kamailio."""
     if state.newest is not state.target or state.memory is None:
-        return _read(state, *actions)
+        return _read(state, actions)
     return replace(state, phase=Phase.IDLE, op=state.op + 1, failures=0, tries=0), actions
 
 
@@ -152,13 +152,14 @@ def look(state: State, event: Event, now: float) -> Step:
 
 @leads_to(Phase.READING)
 def take_up(state: State, event: Wanted, now: float) -> Step:
-    return _read(state, *_superseded(state, event.release), newest=event.release)
+    return _read(*note(state, event, now))
 
 
 @leads_to()
 def note(state: State, event: Wanted, now: float) -> Step:
     """Taken up at the next READING: the newest wins, there is no queue."""
-    return replace(state, newest=event.release), _superseded(state, event.release)
+    standin = state.standin and state.newest is not None and state.newest.digest == event.release.digest
+    return replace(state, newest=event.release, standin=standin), _superseded(state, event.release)
 
 
 @leads_to(Phase.READING)
@@ -249,7 +250,7 @@ def _differs(state: State, diff: Difference, now: float) -> Step:
 def _does_not_load(state: State, diff: Difference, now: float) -> Step:
     """Written twice, and memory still differs."""
     if diff.only_missing and not state.standin:
-        return _read(state, Refuse(diff.missing))
+        return _read(state, (Refuse(diff.missing),))
     why = f"Kamailio does not hold what was loaded: {diff}"
     if (
         not state.standin

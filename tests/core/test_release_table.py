@@ -105,3 +105,12 @@ def test_halted_while_the_last_known_good_stands_in_it_rests() -> None:
     state, actions = play(state, e.Halt(on=True), e.WindowOpen(0), e.Read(0, held_by(ONE)), now=2 * GAP)
     assert state.phase is Phase.IDLE
     assert actions == (e.Report(e.Verdict.OBSERVED, TWO, "1 missing, 1 extra", compare(state, held_by(ONE))),)
+
+
+def test_a_newer_release_goes_before_the_stand_in() -> None:
+    state, _ = fails(writing(), (*held_by(ONE), Seen(("z",), ("v",))))
+    state, actions = play(state, e.Wanted(B_DRAINS), e.WindowOpen(0), e.Read(0, held_by(ONE)), now=2 * GAP)
+    assert isinstance(actions[-1], e.DoWrite)
+    assert actions[-1].release is B_DRAINS
+    same, _ = play(fails(writing(), (*held_by(ONE), Seen(("z",), ("v",))))[0], e.Wanted(replace(TWO)))
+    assert same.standin
