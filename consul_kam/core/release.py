@@ -79,7 +79,7 @@ class State:
     waits_for: str = ""
     """In WAITING: "window", "kamailio" or "names"."""
     trouble: str = ""
-    """In DEGRADED: why."""
+    """Why it is DEGRADED, or why the last known good stands in."""
     memory: Memory | None = None
 
 
@@ -114,8 +114,9 @@ def compare(state: State, memory: Memory) -> Difference:
 
 
 def _read(state: State, first: tuple[Action, ...] = (), **changes: object) -> Step:
-    op = state.op + 1
-    return replace(state, phase=Phase.READING, op=op, waits_for="", trouble="", **changes), (*first, DoRead(op))  # type: ignore[arg-type]
+    op, trouble = state.op + 1, state.trouble if state.standin else ""
+    reading = replace(state, phase=Phase.READING, op=op, waits_for="", trouble=trouble, **changes)  # type: ignore[arg-type]
+    return reading, (*first, DoRead(op))
 
 
 def _wait(state: State, reason: str, at: float, *first: Action, **changes: object) -> Step:
@@ -125,9 +126,9 @@ def _wait(state: State, reason: str, at: float, *first: Action, **changes: objec
     return waiting, (*first, Arm(event, at))
 
 
-def _degrade(state: State, reason: str, now: float, diff: Difference | None = None, **changes: object) -> Step:
+def _degrade(state: State, reason: str, now: float, diff: Difference | None = None) -> Step:
     op, failures = state.op + 1, state.failures + 1
-    degraded = replace(state, phase=Phase.DEGRADED, op=op, failures=failures, tries=0, trouble=reason, **changes)  # type: ignore[arg-type]
+    degraded = replace(state, phase=Phase.DEGRADED, op=op, failures=failures, tries=0, trouble=reason)
     release = state.newest if state.standin else state.target
     return degraded, (Report(Verdict.DEGRADED, release, reason, diff), Arm(Retry(op), now + backoff(failures)))
 
@@ -220,12 +221,13 @@ def have_read(state: State, event: Read, now: float) -> Step:
     diff = compare(state, event.memory)
     if diff:
         return _differs(state, diff, now)
-    if state.standin:
-        return _degrade(state, state.trouble or "the newest release does not load", now, published=True)
-    if state.published and event.file_right:
-        return _rest(replace(state, ours=_still_ours(state)))
-    if state.halted:
-        return _rest(state)
+    if not (state.published and event.file_right):
+        return _rest(state) if state.halted else _publish(state)
+    state = replace(state, ours=_still_ours(state))
+    return _degrade(state, state.trouble, now) if state.standin else _rest(state)
+
+
+def _publish(state: State) -> Step:
     op = state.op + 1
     assert state.target is not None
     return replace(state, phase=Phase.PUBLISHING, op=op), (DoPublish(op, state.target, _still_ours(state)),)
@@ -260,7 +262,7 @@ def _does_not_load(state: State, diff: Difference, now: float) -> Step:
     ):
         state = replace(state, standin=True, target=state.lkg, tries=0, published=False, trouble=why)
         diff = compare(state, state.memory or ())
-        return _differs(state, diff, now) if diff else _degrade(state, why, now)
+        return _differs(state, diff, now) if diff else _publish(state)
     return _degrade(state, why, now, diff)
 
 
@@ -330,12 +332,14 @@ def lost_while_applying(state: State, event: Unreachable, now: float) -> Step:
     return down(_after_write(state, now), event, now)
 
 
-@leads_to(Phase.IDLE, Phase.READING)
+@leads_to(Phase.IDLE, Phase.READING, Phase.DEGRADED)
 def published(state: State, event: Published, now: float) -> Step:
     assert state.target is not None
     # A Kamailio that restarted meanwhile may have loaded the file as it was before.
     ours = state.ours if state.memory is None else _still_ours(state)
     done = replace(state, published=True, lkg=state.target, ours=ours)
+    if state.standin:
+        return _degrade(done, state.trouble, now)
     verdict = Verdict.HELD if state.target.held else Verdict.PUBLISHED
     return _rest(done, Report(verdict, state.target))
 
@@ -348,7 +352,7 @@ def not_published(state: State, event: PublishFailed, now: float) -> Step:
 @leads_to(Phase.READING)
 def again(state: State, event: Event, now: float) -> Step:
     """Out of DEGRADED: the newest release gets its chance again."""
-    return _read(state, standin=False, tries=0)
+    return _read(replace(state, standin=False), tries=0)
 
 
 @leads_to(Phase.READING)

@@ -114,3 +114,26 @@ def test_a_newer_release_goes_before_the_stand_in() -> None:
     assert actions[-1].release is B_DRAINS
     same, _ = play(fails(writing(), (*held_by(ONE), Seen(("z",), ("v",))))[0], e.Wanted(replace(TWO)))
     assert same.standin
+
+
+def test_the_last_known_good_is_put_back_on_disk_too() -> None:
+    """Kamailio refuses the file as a whole and keeps what it had: it would not start with that file."""
+    state, actions = fails(writing(), held_by(ONE))
+    assert actions == (e.DoPublish(state.op, ONE, frozenset()),)
+    state, actions = play(state, e.Published(0), now=5.0)
+    assert (state.phase, state.newest) == (Phase.DEGRADED, TWO)
+    assert kinds(actions) == ["Report", "Arm"]
+    assert isinstance(actions[0], e.Report)
+    assert (actions[0].release, actions[0].verdict) == (TWO, e.Verdict.DEGRADED)
+    assert "does not hold what was loaded: 1 missing, 1 extra" in actions[0].reason
+
+
+def test_written_back_and_read_back_the_last_known_good_is_published_with_the_reason_kept() -> None:
+    state, _ = fails(writing(), held_by(release((Row("a"), Row("z")))))
+    state, _ = play(state, e.WindowOpen(0), e.Read(0, held_by(release((Row("a"), Row("z"))))), now=2 * GAP)
+    state, actions = play(state, e.Wrote(0), e.Applied(0), e.Read(0, held_by(ONE), file_right=False), now=2 * GAP)
+    assert actions == (e.DoPublish(state.op, ONE, frozenset()),)
+    state, actions = play(state, e.Published(0), now=5.0)
+    assert state.phase is Phase.DEGRADED
+    assert isinstance(actions[0], e.Report)
+    assert "1 missing, 1 extra" in actions[0].reason
