@@ -250,9 +250,9 @@ def _differs(state: State, diff: Difference, now: float) -> Step:
 
 
 def _does_not_load(state: State, diff: Difference, now: float) -> Step:
-    """Written twice, and memory still differs."""
-    if diff.only_missing and not state.standin:
-        return _read(state, (Refuse(diff.missing),))
+    """Written twice, and memory still differs. What is still wanted after a Refuse was refused in vain."""
+    if diff.only_missing and not state.standin and state.tries == TRIES:
+        return _read(state, (Refuse(diff.missing),), tries=TRIES + 1)
     why = f"Kamailio does not hold what was loaded: {diff}"
     if (
         not state.standin

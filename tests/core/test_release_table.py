@@ -137,3 +137,13 @@ def test_written_back_and_read_back_the_last_known_good_is_published_with_the_re
     assert state.phase is Phase.DEGRADED
     assert isinstance(actions[0], e.Report)
     assert "1 missing, 1 extra" in actions[0].reason
+
+
+def test_records_that_the_guards_insist_on_are_refused_once_then_the_last_known_good_is_put_back() -> None:
+    """The plan without them is the same plan: asking again and again would never end."""
+    state, actions = fails(writing(), held_by(release((Row("a"),))))
+    assert actions == (e.Refuse((("c",),)), e.DoRead(state.op))
+    state, actions = play(state, e.Wanted(replace(TWO)), e.Read(0, held_by(release((Row("a"),)))), now=2 * GAP)
+    assert isinstance(actions[-1], e.DoWrite)
+    assert actions[-1].release is ONE
+    assert state.standin
