@@ -20,7 +20,7 @@ request_route {
   }
   if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
   record_route();
-  if (!ds_select_dst("1","%(algorithm)s")) { sl_send_reply("404","No destination"); exit; }
+  if (!ds_select_dst("%(setid)s","%(algorithm)s")) { sl_send_reply("404","No destination"); exit; }
   t_relay(); exit;
 }
 """
@@ -36,6 +36,7 @@ class Options:
     probing_threshold: int = 1  # failures before a destination is inactive
     fr_timer: int | None = None  # ms until a request without reply fails (pings too); None leaves tm's 30,000
     algorithm: int = 4  # of ds_select_dst in the default route; 4 round robin, 8 first by priority
+    setid: int = 1  # the set that the default route calls
     domain: bool = False
     rtpengine: bool = False
     rtpengine_tout_ms: int = 1000
@@ -61,7 +62,7 @@ def modules_path() -> Path:
 def render(options: Options, sip_port: int, http_port: int, ctl: Path, live: Path) -> str:
     """The whole configuration; `live` holds dispatcher.list and dbtext/."""
     modules = [*_MODULES, *(["domain"] if options.domain else []), *(["rtpengine"] if options.rtpengine else [])]
-    route = options.route if options.route is not None else _DEFAULT_ROUTE % {"algorithm": options.algorithm}
+    route = options.route if options.route is not None else _DEFAULT_ROUTE % vars(options)
     return "\n".join(
         [
             "#!KAMAILIO",

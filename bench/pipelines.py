@@ -1,0 +1,82 @@
+"""The two pipelines that the bench compares, each with a Consul agent and a Kamailio of its own, in one run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+from tests.lab import ConsulAgent, Fault, Kamailio, Lab, Rpc, wait_for
+from tests.lab.engine import Engine
+
+PLAIN_TEMPLATE = Path(__file__).parent / "baseline" / "dispatcher-list.tpl"
+"""The article's own, as in ../shared/baseline."""
+
+
+@dataclass
+class Pipeline:
+    """`plain` or `ours`; `engine` is None for the plain one."""
+
+    name: str
+    consul: ConsulAgent
+    kamailio: Kamailio
+    rpc: Rpc
+    engine: Engine | None
+    written: Path
+    """The file that consul-template renders."""
+
+    def register(self, number: int) -> None:
+        self.consul.register("router", f"r{number:05d}", host(number), 5060)
+
+    def deregister(self, number: int) -> None:
+        self.consul.deregister(f"r{number:05d}")
+
+    def holds(self, number: int) -> bool:
+        """Whether memory has this destination, asked in O(1) replies: set_state on an unknown one is a fault."""
+        try:
+            self.rpc.call("dispatcher.set_state", "a", 1, f"sip:{host(number)}:5060")
+        except Fault:
+            return False
+        return True
+
+    def until(self, number: int, there: bool, timeout: float = 60.0) -> float:
+        """The moment (monotonic s) from which memory has (or has not) this destination."""
+        deadline = monotonic() + timeout
+        while self.holds(number) is not there:
+            if monotonic() > deadline:
+                raise AssertionError(f"{self.name}: destination {number} not {'in' if there else 'out'} in {timeout} s")
+            sleep(0.0003)
+        return monotonic()
+
+    def fill(self, count: int) -> None:
+        """Register `count` destinations and wait until memory has them all."""
+        for number in range(count):
+            self.register(number)
+        wait_for(f"{count} in memory of {self.name}", lambda: self.count() == count, 300.0, every=1.0)
+
+    def count(self) -> int:
+        return len(self.rpc.dispatcher().get(1, []))
+
+
+def host(number: int) -> str:
+    """A loopback address for each number up to 16 million."""
+    return f"127.{1 + number // 65536}.{number // 256 % 256}.{number % 256}" if number else "127.1.0.0"
+
+
+def plain(lab: Lab, **kamailio: object) -> Pipeline:
+    """The article's: consul-template writes the live file and calls kamcmd."""
+    consul, kam = lab.consul(), lab.kamailio(**kamailio)
+    command = f"kamcmd -s unix:{kam.ctl} dispatcher.reload"
+    lab.consul_template(consul, [(PLAIN_TEMPLATE, kam.list_file, command)])
+    return Pipeline("plain", consul, kam, Rpc(kam.ctl), None, kam.list_file)
+
+
+def ours(lab: Lab, lines: Sequence[str] = ("min_gap = 0",), dispatcher: str = "", **kamailio: object) -> Pipeline:
+    """Ours: consul-template writes staging, the engine does the rest."""
+    consul, kam = lab.consul(), lab.kamailio(**kamailio)
+    engine = lab.engine(kam, consul, kamailio_lines="\n".join(lines), dispatcher=dispatcher)
+    lab.consul_template(consul, [engine.template()])
+    return Pipeline("ours", consul, kam, Rpc(kam.ctl), engine, engine.staging / "dispatcher")
+
+
+BIG = {"ctl_body": 8192, "ctl_struct": 4096, "shm": 256, "pkg": 64}
+"""ctl limits and memory for lists above about 3,000 destinations (kamailio-facts.md, 1)."""
