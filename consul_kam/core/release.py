@@ -165,8 +165,9 @@ def note(state: State, event: Wanted, now: float) -> Step:
 
 @leads_to(Phase.READING)
 def note_in_waiting(state: State, event: Wanted, now: float) -> Step:
-    """A closed window stays closed; a name that did not resolve may be gone from the newest."""
-    return take_up(state, event, now) if state.waits_for == "names" else note(state, event, now)
+    """A closed window stays closed; a name that did not resolve may be gone from the newest, if it is another one."""
+    other = state.newest is None or state.newest.digest != event.release.digest
+    return take_up(state, event, now) if state.waits_for == "names" and other else note(state, event, now)
 
 
 def _superseded(state: State, newer: Release) -> tuple[Action, ...]:

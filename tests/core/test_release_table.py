@@ -147,3 +147,35 @@ def test_records_that_the_guards_insist_on_are_refused_once_then_the_last_known_
     assert isinstance(actions[-1], e.DoWrite)
     assert actions[-1].release is ONE
     assert state.standin
+
+
+def test_the_same_release_wanted_again_waits_for_its_names_another_one_does_not() -> None:
+    """The shell answers each Unresolve with Wanted: taking up the same at once would ask for the names for ever."""
+    blocked, actions = play(writing(), e.Unresolved(0, ("host",)))
+    assert kinds(actions) == ["Report", "Unresolve", "Arm"]
+    state, actions = play(blocked, e.Wanted(replace(TWO)))
+    assert (state.phase, state.newest is TWO, actions) == (Phase.WAITING, False, ())
+    state, actions = play(blocked, e.Wanted(B_DRAINS))
+    assert (state.phase, kinds(actions)) == (Phase.READING, ["Report", "DoRead"])
+
+
+def test_tries_start_anew_with_another_kamailio_and_after_a_publish() -> None:
+    """Else the first difference after it would count as the third, and its records as refused."""
+    twice, _ = fails(writing(), held_by(TWO))
+    assert twice.phase is Phase.PUBLISHING
+    drifted = held_by(release((Row("a"),)))
+    published, _ = play(twice, e.Wanted(replace(TWO)), e.Published(0))
+    _, actions = play(published, e.Read(0, drifted), now=9.0)
+    assert kinds(actions) == ["Report", "DoWrite"]
+    restarted, _ = play(replace(twice, phase=Phase.READING), e.KamailioUp())
+    _, actions = play(restarted, e.Read(0, drifted), now=9.0)
+    assert kinds(actions) == ["DoWrite"]
+
+
+def test_kamailio_away_is_reported_once_however_often_it_is_tried() -> None:
+    state, actions = play(quiet(), e.Tick(), e.Unreachable(0, "refused"))
+    assert kinds(actions) == ["Report", "Arm"]
+    state, actions = play(state, e.Retry(0), e.Unreachable(0, "refused"))
+    assert kinds(actions) == ["Arm"]
+    state, actions = play(state, e.Retry(0), e.Read(0, held_by(ONE)), e.Tick(), e.Unreachable(0, "refused"))
+    assert kinds(actions) == ["Report", "Arm"]
