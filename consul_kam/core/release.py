@@ -148,7 +148,7 @@ def stay(state: State, event: Event, now: float) -> Step:
 
 @leads_to(Phase.READING)
 def look(state: State, event: Event, now: float) -> Step:
-    return _read(state)
+    return _read(state, tries=0)
 
 
 @leads_to(Phase.READING)
@@ -195,7 +195,7 @@ def forget_memory(state: State, event: KamailioDown | KamailioUp, now: float) ->
     return replace(state, memory=None), ()
 
 
-@leads_to(Phase.READING, Phase.WAITING)
+@leads_to(Phase.READING)
 def woken(state: State, event: WindowOpen | Retry, now: float) -> Step:
     return _read(state)
 
@@ -338,7 +338,7 @@ def published(state: State, event: Published, now: float) -> Step:
     assert state.target is not None
     # A Kamailio that restarted meanwhile may have loaded the file as it was before.
     ours = state.ours if state.memory is None else _still_ours(state)
-    done = replace(state, published=True, lkg=state.target, ours=ours)
+    done = replace(state, published=True, lkg=state.target, ours=ours, tries=0)
     if state.standin:
         return _degrade(done, state.trouble, now)
     verdict = Verdict.HELD if state.target.held else Verdict.PUBLISHED
