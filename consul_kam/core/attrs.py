@@ -8,11 +8,11 @@ from consul_kam.core.grammar import BadValue, Number
 Attrs = tuple[tuple[str, str], ...]
 """Sorted (name, value) pairs."""
 
-_PARAM = r"""[^,=;]*(?:=(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^"',;][^,;]*))?"""
-_PARAMS = re.compile(rf"{_PARAM}(?:;{_PARAM})*=?")
-_ONE = re.compile(rf"(?P<param>{_PARAM}=?)(?:;|$)")
+_PARAM = r"""[^,=;]*(?:=(?:"[^"]*"|'[^']*'|[^"',;][^,;]*))?"""
+_PARAMS = re.compile(rf"(?:{_PARAM};)*(?P<last>{_PARAM})=?(?P<comma>,[^;]*)?")
+_ONE = re.compile(rf"(?P<param>{_PARAM}(?:=|,[^;]*)?)(?:;|$)")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
-_ALLOWED = "NAME=VALUE;NAME=VALUE without blanks, commas and control characters"
+_ALLOWED = "NAME=VALUE;NAME=VALUE without blanks and control characters, quotes in pairs"
 
 
 def read_attrs(text: str) -> Attrs:
@@ -27,16 +27,26 @@ def read_attrs(text: str) -> Attrs:
     return tuple(sorted((name, value) for name, _, value in (param.partition("=") for param in params if param)))
 
 
-def check_attrs(text: str, known: Mapping[str, Number]) -> str:
+def check_attrs(text: str, known: Mapping[str, Number | None]) -> str:
     """The text as it can be written. BadValue where Kamailio would drop it, cut it, or read another number.
 
-    Names that are not `known` pass; those that are, are so in upper and lower case.
+    `known`: the names that Kamailio reads, in lower case (it takes them in any); None for text. Others pass.
     """
     bare = text.removesuffix(";")
-    if _CONTROL.search(text) or bare.endswith(";") or not _PARAMS.fullmatch(bare):
+    match = _PARAMS.fullmatch(bare)
+    if match is None or _CONTROL.search(text) or bare.endswith(";"):
         raise BadValue("attrs", text, _ALLOWED)
+    if match["comma"] and match["last"].partition("=")[0].lower() in known:
+        raise BadValue("attrs", text, "no comma: Kamailio reads nothing behind it")
     for name, value in read_attrs(text):
         field = known.get(name.lower())
         if field is not None:
-            field.read(value)
+            field.read(_number(value))
     return bare
+
+
+def _number(value: str) -> str:
+    """The digits that Kamailio reads: quotes are no part of a value, and str2sint takes a plus."""
+    if value[:1] in ("'", '"'):
+        value = value[1:-1]
+    return value.removeprefix("+")

@@ -124,4 +124,7 @@ def _ipv6(text: str, value: str, field: str) -> str:
         raise BadValue(field, value, "an IPv6 address without a zone")
     if address.is_unspecified:
         raise BadValue(field, value, "an address of one host")
+    if "." in text or ("::" in text and len([group for group in text.split(":") if group]) == 7):
+        # str2ip6 takes these for no address; RFC 5952 4.2.2 has no "::" for one group either
+        raise BadValue(field, value, "an IPv6 address of hexadecimal groups, with :: for two of them at least")
     return text

@@ -15,7 +15,7 @@ _URI = re.compile(
     rf"(?P<scheme>sips?:)"
     rf"(?:(?:[{_UNRESERVED}&=+$,;?/]|{_ESCAPED})+(?::(?:[{_UNRESERVED}&=+$,]|{_ESCAPED})*)?@)?"
     rf"(?P<host>\[[^]@;?]*]|[^][:;?@&]*)"
-    rf"(?::(?P<port>\d+))?"
+    rf"(?::(?P<port>\d{{0,5}}))?"  # none: the default port; Kamailio drops more than five digits
     rf"(?P<params>(?:;(?:[{_UNRESERVED}\[\]/:&+$=]|{_ESCAPED})*)*)"
     rf"(?:\?(?:[{_UNRESERVED}\[\]/?:+$&=]|{_ESCAPED})*)?",
     re.IGNORECASE | re.ASCII,
@@ -44,7 +44,7 @@ def read_uri(value: str) -> SipUri:
     if match is None or (text is not value and _FOREIGN.fullmatch(value)):
         raise BadValue("URI", value, "sip:[USER@]HOST[:PORT][;PARAMS], IPv6 in brackets")
     host = read_host(match["host"], "host")
-    if match["port"] is not None:
+    if match["port"]:
         PORT.read(match["port"])
     for transport in _TRANSPORT.findall(match["params"]):
         if transport.lower() not in TRANSPORTS:

@@ -17,6 +17,8 @@ EMPTY = "# empty on purpose (consul-kam)"
 """Our own mark in a list without records: any other such file is an accident."""
 
 _WORD = re.compile(r"[^ \t\r]+")
+_BLANKS = b" \t\r"
+_COMMENT = re.compile(rb"(?:^|[ \t\r])#")
 _T = TypeVar("_T")
 
 
@@ -100,11 +102,7 @@ class WordsReader:
 
 
 def _ends_harmlessly(line: bytes) -> bool:
-    """Whether Kamailio takes what is beyond its buffer for blank lines or comments."""
-    pieces = [line[at : at + MAX_LINE] for at in range(MAX_LINE, len(line), MAX_LINE)]
-    whole = (
-        line.lstrip().startswith(b"#")
-        or line[MAX_LINE - 1 : MAX_LINE].isspace()
-        or line[MAX_LINE : MAX_LINE + 1].isspace()
-    )
-    return whole and all(piece.lstrip()[:1] in (b"", b"#") for piece in pieces)
+    """Whether what Kamailio reads first is complete, and it takes the rest for blank lines or comments."""
+    first, *pieces = [line[at : at + MAX_LINE] for at in range(0, len(line), MAX_LINE)]
+    whole = _COMMENT.search(first) or first[-1:] in _BLANKS or pieces[0][:1] in _BLANKS
+    return bool(whole) and all(piece.lstrip(_BLANKS)[:1] in (b"", b"#") for piece in pieces)

@@ -50,6 +50,7 @@ ATTRS = {
         Number("ocrate", 0, INT_MAX, "ds_set_attrs of 6.0"),
     )
 }
+KNOWN: dict[str, Number | None] = {**ATTRS, **dict.fromkeys(("duid", "socket", "sockname", "ping_from", "obproxy"))}
 
 _MARKS = {Use.DRAINING: " # draining (consul-kam)", Use.DISABLED: " # disabled (consul-kam)"}
 _MARKED = re.compile(rb"^(\d+) (\S+) .*(?: # draining| # disabled) \(consul-kam\)$", re.MULTILINE)
@@ -92,7 +93,7 @@ def _from_words(setid: int, words: Sequence[Word], flags: int | None, priority: 
     uri = at(words[0], read_uri)
     flags = at(words[1], FLAGS.read) if len(words) > 1 else flags
     priority = at(words[2], PRIORITY.read) if len(words) > 2 else priority
-    attrs = at(words[3], lambda word: check_attrs(word, ATTRS)) if len(words) > 3 else ""
+    attrs = at(words[3], lambda word: check_attrs(word, KNOWN)) if len(words) > 3 else ""
     if len(words) > 4:
         raise BadValue("text behind attrs", words[4], "a comment: attrs hold no blanks", words[4].column)
     return _record(setid, uri, flags, priority, attrs, common)
