@@ -97,7 +97,7 @@ def walk(directory: Path, size: int, rounds: int = 5) -> list[float]:
 
 
 def trial(directory: Path, size: int, gap: float, seconds: float) -> Trial:
-    """Reload, wait `gap` s after its answer, reload, ...; pings each second and 20 calls a second; at most `seconds`."""
+    """Reload, wait `gap` s after its answer, reload, ...; pings each second, 20 calls a second, for `seconds`."""
     sink, began, writes, spent = Sink(), time.monotonic(), 0, 0.0
     with Lab(directory) as lab:
         kam = _kamailio(lab, size, sink, lab.uas().uri, interval=1 if size <= 2000 else 2)
