@@ -77,7 +77,7 @@ class State:
     not_before: float = 0.0
     """No write before this time."""
     waits_for: str = ""
-    """In WAITING: "window", "kamailio" or "names"."""
+    """In WAITING: "window", "kamailio" or "names"; kept until Kamailio was read, so that it is reported once."""
     trouble: str = ""
     """Why it is DEGRADED, or why the last known good stands in."""
     memory: Memory | None = None
@@ -115,7 +115,7 @@ def compare(state: State, memory: Memory) -> Difference:
 
 def _read(state: State, first: tuple[Action, ...] = (), **changes: object) -> Step:
     op, trouble = state.op + 1, state.trouble if state.standin else ""
-    reading = replace(state, phase=Phase.READING, op=op, waits_for="", trouble=trouble, **changes)  # type: ignore[arg-type]
+    reading = replace(state, phase=Phase.READING, op=op, trouble=trouble, **changes)  # type: ignore[arg-type]
     return reading, (*first, DoRead(op))
 
 
@@ -128,7 +128,7 @@ def _wait(state: State, reason: str, at: float, *first: Action, **changes: objec
 
 def _degrade(state: State, reason: str, now: float, diff: Difference | None = None) -> Step:
     op, failures = state.op + 1, state.failures + 1
-    degraded = replace(state, phase=Phase.DEGRADED, op=op, failures=failures, tries=0, trouble=reason)
+    degraded = replace(state, phase=Phase.DEGRADED, op=op, failures=failures, tries=0, waits_for="", trouble=reason)
     release = state.newest if state.standin else state.target
     return degraded, (Report(Verdict.DEGRADED, release, reason, diff), Arm(Retry(op), now + backoff(failures)))
 
@@ -212,7 +212,7 @@ def halt_or_look(state: State, event: Halt, now: float) -> Step:
 
 @leads_to(Phase.READING, Phase.WRITING, Phase.WAITING, Phase.PUBLISHING, Phase.IDLE, Phase.DEGRADED)
 def have_read(state: State, event: Read, now: float) -> Step:
-    state = replace(state, memory=event.memory, standin=state.standin and not state.halted)
+    state = replace(state, memory=event.memory, waits_for="", standin=state.standin and not state.halted)
     if state.newest is None:
         return _rest(state)
     if state.newest is not state.target and not state.standin:
