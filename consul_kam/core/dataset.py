@@ -94,6 +94,8 @@ class Dataset:
     """Whether a memory state means "gets calls now"."""
     carry: Callable[[str, bool], str] | None = None
     """(memory state, whether our disabling ends) -> the state to put into `line`, "" for none. None: nothing rides."""
+    as_disabled: Callable[[Record], Record] | None = None
+    """The record as it is while disabled, where that is a value of its own (rtpengine: weight 0), not a state."""
     unverifiable: Mapping[str, str] | None = None
     """What Kamailio never shows, and why: name -> reason."""
 

@@ -3,11 +3,14 @@
 Sources: src/modules/rtpengine/rtpengine_db.c (rtpp_load_db) and rtpengine.c (add_rtpengine_socks, build_rtpp_socks,
 add_rtpp_node_info) of Kamailio 5.6; what was tried: ../shared/kamailio-facts.md section 5 and docs/findings.md.
 
-`stamp` has no meaning to Kamailio; 1 there says that `disabled` is ours (a draining record), 0 all else.
+A draining node has weight 0: it gets no new calls, and those that it has go on, which `disabled` 1 breaks unless
+rtpengine_allow_op is set (docs/findings.md, "An rtpengine that leaves"). `disabled` is the operator's (rtpengine.enable)
+and rides. `stamp` has no meaning to Kamailio; 1 there says that weight 0 is ours.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from consul_kam.core import replies
 from consul_kam.core.dataset import Ask, Dataset, Gap, Window, same_place
@@ -71,7 +74,7 @@ def _record(setid: int, url: str, weight: int, common: Common) -> Record:
 def _from_row(row: Row, part: str) -> Record:
     setid, weight = row.number(SETID), row.number(WEIGHT)
     use = Use.DISABLED if row.number(DISABLED) else Use.IN
-    if use is Use.DISABLED and row.has("stamp") and row.text("stamp") == "1":
+    if weight == 0 and row.has("stamp") and row.text("stamp") == "1":
         use = Use.DRAINING
     return _record(setid, read_url(row.text("url")), weight, Common(use, Source(), part))
 
@@ -100,29 +103,30 @@ def _url(fields: Fields) -> str:
 
 
 def _line(record: Record, state: str, disabled: bool, ours: bool) -> str:
-    """The row that loads with this state; an operator's disabling rides."""
-    if not (disabled or state == PERMANENT):
-        return record.line
-    return f"{record.line.removesuffix('0:0')}1:{int(ours)}"
+    """The row that loads with this state."""
+    line = _disabled(record).line if disabled else record.line
+    return f"{line.removesuffix('0:0')}{int(state == PERMANENT)}:{int(disabled and ours)}"
+
+
+def _disabled(record: Record) -> Record:
+    row, _, _ = record.line.rpartition(f":{record.seen[0]}:0:0")
+    return replace(record, seen=(0,), line=f"{row}:0:0:0")
 
 
 def _carry(state: str, enable: bool) -> str:
-    return PERMANENT if state == PERMANENT and not enable else ""
+    return state if state == PERMANENT else ""
 
 
 def _decode(answers: Sequence[tuple[Value, ...]]) -> Memory:
-    """rtpengine.show all -> memory. `disabled` of one that does not answer is health: state, not `Seen.disabled`."""
+    """rtpengine.show all -> memory. Its `disabled` is a state (an operator's word, or health), weight 0 is content."""
     (reply,) = answers
-    rows = [replies.members(row, WHAT) for row in reply]
-    return tuple(
-        Seen(
-            (replies.number(row, "set", WHAT), replies.text(row, "url", WHAT)),
-            (replies.number(row, "weight", WHAT),),
-            state := replies.text(row, "disabled", WHAT),
-            state == PERMANENT,
-        )
-        for row in rows
-    )
+    return tuple(_seen(replies.members(row, WHAT)) for row in reply)
+
+
+def _seen(row: Mapping[str, Value]) -> Seen:
+    key = replies.number(row, "set", WHAT), replies.text(row, "url", WHAT)
+    weight = replies.number(row, "weight", WHAT)
+    return Seen(key, (weight,), replies.text(row, "disabled", WHAT), weight == 0)
 
 
 _READER = DbTextReader(
@@ -149,12 +153,13 @@ DATASET = Dataset(
     ours=_ours,
     in_file_order=same_place,
     reload=Ask("rtpengine.reload"),
-    readback=(Ask(WHAT, ("all",)),),
+    readback=(Ask(WHAT, ("all",), empty=((500, "Initializing - try later"),)),),
     decode=_decode,
     window=Window(10.0, ("too short reload interval",)),
     gap=Gap(0.1),
     active=lambda state: state == "0",
     carry=_carry,
+    as_disabled=_disabled,
     unverifiable={
         "order": "a node that is known keeps its place over a reload",
         "health": "disabled 1: does not answer",
