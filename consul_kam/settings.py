@@ -40,7 +40,7 @@ PATTERNS = {
 
 def doc(text: str, default: str = "") -> Meta:
     """What the reference says of a key; `default` describes one that is worked out at start."""
-    return Meta(description=text, extra={"default": default})
+    return Meta(description=text, extra_json_schema={"x-default": default} if default else {})
 
 
 class Keys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -185,14 +185,10 @@ class Dataset(Keys, frozen=True):
         Literal["drop", "reject"], doc("`drop` leaves a bad record out, alone; `reject` refuses the whole release.")
     ] = "drop"
     resolve_deadline: Annotated[Deadline, doc("Longest wait for the host names of a release to resolve, s.")] = 2.0
-    sets: (
-        Annotated[
-            list[dict[str, Any]],
-            Meta(min_length=1),
-            doc("Where its records come from, see below.", "service `router`, `rtp`"),
-        ]
-        | None
-    ) = None
+    sets: Annotated[
+        Annotated[list[dict[str, Any]], Meta(min_length=1)] | None,
+        doc("Where its records come from.", "one set, see below"),
+    ] = None
 
 
 class Alert(Keys, frozen=True):

@@ -5,6 +5,7 @@ Only this package imports click and rich; rich only where something is shown, so
 
 import os
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 from typing import NoReturn
 
@@ -58,12 +59,13 @@ for command in (*local.COMMANDS, *engine.COMMANDS):
 
 def main() -> NoReturn:
     """The console script: runs, says what went wrong in one line, and exits."""
-    sys.exit(_run())
+    sys.exit(run())
 
 
-def _run() -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """One command, by default that of `sys.argv`; returns its exit code."""
     try:
-        code = cli.main(prog_name="consul-kam", standalone_mode=False)
+        code = cli.main(arguments, prog_name="consul-kam", standalone_mode=False)
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "consul-kam"
         return _failed(

@@ -1,5 +1,6 @@
 """What people see. rich drops colours where nobody looks (a pipe, NO_COLOR) unless FORCE_COLOR is set."""
 
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -22,8 +23,7 @@ LISTS = ("held", "named", "dropped", "refused", "draining", "blocked")
 
 
 def console() -> Console:
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def word(text: object, style: str | None = None) -> Text:

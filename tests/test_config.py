@@ -1,0 +1,198 @@
+"""The configuration: defaults that work without a file, and errors that name file, key, expected and got."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from consul_kam import config
+from consul_kam import settings as keys
+from consul_kam.config import Settings, load, parse
+from consul_kam.errors import ConfigError
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "consul-kam.toml"
+
+
+def settings(text: str = "", **environ: str) -> Settings:
+    return parse(text, "f.toml", environ)
+
+
+def test_without_a_file_the_dispatcher_of_the_article_is_enabled() -> None:
+    found = load(environ={})
+    (dispatcher,) = found.enabled
+    assert (dispatcher.name, str(dispatcher.file)) == ("dispatcher", "/etc/kamailio/dispatcher.list")
+    assert dispatcher.sets == (
+        {
+            "setid": 1, "service": "router", "tag": "", "datacenter": "", "static": [], "kv": "", "priority": None,
+            "weight_as": "rweight", "warning": "in", "critical": "out", "address": "",
+        },
+    )  # fmt: skip
+    assert found.consul.address == "127.0.0.1:8500"
+    assert found.kamailio.rpc.removeprefix("unix:") in config.CTL_SOCKETS
+    assert (found.observe, found.verify_every, found.kamailio.min_gap) == (False, 30.0, None)
+
+
+def test_everything_of_ours_is_below_the_state_directory() -> None:
+    found = settings('node.state_dir = "/s"')
+    paths = [found.staging_dir, found.control, found.journal, found.releases, found.dataset("dispatcher").staging]
+    assert [str(path) for path in paths] == [
+        "/s/staging", "/s/control.sock", "/s/journal.jsonl", "/s/releases", "/s/staging/dispatcher",
+    ]  # fmt: skip
+
+
+def test_the_environment_names_the_state_directory_and_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text('mode = "observe"\nnode.state_dir = "/s"\n')
+    found = load(environ={"CONSUL_KAM_CONFIG": str(file), "CONSUL_KAM_STATE_DIR": "/t"})
+    assert (found.observe, str(found.state_dir), found.source) == (True, "/t", str(file))
+    assert str(load(str(file), {"CONSUL_KAM_CONFIG": "/nope"}).state_dir) == "/s"
+
+
+def test_consuls_own_variables_fill_what_the_file_leaves_out() -> None:
+    given = {"CONSUL_HTTP_ADDR": "https://c:8501", "CONSUL_CACERT": "/ca.pem", "CONSUL_HTTP_TOKEN_FILE": "/token"}
+    found = settings('consul.ca_file = "/mine.pem"', **given).consul
+    assert (found.address, found.ca_file, found.token_file) == ("https://c:8501", "/mine.pem", "/token")
+
+
+def test_without_a_writable_var_lib_the_state_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "STATE_DIR", "/proc/none/consul_kam")
+    assert str(settings(XDG_STATE_HOME="/x").state_dir) == "/x/consul_kam"
+    assert str(settings(HOME="/home/u").state_dir) == "/home/u/.local/state/consul_kam"
+
+
+def test_the_first_ctl_socket_that_is_there_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    monkeypatch.setattr(config, "CTL_SOCKETS", (str(first), str(second)))
+    assert settings().kamailio.rpc == f"unix:{first}"
+    second.touch()
+    assert settings().kamailio.rpc == f"unix:{second}"
+
+
+def test_a_dataset_is_enabled_by_its_file() -> None:
+    found = settings('datasets.domain.file = "/etc/kamailio/dbtext/domain"')
+    assert [dataset.name for dataset in found.enabled] == ["dispatcher", "domain"]
+    assert found.dataset("domain").sets[0]["service"] == "router"
+    assert found.dataset("rtpengine").sets[0] == {**found.dataset("rtpengine").sets[0], "service": "rtp", "setid": 0}
+
+
+def test_mode_is_inherited_and_overridden() -> None:
+    found = settings('mode = "observe"\ndatasets.dispatcher.mode = "apply"')
+    assert (found.dataset("dispatcher").observe, found.dataset("domain").observe) == (False, True)
+
+
+def test_each_data_centre_has_a_staging_file() -> None:
+    found = settings(
+        '[[datasets.dispatcher.sets]]\nservice = "a"\n'
+        '[[datasets.dispatcher.sets]]\nservice = "b"\ndatacenter = "dc2"\n'
+        '[[datasets.dispatcher.sets]]\nstatic = ["sip:1.2.3.4"]\nsetid = 2\n'
+    ).dataset("dispatcher")
+    assert found.parts == ("", "dc2")
+    assert found.staging_of("dc2").name == "dispatcher@dc2"
+    assert [entry["setid"] for entry in found.sets] == [1, 1, 2]
+
+
+def test_the_data_centre_of_consul_is_that_of_sets_without_one() -> None:
+    assert settings('consul.datacenter = "dc9"').dataset("dispatcher").parts == ("dc9",)
+
+
+def test_one_path_for_staging_and_live_file_is_unprotected(tmp_path: Path) -> None:
+    live, link = tmp_path / "dispatcher.list", tmp_path / "link"
+    live.touch()
+    link.symlink_to(live)
+    assert settings().unprotected == ()
+    for staging in (live, link):
+        found = settings(f'[datasets.dispatcher]\nfile = "{live}"\nstaging = "{staging}"')
+        assert [dataset.name for dataset in found.unprotected] == ["dispatcher"]
+
+
+SET = "[[datasets.dispatcher.sets]]\n"
+BAD = [
+    ("x = 1", "x: expected one of mode, verify_every, node, consul, kamailio, datasets, alert, log, got 'x'"),
+    ("moed = 1", "moed: expected one of * got 'moed' (did you mean mode?)"),
+    ('mode = "foo"', "mode: expected one of apply, observe, got 'foo'"),
+    ("[kamailio]\nmin_gap = 'a'", "kamailio.min_gap: expected a number from 0, got 'a'"),
+    ("[kamailio]\nmin_gap = -1", "kamailio.min_gap: expected a number from 0, got -1"),
+    ("[kamailio]\nprobing = 1", "kamailio.probing: expected true or false, got 1"),
+    ("[kamailio]\nrpc = 'x'", "kamailio.rpc: expected `unix:PATH`, `tcp:HOST:PORT`, * got 'x'"),
+    ("[kamailio]\nrpc_deadline = 0", "kamailio.rpc_deadline: expected a number above 0 to 600, got 0"),
+    ("kamailio = 2", "kamailio: expected a table, got 2"),
+    ("verify_every = nan", "verify_every: expected a finite number, got nan"),
+    ("verify_every = 0", "verify_every: expected a number from 1, got 0"),
+    ("[node]\nstate_dir = 'x'", "node.state_dir: expected an absolute path, got 'x'"),
+    ("datasets = 3", "datasets: expected a table, got 3"),
+    ("datasets.dispatcher = 3", "datasets.dispatcher: expected a table, got 3"),
+    ("datasets.dispacher = {}", "datasets.dispacher: * got 'dispacher' (did you mean dispatcher?)"),
+    ("datasets.domain.setz = 1", "datasets.domain.setz: * (did you mean sets?)"),
+    ("datasets.dispatcher.max_shrink = 3", "datasets.dispatcher.max_shrink: expected a number from 0 to 1, got 3"),
+    ("datasets.dispatcher.hold_for = inf", "datasets.dispatcher.hold_for: expected a finite number, got inf"),
+    (
+        "datasets.dispatcher.min_records = 1.5",
+        "datasets.dispatcher.min_records: expected a whole number from 0, got 1.5",
+    ),
+    (
+        "datasets.dispatcher.sets = []",
+        "datasets.dispatcher.sets: expected a list of at least one, each a table, got []",
+    ),
+    ("datasets.dispatcher.sets = [3]", "datasets.dispatcher.sets[0]: expected a table, got 3"),
+    (SET + "setid = 1", "datasets.dispatcher.sets[0]: expected service, static or kv, got none of them"),
+    (SET + "service = 'a'\n" + SET + "service = 'a b'", "datasets.dispatcher.sets[1].service: expected letters*'a b'"),
+    (
+        SET + 'service = "a\\n"',
+        "datasets.dispatcher.sets[0].service: expected letters, digits, `_` and `-`, got 'a\\n'",
+    ),
+    (SET + "service = 'a@dc'", "datasets.dispatcher.sets[0].service: expected letters*"),
+    (SET + "service = 'a.b'", "datasets.dispatcher.sets[0].service: expected letters*"),
+    (SET + "static = ['a', '']", "datasets.dispatcher.sets[0].static[1]: expected text of one line, got ''"),
+    (SET + "serivce = 'a'", "datasets.dispatcher.sets[0].serivce: * (did you mean service?)"),
+    ("[[datasets.domain.sets]]\nservice = 'a'\nsetid = 1", "datasets.domain.sets[0].setid: *"),
+    (
+        "[[datasets.rtpengine.sets]]\nservice = 'a'\nport = 0",
+        "datasets.rtpengine.sets[0].port: * from 1 to 65535, got 0",
+    ),
+    (
+        "datasets.domain.file = '/etc/kamailio/dispatcher.list'",
+        "datasets.domain: * got */dispatcher.list of dispatcher",
+    ),
+    ("[alert]\ncommand = 'x'", "alert.command: expected a list of text, got 'x'"),
+    ("[alert]\ncommand = ['a', 1]", "alert.command[1]: expected text, got 1"),
+    ("mode", "Expected '=' after a key in a key/value pair (at end of document)"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), BAD)
+def test_what_is_wrong_is_named(text: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as found:
+        settings(text)
+    pattern = "cannot use f.toml: " + ".*".join(map(re.escape, expected.split("*")))
+    assert re.fullmatch(pattern, str(found.value)), str(found.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read /nope: No such file"):
+        load("/nope")
+    (tmp_path / "x").write_bytes(b'mode = "\xff"')
+    with pytest.raises(ConfigError, match=r"cannot use .*/x: byte 8: expected UTF-8"):
+        load(str(tmp_path / "x"))
+
+
+def test_an_unknown_dataset_is_named() -> None:
+    with pytest.raises(ConfigError, match="cannot find dataset 'x': expected one of dispatcher, domain, rtpengine"):
+        settings().dataset("x")
+
+
+def test_the_example_says_only_defaults_and_holds_every_key() -> None:
+    example = EXAMPLE.read_text()
+    assert {**parse(example, "example", {}).plain(), "source": ""} == load(environ={}).plain()
+    every_key = "\n".join(line.removeprefix("#") for line in example.splitlines() if not line.startswith("# "))
+    assert len(parse(every_key, "example", {}).enabled) == 3
+    raw = tomllib.loads(every_key)
+    datasets = raw["datasets"]
+    shown = {
+        keys.File: raw, keys.Node: raw["node"], keys.Consul: raw["consul"], keys.Kamailio: raw["kamailio"],
+        keys.Alert: raw["alert"], keys.Log: raw["log"], keys.Dataset: datasets["dispatcher"],
+        keys.DispatcherSet: datasets["dispatcher"]["sets"][0],
+        keys.RtpengineSet: datasets["dispatcher"]["sets"][0] | datasets["rtpengine"]["sets"][0],
+    }  # fmt: skip
+    for table, found in shown.items():
+        assert set(table.__struct_fields__) - set(found) == set()

@@ -1,0 +1,135 @@
+"""Writes the generated pages of docs/ from the code; `--check` writes nothing and exits 1 where one is stale."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+REPO = Path(__file__).parents[1]
+sys.path.insert(0, str(REPO))
+
+from consul_kam import cli, settings  # noqa: E402
+from consul_kam.core.events import Phase  # noqa: E402
+from consul_kam.core.release import GOES, TABLE  # noqa: E402
+
+NOTICE = "<!-- Written by tools/gen_docs.py (`./dev docs`) from {}: change it there. -->\n"
+
+
+def configuration() -> str:
+    """docs/configuration.md"""
+    head = f"""# Configuration
+{NOTICE.format("consul_kam/settings.py")}
+TOML, in `/etc/consul_kam/consul-kam.toml`, `consul-kam --config FILE` or `$CONSUL_KAM_CONFIG`; every key is optional
+and no file at all is fine. [examples/consul-kam.toml](../examples/consul-kam.toml) holds every key with its default.
+Durations are numbers of seconds, paths are absolute. `consul-kam config show` prints what is in force. An unknown key
+or a bad value is an error that names file, key, what is expected and what was found (exit code 2).
+
+`$CONSUL_KAM_STATE_DIR` wins over the file, the file over Consul's variables, those over the defaults.
+"""
+    tables = [("Top level", settings.File)]
+    tables += [
+        (f"`[{name}]`", table)
+        for name, table in (
+            ("node", settings.Node),
+            ("consul", settings.Consul),
+            ("kamailio", settings.Kamailio),
+            ("datasets.NAME", settings.Dataset),
+        )
+    ]
+    tables += [(f"`[[datasets.{name}.sets]]`", table) for name, table in settings.SETS.items()]
+    tables += [("`[alert]`", settings.Alert), ("`[log]`", settings.Log)]
+    return head + "".join(_table(title, table) for title, table in tables)
+
+
+def _table(title: str, table: Any) -> str:
+    rows = "".join(f"| `{key}` | {kind} | {default} | {text} |\n" for key, kind, default, text in documented(table))
+    first = settings.FIRST_SETS.get(title.split(".")[1]) if "sets" in title else None
+    given = ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in (first or {}).items())
+    note = f" Without any, there is one: {given}." if first else ""
+    return f"\n## {title}\n{table.__doc__}{note}\n\n| key | value | default | meaning |\n|---|---|---|---|\n{rows}"
+
+
+def documented(table: Any) -> Iterator[tuple[str, str, str, str]]:
+    """(key, what it takes, default, meaning) of each key that is no table itself."""
+    for key, schema in settings.schema_at(table, [])["properties"].items():
+        if "description" in schema:
+            default = schema.get("x-default") or f"`{json.dumps(schema['default'])}`"
+            kind = settings.describe(schema).replace("|", "\\|")
+            yield key, kind, default, schema["description"].replace("|", "\\|")
+
+
+def command_line() -> str:
+    """docs/cli.md"""
+    head = f"# Command line\n{NOTICE.format('consul_kam/cli')}"
+    return head + "".join(_help(cli.cli, ("consul-kam",)))
+
+
+def _help(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
+    context = click.Context(command, info_name=" ".join(path), terminal_width=100, max_content_width=100)
+    yield f"\n## {' '.join(path)}\n```\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for name in sorted(command.commands):
+            yield from _help(command.commands[name], (*path, name))
+
+
+def state_machine() -> str:
+    """docs/state-machine.md"""
+    labels: dict[tuple[str, str], list[str]] = {}
+    rows = ""
+    for phase, row in TABLE.items():
+        for event, handler in row.items():
+            targets = sorted(GOES[handler.__name__], key=list(Phase).index)
+            names = ", ".join(target.value for target in targets) or "stays"
+            rows += f"| {phase.value} | {event.__name__} | `{handler.__name__}` | {names} |\n"
+            for target in targets:
+                labels.setdefault((phase.value, target.value), []).append(event.__name__)
+    arrows = "".join(f"    {start} --> {end}: {', '.join(names)}\n" for (start, end), names in labels.items())
+    return f"""# The release machine
+{NOTICE.format("consul_kam/core/release.py")}
+One for each dataset. Events that leave the phase as it is are only in the table. What is not in the table is a defect
+and raises.
+
+```mermaid
+stateDiagram-v2
+    [*] --> {Phase.IDLE.value}
+{arrows}```
+
+| phase | event | handler | may lead to |
+|---|---|---|---|
+{rows}"""
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "cli.md": command_line,
+    "state-machine.md": state_machine,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a page is stale")
+    checking = parser.parse_args(arguments).check
+    stale = []
+    for name, make in PAGES.items():
+        path, text = REPO / "docs" / name, make()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(str(path.relative_to(REPO)))
+            if not checking:
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+    if stale:
+        print(
+            f"cannot leave {', '.join(stale)} as they are: run `./dev docs`"
+            if checking
+            else f"wrote {', '.join(stale)}"
+        )
+    return 1 if stale and checking else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
