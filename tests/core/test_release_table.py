@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from consul_kam.core import events as e
 from consul_kam.core.events import Phase
-from consul_kam.core.records import Key, Memory, Release, Seen
+from consul_kam.core.records import Memory, Release, Seen
 from consul_kam.core.release import State, compare, step
 from tests.core.world import GAP, Row, release
 
@@ -83,7 +83,7 @@ def test_a_restart_during_a_publish_may_bring_our_disabling_back() -> None:
     """Kamailio loads the live file as it was before the publish."""
     state = quiet(ONE, published=False, ours=frozenset({("b",)}))
     state, _ = play(state, e.Tick(), e.Read(0, held_by(ONE)), e.KamailioUp(), e.Published(0))
-    again, actions = play(state, e.Read(0, held_by(ONE, "b")))
+    _, actions = play(state, e.Read(0, held_by(ONE, "b")))
     assert isinstance(actions[-1], e.DoWrite)
     assert actions[-1].enable == {("b",)}
     calm, _ = play(state, e.Read(0, held_by(ONE)))

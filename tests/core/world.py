@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from consul_kam.core import events as e
+from consul_kam.core.events import Phase
 from consul_kam.core.records import Key, Memory, Record, Release, Seen
 from consul_kam.core.release import State, step
 
@@ -35,11 +36,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Universe:
-    """What may be staged, in this order, and what Kamailio makes of it: `refuses` names, garbles values."""
+    """What may be staged, in this order; the name that Kamailio refuses, the value that it changes on loading.
+
+    `insists`: the guards do not allow to go on without a refused record.
+    """
 
     versions: tuple[tuple[Row, ...], ...]
     refuses: str = ""
     garbles: str = ""
+    insists: bool = False
+
+    def loads(self, version: int) -> bool:
+        """Whether this version, less what may be left out, is ever found in memory."""
+        rows = self.versions[version]
+        refused = self.insists and any(row.name == self.refuses for row in rows)
+        return not refused and all(row.value != self.garbles for row in rows)
 
 
 @cache
@@ -86,7 +97,6 @@ class World:
     wrote_ago: float = GAP
     window: float = 0.0
 
-
     def __str__(self) -> str:
         state, live = self.engine, self.live
         wants = state.newest and state.newest.digest
@@ -107,6 +117,10 @@ def _names(keys: frozenset[Key]) -> str:
     return "{" + " ".join(sorted(str(key[0]) for key in keys)) + "}"
 
 
+SEEN: set[tuple[Phase, type[e.Event], Phase]] = set()
+"""Every (phase, event, next phase) that any world came through."""
+
+
 class Broken(AssertionError):
     """A promise of the machine that a step broke."""
 
@@ -123,6 +137,7 @@ def tell(world: World, event: e.Event) -> World:
     """Give the engine an event; carry out what it says to the shell at once, note what takes time."""
     before = world.engine
     state, actions = step(before, event, 0.0)
+    SEEN.add((before.phase, type(event), state.phase))
     world = replace(world, engine=state)
     replies: list[e.Event] = []
     for action in actions:
@@ -168,7 +183,7 @@ def tidy(world: World) -> World:
     timer = world.timer
     if timer is not None:
         timer = replace(timer, event=replace(timer.event, op=0)) if timer.event.op == state.op else None
-    used = state.phase in (e.Phase.WRITING, e.Phase.APPLYING)
+    used = state.phase in (Phase.WRITING, Phase.APPLYING)
     engine = replace(
         state,
         op=0,
@@ -184,8 +199,9 @@ def tidy(world: World) -> World:
 def planned(world: World) -> Release:
     """The release of what is staged, without the refused; a new object whenever it is planned anew."""
     rows = world.universe.versions[world.staged]
-    plan = release(rows, world.refused)
-    return release(rows, world.refused, copy=1) if plan is world.engine.newest else plan
+    without = NO_KEYS if world.universe.insists else world.refused
+    plan = release(rows, without)
+    return release(rows, without, copy=1) if plan is world.engine.newest else plan
 
 
 def later(world: World, seconds: float) -> World:
@@ -311,6 +327,7 @@ def faults(world: World) -> Iterator[tuple[str, World]]:
         newer = replace(world, staged=world.staged + 1, refused=NO_KEYS, retried=False)
         yield "staged", tell(newer, e.Wanted(planned(newer)))
     yield "staged again", tell(world, e.Wanted(planned(world)))
+    yield "tick", tell(world, e.Tick())
     if not world.engine.halted:
         yield "halt", tell(world, e.Halt(on=True))
 
