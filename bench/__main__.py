@@ -1,0 +1,66 @@
+"""`./dev bench [NAME ...]`: measures ours against the plain pipeline, interleaved, in one run. JSON and a table."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import burst, change, dead, footprint, plugin
+
+BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
+    "change-10": ("change -> memory, 10 destinations", lambda: change.run(10, 200)),
+    "change-1000": ("change -> memory, 1,000 destinations", lambda: change.run(1000, 100)),
+    "change-10000": ("change -> memory, 10,000 destinations", lambda: change.run(10_000, 40)),
+    "burst-5": ("40 changes back to back, default reload_delta", lambda: burst.run(None)),
+    "burst-0": ("40 changes back to back, reload_delta 0", lambda: burst.run(0)),
+    "dead": ("calls with a dead router and unrelated changes", dead.run),
+    "footprint": ("memory and idle CPU of the engine", footprint.run),
+    "kam-apply": ("kam-apply, engine running", plugin.run),
+}
+
+
+def main() -> int:
+    """Exit code 0; the figures judge themselves."""
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; all where none is given")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        if name not in BENCHES:
+            parser.error(f"cannot run {name!r}: expected one of {', '.join(BENCHES)}")
+    results = {}
+    console = Console()
+    for name in arguments.names or BENCHES:
+        title, run = BENCHES[name]
+        print(f"running {name}: {title} ...", file=sys.stderr, flush=True)
+        results[name] = run()
+        _show(console, title, results[name])
+    text = json.dumps(results, indent=1)
+    if arguments.json:
+        arguments.json.write_text(text + "\n")
+    print(text)
+    return 0
+
+
+def _show(console: Console, title: str, result: dict[str, Any]) -> None:
+    table = Table(title=title, show_header=False)
+    for key, value in _flat(result):
+        table.add_row(key, f"{value:.2f}" if isinstance(value, float) else str(value))
+    console.print(table)
+
+
+def _flat(result: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in result.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

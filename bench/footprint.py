@@ -1,0 +1,44 @@
+"""What `consul-kam run` costs at rest: resident memory at 10 and 10,000 destinations, CPU while nothing happens."""
+
+import tempfile
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+from bench.pipelines import BIG, ours
+from tests.lab import Lab
+
+IDLE = 60.0
+
+
+def run() -> dict[str, Any]:
+    """MB as in VmRSS of /proc, after the list is published; CPU in % of one core over 60 s."""
+    return {str(count): _one(count) for count in (10, 10_000)}
+
+
+def _one(count: int) -> dict[str, float]:
+    options: dict[str, object] = {"reload_delta": 0, **(BIG if count > 1000 else {})}
+    with tempfile.TemporaryDirectory(prefix="ck-bench-") as place, Lab(Path(place)) as lab:
+        pipeline = ours(lab, (), **options)
+        pipeline.fill(count)
+        assert pipeline.engine is not None
+        sleep(3.0)
+        pid = pipeline.engine.pid
+        before = _cpu_ticks(pid)
+        sleep(IDLE)
+        used = (_cpu_ticks(pid) - before) / 100
+        return {
+            "rss_mb": _status(pid, "VmRSS"),
+            "peak_mb": _status(pid, "VmHWM"),
+            "idle_cpu_percent": used / IDLE * 100,
+        }
+
+
+def _cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def _status(pid: int, name: str) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
