@@ -156,7 +156,7 @@ class _Run:
         self.left -= len(found)
         value, end = self.members(value_at + 1, self.body[value_at] | _EXTERNAL_SIZE, depth + 1)
         self.left += len(found) - len(value)
-        pair = (self.text(at, value_at) if value_at > at else "", value)
+        pair: tuple[str, Value] = (self.text(at, value_at) if value_at > at else "", value)
         if repeats and end - at <= _REACH:
             chunk = self.body[at:end]
             pair = self.seen[chunk] = self.old.get(chunk, pair)
@@ -186,8 +186,7 @@ class _Run:
                 raise self.malformed(at - 1, "an end mark that closes nothing")
             at += size
             size = int.from_bytes(self.body[at - size : at])
-        if at + size > len(self.body):
-            raise IndexError
+        # Beyond the end is an IndexError at the next byte.
         return at + size
 
     def text(self, at: int, end: int) -> str:

@@ -113,7 +113,7 @@ MALFORMED: dict[str, Callable[[bytes], bytes]] = {
     "no binrpc": lambda request: b"HTTP/1.1 400 Bad Request\r\n\r\n",
     "another request's answer": lambda request: encode_packet(REPLY, 1, b""),
     "a request": lambda request: packet(request, kind=0),
-    "bytes behind the reply": lambda request: packet(request, "x") + b"more",
+    "bytes behind the reply": lambda request: packet(request, "x") + encode_value("more"),
     "nested without end": lambda request: encode_packet(REPLY, int.from_bytes(request[6:10]), b"\x03" * 100_000),
     "a fault without words": lambda request: packet(request, kind=FAULT),
     "a fault without a number": lambda request: packet(request, "x", "y", kind=FAULT),

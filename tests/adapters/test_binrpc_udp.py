@@ -1,5 +1,6 @@
 """BinRpc over UDP: replies that come late, twice, in pieces or not at all."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -26,14 +27,12 @@ class Server:
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self) -> None:
-        while True:
-            try:
+        with contextlib.suppress(OSError):
+            while True:
                 request, client = self.socket.recvfrom(65_536)
-            except OSError:
-                return
-            self.requests.append(request)
-            for datagram in self.behaviour(request, cookie(request) % 2 == 1):
-                self.socket.sendto(datagram, client)
+                self.requests.append(request)
+                for datagram in self.behaviour(request, cookie(request) % 2 == 1):
+                    self.socket.sendto(datagram, client)
 
 
 def cookie(request: bytes) -> int:

@@ -130,6 +130,11 @@ def test_a_flood_of_values_is_too_big(inside: bytes, flood: bytes) -> None:
         decode(inside + flood * 1_100_000)
 
 
+def test_values_inside_structs_count() -> None:
+    with pytest.raises(RpcTooBig, match="values"):
+        decode((b"\x03" + b"\x00" * 1_000 + b"\x83") * 1_100)
+
+
 def test_a_flood_of_values_is_stopped_before_memory_ends() -> None:
     """64 MiB of the costliest values, in a process that may have no more than 1 GB."""
     program = f"""
