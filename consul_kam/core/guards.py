@@ -64,9 +64,9 @@ class Group:
             kept += ((now, live),)
         return replace(self, samples=kept, filled=self.filled or live > 0)
 
-    def excused(self, joined: float) -> "Group":
-        """Without one record in all samples since it joined: it went on purpose."""
-        return replace(self, samples=tuple((t, max(0, n - 1) if t >= joined else n) for t, n in self.samples))
+    def excused(self, joined: float, left: float) -> "Group":
+        """Without one record in all samples that counted it: it went on purpose."""
+        return replace(self, samples=tuple((t, max(0, n - 1) if joined <= t < left else n) for t, n in self.samples))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def decide(
         if hold is not None:
             holds[record.key] = hold
         elif before is not None or approved:
-            past = _excuse(past, record)
+            past = _excuse(past, record, before.left if before is not None else now)
     past = replace(past, holds=holds)
     kept = tuple(replace(record, use=Use.IN) for record in leaving if record.key in holds)
     spared = _spare(answer, live, last, past, limits)
@@ -160,7 +160,7 @@ def _remember(past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str],
         if record is not None and record.use is Use.DRAINING:
             del leaves[key]
             for name in (past.live[key], WHOLE):
-                groups[name] = groups.get(name, Group()).excused(past.joined.get(key, 0.0))
+                groups[name] = groups.get(name, Group()).excused(past.joined.get(key, 0.0), now)
     counts = dict.fromkeys((*groups, *live.values(), WHOLE), 0)
     counts.update(Counter(live.values()))
     counts[WHOLE] = len(live)
@@ -224,9 +224,9 @@ def _count(past: Past, group: str) -> int:
     return samples[-1][1] if samples else 0
 
 
-def _excuse(past: Past, record: Record) -> Past:
+def _excuse(past: Past, record: Record, left: float) -> Past:
     joined = past.joined.get(record.key, 0.0)
-    groups = {n: g.excused(joined) if n in (record.group, WHOLE) else g for n, g in past.groups.items()}
+    groups = {n: g.excused(joined, left) if n in (record.group, WHOLE) else g for n, g in past.groups.items()}
     return replace(past, groups=groups)
 
 
