@@ -88,6 +88,8 @@ class Pipeline:
     verdict: Report | None = None
     verdict_at: float = 0.0
     pending_inactive: tuple[Key, ...] = ()
+    told: Release | None = None
+    """What the last PUBLISHED or HELD was said of."""
 
     # -- what happens ---------------------------------------------------------------------------------------------
 
@@ -118,7 +120,7 @@ class Pipeline:
         done: list[Doing] = []
         for action in actions:
             done += self._act(action, now)
-        return done
+        return [*done, *self._tell(now)]
 
     def wake(self, now: float) -> list[Doing]:
         """A hold may be over, a refused record or a lost name may be tried again."""
@@ -195,9 +197,19 @@ class Pipeline:
         if isinstance(action, Report):
             self.verdict, self.verdict_at = action, self.wall()
             if action.verdict in (Verdict.HELD, Verdict.PUBLISHED):
+                self.told = action.release
                 self.refusals = {key: refusal for key, refusal in self.refusals.items() if not refusal.trying}
                 return [action, *self._inactivate()]
         return [action]
+
+    def _tell(self, now: float) -> list[Doing]:
+        """The list may be what it was while something new is held or left out: nothing is published, yet it is news."""
+        target = self.state.target
+        if self.state.phase is not Phase.IDLE or not self.state.published or target is None or self.told is None:
+            return []
+        if target is self.told or _left_out(target) == _left_out(self.told):
+            return []
+        return self._act(Report(Verdict.HELD if target.held else Verdict.PUBLISHED, target), now)
 
     def _refuse(self, keys: tuple[Key, ...], now: float) -> list[Doing]:
         records = {record.key: record for record in self.state.target.records} if self.state.target else {}
@@ -254,6 +266,12 @@ class Pipeline:
         """Whether this staging content was taken in already."""
         entry = self.staging.get(part)
         return entry is not None and entry.digest == digest
+
+
+def _left_out(release: Release) -> tuple[object, ...]:
+    """What a release says beside its list."""
+    dropped = {(problem.source, problem.reason) for problem in release.dropped}
+    return release.held.keys(), set(release.refused), dropped, release.named.keys()
 
 
 def states_to_carry(dataset: Dataset, action: events.DoWrite) -> Mapping[Key, str]:
