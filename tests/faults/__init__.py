@@ -1,0 +1,1 @@
+"""Faults: what dies, fills up or turns read-only, against real programs."""
