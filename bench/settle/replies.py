@@ -45,7 +45,7 @@ def run(directory: Path) -> None:
 def _dispatcher(lab: Lab) -> None:
     kam = lab.kamailio(reload_delta=0)
     save(kam, "dispatcher", "empty", "dispatcher.list")
-    lists = {
+    lists: dict[str, str | bytes] = {
         "one": "1 sip:10.0.0.1:5060\n",
         "two_sets": _TWO_SETS,
         "flags": _FLAGS,

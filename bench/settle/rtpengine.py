@@ -47,7 +47,7 @@ class Engine:
             "--foreground",
             "--log-stderr",
         ]
-        argv += [f"--listen-ng=127.0.0.1:{self.port}", f"--port-min={low}", f"--port-max={low + 98}"]
+        argv += [f"--listen-ng=127.0.0.1:{self.port}", f"--port-min={low}", f"--port-max={low + 1998}"]
         self.process = Process([*argv, "--log-level=4", "--delete-delay=0"], directory / f"rtpengine-{self.port}.log")
         wait_for("rtpengine's pong", lambda: b"pong" in ng(self.port, b"d7:command4:pinge"), 10)
 
@@ -62,7 +62,7 @@ class Engine:
 def run(directory: Path) -> None:
     directory = directory / "engines"
     directory.mkdir()
-    one, two = Engine(directory, 40_000), Engine(directory, 41_000)
+    one, two = Engine(directory, 40_000), Engine(directory, 44_000)
     try:
         leaving = {"removed": two.row(2), "disabled=1": one.row(1, disabled=1) + two.row(2)}
         leaving |= {"weight 0": one.row(1, weight=0) + two.row(2)}
@@ -171,4 +171,4 @@ def _deaf(lab: Lab, one: Engine) -> None:
             "reload with one deaf node, s (the window's wait of up to 10 s included)",
             round(time.monotonic() - began, 2),
         )
-        say("  show all", kam.rpc.rtpengines())
+        say("  its answer, show all", (reloading.result(), kam.rpc.rtpengines()))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import Destination, Fault, Lab, LabError, Unreachable, program, uris, wait_for
+from tests.lab.kamailio import DOMAIN_HEADER, RTPENGINE_HEADER
 
 ARTICLE = '{{range service "router"}}1 sip:{{.Address}}:{{.Port}} 16 10\n{{end}}'
 
@@ -44,6 +45,19 @@ def test_kamailio_restarts_and_dies_with_its_group(tmp_path: Path) -> None:
         assert not kam.answers_options()
         with pytest.raises(Unreachable):
             kam.rpc.call("core.uptime")
+
+
+def test_the_independent_reader_sees_each_table(tmp_path: Path) -> None:
+    with Lab(tmp_path) as lab:
+        kam = lab.kamailio(domain=True, rtpengine=True)
+        (kam.dbtext / "domain").write_text(DOMAIN_HEADER + "1:a.example:x\\:y:0\n")
+        (kam.dbtext / "rtpengine").write_text(RTPENGINE_HEADER + "1:3:udp\\:127.0.0.1\\:9:4:1:0\n")
+        kam.list_file.write_text("2 sip:10.0.0.1:5060 9 7 duid=a\n2 sip:10.0.0.2:5060\n")
+        kam.restart()
+        assert kam.rpc.domains() == [("a.example", "x:y")]
+        assert kam.rpc.rtpengines() == [(3, "udp:127.0.0.1:9", 4, "1(permanent)")]
+        expected = [Destination("sip:10.0.0.1:5060", "IP", 7, "duid=a"), Destination("sip:10.0.0.2:5060", "AX", 0, "")]
+        assert kam.rpc.dispatcher() == {2: expected}
 
 
 def test_consul_keeps_its_data_where_asked_and_obeys_acl(tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ class Rpc:
     def _exchange(self, packet: bytes, cookie: int) -> tuple[int, bytes]:
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._socket.settimeout(self.timeout)
             self._socket.connect(self.path)
+        self._socket.settimeout(self.timeout)
         self._socket.sendall(packet)
         head = self._read(2)
         if head[0] != 0xA1:
