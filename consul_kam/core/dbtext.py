@@ -26,11 +26,10 @@ VERSION_HEADER = "table_name(string) table_version(int)"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that a module asks for. `number`: it is an int; else text, which the module wants as type `string`."""
+    """A column that a module asks for, with the types that it takes: `int`; `string` alone; or `str` too."""
 
     name: str
-    number: bool = False
-    null: bool = False
+    types: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class _Place:
     """Where a column stands in the rows of a file."""
 
     at: int
-    number: bool
+    type: str
     null: bool
 
 
@@ -127,20 +126,23 @@ class DbTextReader:
     def _header(self, file: str, line: bytes) -> Mapping[str, _Place]:
         text = line.decode("utf-8", "surrogateescape")
         places: dict[str, _Place] = {}
-        at = 0
+        at = count = 0
         while at < len(text):
             match = _COLUMN.match(text, at)
             if match is None:
                 wanted = "NAME(TYPE[,null|auto]) ..., type int, double, string or str"
                 raise ListError(file, 1, at + 1, f"no column begins here, expected {wanted}, and a plain newline")
             flag = (match["flag"] or "").lower()
-            places[match["name"]] = _Place(len(places), match["type"][0] in "iItT", flag == "n")
-            at = match.end()
+            # of two columns of one name the module gets the first
+            name = match["name"] if match["name"] not in places else f"{match['name']} ({count})"
+            places[name] = _Place(count, _type(match["type"].lower()), flag == "n")
+            at, count = match.end(), count + 1
         for column in self._columns:
             place = places.get(column.name)
-            if place is None or place.number != column.number:
-                kind = "int" if column.number else "string"
-                raise ListError(file, 1, 1, f"no column {column.name}({kind}) in the header: {self._table} needs it")
+            if place is None or place.type not in column.types:
+                raise ListError(
+                    file, 1, 1, f"the header has no {column.name}({column.types[0]}): {self._table} needs it"
+                )
         return places
 
     def _entry(self, line: bytes, places: Mapping[str, _Place], part: str) -> Entry:
@@ -161,11 +163,18 @@ class DbTextReader:
             return Bad(bad.column or row.column(bad.field), str(bad))
 
 
+def _type(text: str) -> str:
+    """The type that db_text takes a word for: by its first letter, and "string" for one in s that has an i."""
+    if text[0] == "s":
+        return "string" if "i" in text else "str"
+    return {"i": "int", "t": "int", "d": "double", "b": "blob"}[text[0]]
+
+
 def _check(name: str, raw: str, column: int, place: _Place) -> None:
     """What db_text itself asks of a field."""
     if not raw and not place.null:
         raise BadValue(name, raw, "a value: the column is not declared null", column)
-    if raw and place.number and not _INT.fullmatch(raw):
+    if raw and place.type == "int" and not _INT.fullmatch(raw):
         raise BadValue(name, raw, "a whole number", column)
 
 

@@ -78,6 +78,7 @@ class Text:
 
 PORT = Number("port", 1, 65535, "RFC 768; Kamailio loads port 0 [kamailio-facts.md, 2]")
 
+_BARE_IPV6 = re.compile(r"[0-9A-Fa-f:.]+")
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 # the underscore is no part of RFC 1123, but docker's service names have it and resolvers take it
 _NAME = re.compile(r"(?=.{1,254}$)(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
@@ -101,7 +102,7 @@ def read_host(value: object, field: str = "address", bare_ipv6: bool = False) ->
         raise BadValue(field, value, allowed)
     if value.startswith("[") and value.endswith("]"):
         return f"[{_ipv6(value[1:-1], value, field)}]"
-    if bare_ipv6 and ":" in value:
+    if bare_ipv6 and ":" in value and _BARE_IPV6.fullmatch(value):
         return f"[{_ipv6(value, value, field)}]"
     if _IPV4.fullmatch(value):
         octets = [int(octet) for octet in value.split(".")]

@@ -85,11 +85,12 @@ class JsonLines:
     def _record(self, text: str, fields: Fields, part: str) -> Entry:
         status = fields.get("status", "passing")
         source = _source(fields.get("source"), status)
+        known = source if "source" in fields else None
         try:
             use = use_of(status, fields.get("warning", "in"), fields.get("critical", "out"), self._disables)
             return self._build(fields, Common(use, source, part))
         except BadValue as bad:
-            return Bad(_column(text, bad.field), str(bad), source, _text(fields.get("setid", "")))
+            return Bad(_column(text, bad.field), str(bad), known, _text(fields.get("setid", "")))
 
 
 def _source(value: object, status: object) -> Source:

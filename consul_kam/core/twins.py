@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from consul_kam.core.records import Key, Problem, Record, Use
+from consul_kam.core.records import Key, Problem, Record, Source, Use
 
+_NOWHERE = Source()
 _RANK = {Use.IN: 0, Use.DRAINING: 1, Use.DISABLED: 2, Use.OUT: 3}
 
 
@@ -40,5 +41,7 @@ def _rank(record: Record, place: int) -> tuple[int, str, str, str, int]:
 
 def _problem(record: Record, stays: Record, file: str, line: int, other: int) -> Problem:
     name = " ".join(map(str, record.key))
-    reason = f"{name} is there already, {f'in line {other}' if other else 'kept'} from {stays.source}: allowed: once"
-    return Problem(file or name, line, 1 if line else 0, reason, record.source, record.group, record.key)
+    where = (f" in line {other}" if other else "") + (f" ({stays.source})" if stays.source != _NOWHERE else "")
+    reason = f"{name} stands already{where}, allowed: once"
+    source = record.source if record.source != _NOWHERE else None
+    return Problem(file or name, line, 1 if line else 0, reason, source, record.group, record.key)

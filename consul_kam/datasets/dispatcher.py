@@ -23,6 +23,8 @@ from consul_kam.core.words import MAX_LINE, Word, Words, WordsReader, at, split
 WHAT = "dispatcher.list"
 
 INACTIVE, TRYING, DISABLED, PROBING, NO_DNS, NO_PING = 1, 2, 4, 8, 16, 32
+_HIDDEN = INACTIVE | TRYING
+"""What a disabled destination has no use for: FLAGS would show the I before the D, and nobody could see the D."""
 _STATE_BITS = {"A": 0, "I": INACTIVE, "T": TRYING, "D": DISABLED}
 
 SETID = Number("setid", 0, INT_MAX, "ds_load_list: digits, wraps beyond an int")
@@ -68,10 +70,12 @@ def _record(
     literal = is_literal(uri.host)
     if flags is None:
         flags = 0 if literal else NO_DNS
+    use = Use.DISABLED if flags & DISABLED and common.use is Use.IN else common.use
+    if use in _MARKS:
+        flags &= ~_HIDDEN
     line = f"{setid} {uri.text} {flags & ~DISABLED} {priority} {attrs}".rstrip()
     if len(line) * 4 > _LONGEST and len(line.encode("utf-8", "surrogateescape")) > _LONGEST:
         raise BadValue("line", line, f"at most {_LONGEST} bytes, since one of ours may be {MAX_LINE} with its mark")
-    use = Use.DISABLED if flags & DISABLED and common.use is Use.IN else common.use
     return Record(
         key=(setid, uri.text),
         group=str(setid),
@@ -166,7 +170,11 @@ def _bare_uri(name: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if not isinstance(value, str) or ";" in value or "," in value:
             raise BadValue(name, value, "a SIP URI without parameters")
-        return read_uri(value).text
+        try:
+            return read_uri(value).text
+        except BadValue as bad:
+            bad.field = name
+            raise
 
     return read
 
@@ -193,16 +201,13 @@ def _reweighed(record: Record, name: str, value: int) -> Record:
 
 
 def _line(record: Record, state: str, disabled: bool, ours: bool) -> str:
-    """The line that loads with this state (FLAGS of dispatcher.list) [dispatch.h; docs/findings.md, Flags].
-
-    A disabled one keeps P alone: FLAGS would show I before D, and the disabling could not be proven.
-    """
+    """The line that loads with this state (FLAGS of dispatcher.list) [dispatch.h; docs/findings.md, Flags]."""
     setid, uri, flags, rest = record.line.split(" ", 3)
     bits = before = int(flags)
     if state:
         bits = bits & (NO_DNS | NO_PING) | _STATE_BITS.get(state[0], 0) | (PROBING if "P" in state else 0)
     if disabled:
-        bits = bits & ~(INACTIVE | TRYING) | DISABLED
+        bits = bits & ~_HIDDEN | DISABLED
     line = record.line if bits == before else f"{setid} {uri} {bits} {rest}"
     return line + _MARKS.get(record.use, _MARKS[Use.DRAINING]) if ours else line
 
@@ -235,7 +240,7 @@ class _Decoder:
         if not reply:
             return ()
         sets: list[tuple[int, Struct]] = []
-        for _, value in replies.struct(replies.members(reply[0], WHAT).get("RECORDS", ()), WHAT):
+        for _, value in replies.struct(replies.members(reply[0], WHAT).get("RECORDS", ""), WHAT):
             found = replies.members(value, WHAT)
             sets.append((replies.number(found, "ID", WHAT), replies.struct(found.get("TARGETS", ""), WHAT)))
         known, self._known = self._known, {}

@@ -18,9 +18,9 @@ from consul_kam.core.records import Key, Memory, Record, Seen, Source, Use
 WHAT = "domain.dump"
 DID = Text(
     "did",
-    re.compile(r"[^\x00-\x20\x7f\ud800-\udc7f\udd00-\udfff]{1,255}"),
-    "1 to 255 characters without blanks",
-    "hash.c",
+    re.compile(r"[^\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]{1,4096}"),
+    "1 to 4096 characters, no control ones",
+    "domain.c: any string; db_text: a field ends at 16 kB",
 )
 ENTRY = Text("entry", re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]+"), "DOMAIN [DID]", "docs/templates.md")
 
@@ -81,7 +81,7 @@ DATASET = Dataset(
         beside={"domain_attrs": b"id(int,auto) did(string) name(string) type(int) value(string) last_modified(int)\n"},
     ),
     parse_staging=JsonLines("domain", _from_fields, disables=False),
-    parse_native=DbTextReader("domain", (Column("domain"), Column("did")), _from_row),
+    parse_native=DbTextReader("domain", (Column("domain", ("string",)), Column("did", ("string",))), _from_row),
     line=_line,
     ours=_ours,
     in_file_order=same_place,

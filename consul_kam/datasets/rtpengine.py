@@ -4,8 +4,8 @@ Sources: src/modules/rtpengine/rtpengine_db.c (rtpp_load_db) and rtpengine.c (ad
 add_rtpp_node_info) of Kamailio 5.6; what was tried: ../shared/kamailio-facts.md section 5 and docs/findings.md.
 
 A draining node has weight 0: it gets no new calls, and those that it has go on, which `disabled` 1 breaks unless
-rtpengine_allow_op is set (docs/findings.md, "An rtpengine that leaves"). `disabled` is the operator's (rtpengine.enable)
-and rides. `stamp` has no meaning to Kamailio; 1 there says that weight 0 is ours.
+rtpengine_allow_op is set (docs/findings.md, "An rtpengine that leaves"). `disabled` is the operator's own and rides;
+`stamp` has no meaning to Kamailio; 1 there says that weight 0 is ours.
 """
 
 import re
@@ -51,9 +51,13 @@ def _check_host(url: str, proto: str, rest: str) -> None:
     place = _HOST_PORT.fullmatch(rest)
     if place is None or (place["path"] and proto.startswith("udp")):
         raise BadValue("url", url, _ALLOWED)
-    host = read_host(place["host"], "host")
-    if place["port"] is not None:
-        PORT.read(place["port"])
+    try:
+        host = read_host(place["host"], "host")
+        if place["port"]:
+            PORT.read(place["port"])
+    except BadValue as bad:
+        bad.field = "url"
+        raise
     if proto == ("udp:" if host.startswith("[") else "udp6:") and is_literal(host):
         raise BadValue("url", url, "udp: before an IPv4 address, udp6: before an IPv6 one")
 
@@ -131,7 +135,12 @@ def _seen(row: Mapping[str, Value]) -> Seen:
 
 _READER = DbTextReader(
     "rtpengine",
-    (Column("setid", number=True), Column("url"), Column("weight", number=True), Column("disabled", number=True)),
+    (
+        Column("setid", ("int",)),
+        Column("url", ("string", "str")),
+        Column("weight", ("int",)),
+        Column("disabled", ("int",)),
+    ),
     _from_row,
 )
 

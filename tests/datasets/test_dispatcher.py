@@ -1,0 +1,280 @@
+"""What is particular to dispatcher: states in flags, our marks, order, weights, dispatcher.list."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consul_kam.core.dataset import Ask
+from consul_kam.core.ports import Value
+from consul_kam.core.records import Record, Seen, Use
+from consul_kam.datasets import dataset
+from consul_kam.errors import RpcMalformed
+from tests.datasets.common import reply
+
+DISPATCHER = dataset("dispatcher")
+
+
+def records(text: str) -> tuple[Record, ...]:
+    answer = DISPATCHER.parse_native("list", text.encode())
+    assert answer.problems == ()
+    return answer.records
+
+
+def memory(name: str) -> tuple[Seen, ...]:
+    values = reply("dispatcher", name)
+    return DISPATCHER.decode([values])  # type: ignore[list-item]
+
+
+# ---- states
+
+
+@pytest.mark.parametrize(
+    ("state", "disabled", "flags"),
+    [
+        ("", False, 0), ("AX", False, 0), ("AP", False, 8), ("IX", False, 1), ("IP", False, 9), ("TX", False, 2),
+        ("TP", False, 10), ("DX", False, 4), ("DP", False, 12), ("AN", False, 0), ("IN", False, 1),
+        ("", True, 4), ("AX", True, 4), ("AP", True, 12), ("IP", True, 12), ("TX", True, 4), ("DX", True, 4),
+    ],
+)  # fmt: skip
+def test_a_state_rides_in_the_flags_and_a_disabled_one_shows_as_disabled(
+    state: str, disabled: bool, flags: int
+) -> None:
+    (literal,) = records("1 sip:10.0.0.1:5060 0 10 duid=a\n")
+    (name,) = records("1 sip:router.example 16 10\n")
+    assert DISPATCHER.line(literal, state, disabled, False) == f"1 sip:10.0.0.1:5060 {flags} 10 duid=a"
+    assert DISPATCHER.line(name, state, disabled, False) == f"1 sip:router.example {flags + 16} 10"
+
+
+def test_without_a_state_the_flags_of_the_list_stay_and_with_one_memory_wins() -> None:
+    (record,) = records("1 sip:10.0.0.1:5060 57 10\n")
+    assert DISPATCHER.line(record, "", False, False) == "1 sip:10.0.0.1:5060 57 10"
+    assert DISPATCHER.line(record, "AX", False, False) == "1 sip:10.0.0.1:5060 48 10"
+
+
+def test_only_our_own_disabling_is_taken_off_a_state() -> None:
+    assert DISPATCHER.carry is not None
+    assert [DISPATCHER.carry(state, True) for state in ("DX", "DP", "IP", "AX")] == ["AX", "AP", "IP", "AX"]
+    assert [DISPATCHER.carry(state, False) for state in ("DX", "DP", "IP")] == ["DX", "DP", "IP"]
+
+
+def test_our_marks_are_read_back_and_nobody_elses() -> None:
+    draining, disabled, operators = (
+        replace(record, use=use)
+        for record, use in zip(
+            records("1 sip:10.0.0.1 0 10 duid=a\n2 sip:router.example 16 0\n1 sip:10.0.0.3\n"),
+            (Use.DRAINING, Use.DISABLED, Use.IN),
+            strict=True,
+        )
+    )
+    data = DISPATCHER.notation.write(
+        [
+            DISPATCHER.line(draining, "", True, True),
+            DISPATCHER.line(disabled, "IP", True, True),
+            DISPATCHER.line(operators, "DX", False, False),
+        ]
+    )
+    assert DISPATCHER.ours(data) == {draining.key, disabled.key}
+    assert [record.use for record in DISPATCHER.parse_native("live", data).records] == [
+        Use.DRAINING,
+        Use.DISABLED,
+        Use.DISABLED,
+    ]
+    assert DISPATCHER.ours(b"# nothing\n") == frozenset()
+
+
+def test_which_states_get_calls() -> None:
+    assert [state for state in ("AX", "AP", "IX", "TX", "DX", "") if DISPATCHER.active(state)] == ["AX", "AP"]
+    assert DISPATCHER.inactivate is not None
+    assert DISPATCHER.inactivate((1, "sip:a")) == Ask("dispatcher.set_state", ("ip", 1, "sip:a"))
+
+
+# ---- order
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(1, 40)), unique=True, max_size=40))
+def test_the_file_order_becomes_the_wanted_one_in_a_loader_that_reverses_equal_priorities(
+    wanted: list[tuple[int, int, int]],
+) -> None:
+    unique = {(setid, host): priority for setid, priority, host in wanted}
+    text = "".join(f"{setid} sip:10.0.0.{host} 0 {priority}\n" for (setid, host), priority in unique.items())
+    if not text:
+        return
+    ordered = sorted(records(text), key=lambda record: record.sort)
+    loaded: list[Record] = []
+    for record in DISPATCHER.in_file_order(ordered):  # add_dest2list and reindex_dests of dispatch.c
+        same = [at for at, other in enumerate(loaded) if other.sort[:2] >= record.sort[:2]]
+        loaded.insert(same[0] if same else len(loaded), record)
+    assert loaded == ordered
+
+
+# ---- weights
+
+
+def weighted(name: str, *weights: int, setid: int = 1) -> list[Record]:
+    lines = [
+        f'{{"setid":{setid},"address":"10.0.{at // 250}.{at % 250 + 1}","weight":{weight},"weight_as":"{name}"}}'
+        for at, weight in enumerate(weights)
+    ]
+    end = f'{{"end":"dispatcher","records":{len(lines)}}}'
+    answer = DISPATCHER.parse_staging("list", "\n".join([*lines, end]).encode())
+    assert answer.problems == ()
+    return list(answer.records)
+
+
+def settled(name: str, *weights: int) -> list[int]:
+    found = DISPATCHER.settled(weighted(name, *weights))[0]
+    values = [dict(record.seen[1]).get(name, "0") for record in found]  # type: ignore[call-overload]
+    assert all(
+        (f"{name}={value}" in record.line) == (value != "0") for record, value in zip(found, values, strict=True)
+    )
+    return [int(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "expected"),
+    [
+        ("rweight", [1, 1, 1], [1, 1, 1]),
+        ("rweight", [100, 3], [100, 3]),
+        ("rweight", [200, 100, 1], [100, 50, 1]),
+        ("rweight", [65535, 1], [100, 1]),
+        ("weight", [1], [100]),
+        ("weight", [7, 7], [50, 50]),
+        ("weight", [1, 1, 1], [34, 33, 33]),
+        ("weight", [90, 10], [90, 10]),
+        ("weight", [65535, 1, 1], [98, 1, 1]),
+        ("weight", [2, 1, 2, 1], [33, 17, 33, 17]),
+    ],
+)
+def test_weights_fit_to_each_other(name: str, weights: list[int], expected: list[int]) -> None:
+    assert settled(name, *weights) == expected
+
+
+@given(st.lists(st.integers(1, 65535), min_size=1, max_size=130))
+def test_percents_sum_up_to_exactly_100_and_relative_weights_stay_in_range(weights: list[int]) -> None:
+    percents = settled("weight", *weights)
+    assert sum(percents) == 100
+    assert percents[0] >= 1  # algorithm 9 is off where the first has none
+    assert len(weights) > 100 or min(percents) >= 1
+    relative = settled("rweight", *weights)
+    assert all(1 <= weight <= 100 for weight in relative)
+    pairs = list(zip(weights, relative, strict=True))
+    assert all(a <= b for (x, a) in pairs[:20] for (y, b) in pairs[:20] if x < y)
+
+
+def test_settling_is_by_set_and_keeps_what_needs_no_change() -> None:
+    both = [*weighted("weight", 1, 1), *weighted("rweight", 5, 6, setid=2)]
+    first, _ = DISPATCHER.settled(both)
+    again, _ = DISPATCHER.settled(both)
+    assert [record.line.split()[-1] for record in first] == ["weight=50", "weight=50", "rweight=5", "rweight=6"]
+    assert all(a is b for a, b in zip(first, again, strict=True))
+    assert first[2] is both[2]
+
+
+def test_a_native_list_keeps_its_weights() -> None:
+    native = records("1 sip:10.0.0.1 0 0 weight=7\n1 sip:10.0.0.2 0 0 weight=9\n")
+    assert DISPATCHER.settled(native)[0] == native
+
+
+# ---- dispatcher.list
+
+
+def test_an_empty_memory_is_a_fault_that_means_empty() -> None:
+    assert DISPATCHER.readback[0].empty == (reply("dispatcher", "empty"),)
+    assert DISPATCHER.decode([()]) == ()
+
+
+def test_one_destination() -> None:
+    assert memory("one") == (Seen((1, "sip:10.0.0.1:5060"), (0, ()), "AX"),)
+
+
+def test_sets_ascend_whatever_the_order_of_kamailios_tree() -> None:
+    found = memory("two_sets")
+    assert [entry.key[0] for entry in found] == sorted(entry.key[0] for entry in found)
+    assert {entry.key[0] for entry in found} == {1, 7}
+    assert len(memory("hundred")) == 100
+
+
+def test_short_and_full_replies_and_statistics_are_read_too() -> None:
+    assert [entry.key for entry in memory("two_sets_short")] == [entry.key for entry in memory("two_sets")]
+    assert memory("two_sets_full") == memory("two_sets")
+    assert {entry.seen for entry in memory("attrs_none_latency_load") if entry.key[0] == 7} == {(0, ())}
+
+
+def test_attrs_are_compared_as_pairs_whatever_their_order() -> None:
+    shown = {entry.key: entry.seen for entry in memory("attrs")}
+    assert shown[2, "sip:10.0.1.2:5060"] == (
+        10,
+        (("cc", "1"), ("duid", "r2"), ("maxload", "7"), ("rweight", "20"), ("weight", "30")),
+    )
+    (record,) = records("2 sip:10.0.1.2:5060 0 10 weight=30;duid=r2;cc=1;rweight=20;maxload=7;\n")
+    assert record.seen == shown[record.key]
+
+
+def test_bytes_that_are_no_utf8_compare_equal() -> None:
+    found = {entry.key: entry.seen for entry in memory("invalid_utf8")}
+    answer = DISPATCHER.parse_native("list", b"1 sip:10.0.0.1:5060 0 0 duid=\xff\xfe\n")
+    assert [found[record.key] for record in answer.records] == [record.seen for record in answer.records]
+
+
+def test_states_and_disabling() -> None:
+    found = memory("flags")
+    assert {entry.state[0] for entry in found} == set("AIDT")
+    assert all(entry.disabled == (entry.state[0] == "D") for entry in found)
+
+
+def test_a_destination_that_comes_again_is_the_same_object() -> None:
+    dest = (("URI", "sip:10.0.0.1"), ("FLAGS", "AX"), ("PRIORITY", "0"))
+
+    def listed(*setids: str) -> tuple[Value, ...]:
+        sets = tuple(("SET", (("ID", setid), ("TARGETS", (("DEST", dest),)))) for setid in setids)
+        return ((("NRSETS", str(len(setids))), ("RECORDS", sets)),)
+
+    first, second = DISPATCHER.decode([listed("1")]), DISPATCHER.decode([listed("1", "2")])
+    assert second[0] is first[0]
+    assert [entry.key for entry in second] == [(1, "sip:10.0.0.1"), (2, "sip:10.0.0.1")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "text",
+        (),
+        (("RECORDS", "text"),),
+        (("RECORDS", (("SET", "text"),)),),
+        (("RECORDS", (("SET", (("ID", "x"), ("TARGETS", ()))),)),),
+        (("RECORDS", (("SET", (("ID", "1"),)),)),),
+        (("RECORDS", (("SET", (("ID", "1"), ("TARGETS", (("DEST", ()),)))),)),),
+        (("RECORDS", (("SET", (("ID", "1"), ("TARGETS", (("DEST", (("URI", "a"), ("FLAGS", "AX"))),)))),)),),
+    ],
+)
+def test_another_shape_is_malformed(value: Value) -> None:
+    with pytest.raises(RpcMalformed, match=r"^cannot read dispatcher\.list"):
+        DISPATCHER.decode([(value,)])
+
+
+@given(
+    st.recursive(
+        st.text(max_size=5),
+        lambda inner: st.lists(
+            st.tuples(st.sampled_from(["RECORDS", "SET", "ID", "TARGETS", "DEST", "URI", ""]), inner), max_size=4
+        ).map(tuple),
+    )
+)
+def test_a_reply_of_any_shape_is_read_or_malformed(value: Value) -> None:
+    try:
+        DISPATCHER.decode([(value,)])
+    except RpcMalformed:
+        return
+
+
+def test_the_same_list_in_any_order_gives_the_same_canonical_file() -> None:
+    lines = [f"{at % 3} sip:10.0.0.{at} 0 {at % 4}" for at in range(40)]
+    files = set()
+    for seed in range(5):
+        random.Random(seed).shuffle(lines)
+        ordered = sorted(records("\n".join(lines) + "\n"), key=lambda record: record.sort)
+        files.add(DISPATCHER.notation.write([record.line for record in DISPATCHER.in_file_order(ordered)]))
+    assert len(files) == 1

@@ -1,0 +1,60 @@
+"""What is particular to domain: no case, no states, domain.dump."""
+
+import pytest
+
+from consul_kam.core.ports import Value
+from consul_kam.core.records import Seen, Use
+from consul_kam.datasets import dataset
+from consul_kam.errors import RpcMalformed
+from tests.datasets.common import reply
+
+DOMAIN = dataset("domain")
+
+
+def memory(name: str) -> tuple[Seen, ...]:
+    return DOMAIN.decode([reply("domain", name)])  # type: ignore[list-item]
+
+
+def staged(text: str) -> tuple[Use, ...]:
+    data = f'{{"domain":"a.example",{text}}}\n{{"end":"domain","records":1}}\n'.encode()
+    return tuple(record.use for record in DOMAIN.parse_staging("domain", data).records)
+
+
+def test_memory_is_read_in_any_amount() -> None:
+    assert memory("empty") == ()
+    assert memory("one") == (Seen(("a.example",), ("a.example",)),)
+    assert len(memory("thirty")) == 30
+    assert len(memory("hostile")) > 3
+
+
+def test_twins_in_memory_are_both_seen() -> None:
+    keys = [entry.key for entry in memory("hostile")]
+    assert keys.count(("dup.example",)) == 2
+
+
+def test_case_does_not_count_and_a_domain_without_did_is_its_own() -> None:
+    header = b"id(int,auto) domain(string) did(string,null) last_modified(int)\n"
+    (record,) = DOMAIN.parse_native("domain", header + b"7:A.Example::99\n").records
+    assert record.key == ("a.example",)
+    assert record.seen == ("A.Example",)
+    assert record.line == "0:A.Example:A.Example:0"
+
+
+def test_a_domain_in_maintenance_stays_and_one_that_would_be_disabled_goes() -> None:
+    assert staged('"status":"maintenance"') == (Use.IN,)
+    assert staged('"status":"critical","critical":"disable"') == (Use.OUT,)
+
+
+def test_nothing_is_ever_disabled_by_us() -> None:
+    assert DOMAIN.ours(b"anything") == frozenset()
+    assert DOMAIN.carry is None
+
+
+def test_the_tables_that_the_module_wants_beside_it() -> None:
+    assert list(DOMAIN.notation.needs()) == ["domain_attrs"]
+
+
+@pytest.mark.parametrize("value", ["text", (), (("domains", "text"),), (("domains", (("", (("domain", "a"),)),)),)])
+def test_another_shape_is_malformed(value: Value) -> None:
+    with pytest.raises(RpcMalformed, match=r"^cannot read domain\.dump"):
+        DOMAIN.decode([(value,)])

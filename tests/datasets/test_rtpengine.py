@@ -1,0 +1,74 @@
+"""What is particular to rtpengine: draining by weight 0, an operator's disabling, health, rtpengine.show."""
+
+import pytest
+
+from consul_kam.core.ports import Value
+from consul_kam.core.records import Record, Seen, Use
+from consul_kam.datasets import dataset
+from consul_kam.errors import RpcMalformed
+from tests.datasets.common import reply
+
+RTPENGINE = dataset("rtpengine")
+
+
+def memory(name: str) -> tuple[Seen, ...]:
+    return RTPENGINE.decode([reply("rtpengine", name)])  # type: ignore[list-item]
+
+
+def one(text: str = '"weight":5') -> Record:
+    data = f'{{"setid":3,"url":"udp:10.0.0.1:22222",{text}}}\n{{"end":"rtpengine","records":1}}\n'.encode()
+    (record,) = RTPENGINE.parse_staging("rtpengine", data).records
+    return record
+
+
+def test_no_node_is_no_value_or_a_fault_that_means_empty() -> None:
+    assert memory("none_left") == ()
+    assert RTPENGINE.decode([()]) == ()
+    assert RTPENGINE.readback[0].empty == (reply("rtpengine", "empty"),)
+
+
+def test_nodes_are_known_by_set_and_url() -> None:
+    found = {entry.key: entry for entry in memory("several")}
+    assert found[0, "udp:127.0.0.1:2223"] == Seen((0, "udp:127.0.0.1:2223"), (1,), "1")
+    assert found[0, "udp:127.0.0.1:2224"] == Seen((0, "udp:127.0.0.1:2224"), (5,), "1(permanent)")
+    assert found[3, "udp6:[::1]:2223"] == Seen((3, "udp6:[::1]:2223"), (0,), "1", disabled=True)
+    assert found[4, "udp:127.0.0.1:2223"].seen == (3,)
+
+
+def test_a_node_that_does_not_answer_is_no_difference_but_gets_no_calls() -> None:
+    (entry,) = memory("one")
+    assert not entry.disabled
+    assert [RTPENGINE.active(state) for state in ("0", "1", "1(permanent)")] == [True, False, False]
+
+
+def test_a_draining_node_has_weight_0_and_keeps_its_calls() -> None:
+    record = one('"weight":5,"status":"maintenance"')
+    assert record.use is Use.DRAINING
+    assert record.seen == (5,)
+    assert RTPENGINE.line(record, "0", True, True) == "0:3:udp\\:10.0.0.1\\:22222:0:0:1"
+    assert RTPENGINE.as_disabled is not None
+    assert RTPENGINE.as_disabled(record).seen == (0,)
+    assert RTPENGINE.as_disabled(record).line == "0:3:udp\\:10.0.0.1\\:22222:0:0:0"
+    assert RTPENGINE.as_disabled(one('"weight":0')) == one('"weight":0')
+
+
+def test_what_an_operator_disabled_rides() -> None:
+    assert RTPENGINE.carry is not None
+    assert [RTPENGINE.carry(state, False) for state in ("0", "1", "1(permanent)")] == ["", "", "1(permanent)"]
+    line = RTPENGINE.line(one(), "1(permanent)", False, False)
+    assert line == "0:3:udp\\:10.0.0.1\\:22222:5:1:0"
+    assert RTPENGINE.ours(RTPENGINE.notation.write([line])) == frozenset()
+
+
+def test_only_a_weight_of_0_with_our_mark_is_ours() -> None:
+    lines = [RTPENGINE.line(one(), "", True, True), "0:4:udp\\:10.0.0.1\\:22222:0:0:0"]
+    assert RTPENGINE.ours(RTPENGINE.notation.write(lines)) == {(3, "udp:10.0.0.1:22222")}
+    assert RTPENGINE.ours(b"") == frozenset()
+
+
+@pytest.mark.parametrize(
+    "value", ["text", (), (("url", "a"), ("set", "x"), ("weight", "1")), (("url", "a"), ("set", "1"), ("weight", "1"))]
+)
+def test_another_shape_is_malformed(value: Value) -> None:
+    with pytest.raises(RpcMalformed, match=r"^cannot read rtpengine\.show"):
+        RTPENGINE.decode([(value,)])
