@@ -41,7 +41,7 @@ setup(
         "click>=8.1,<9",
         "hvac>=2.3,<3",
         "msgspec>=0.19,<1",
-        "psutil>=5.9,<8",
+        "psutil>=5.9.5,<8",
         "python-consul2>=0.1.5,<0.2",
         "rich>=13,<16",
         "sh>=2,<3",
