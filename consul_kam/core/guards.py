@@ -44,7 +44,7 @@ class Group:
     """What is remembered of one set (or of all together)."""
 
     samples: tuple[tuple[float, int], ...] = ()
-    """(time, live records), less those excused since; one a change."""
+    """(time, live records), less those excused since; one for each change of the members."""
     below: float = 0.0
     """The last moment with live < min_records."""
     filled: bool = False
@@ -57,10 +57,10 @@ class Group:
     def _end(self, index: int, now: float) -> float:
         return self.samples[index + 1][0] if index + 1 < len(self.samples) else now
 
-    def sampled(self, now: float, live: int) -> "Group":
-        """With this moment's count, and without what is too old to matter."""
+    def sampled(self, now: float, live: int, changed: bool = True) -> "Group":
+        """With this moment's count, where the members changed, and without what is too old to matter."""
         kept = tuple(s for i, s in enumerate(self.samples) if self._end(i, now) >= now - MEMORY)
-        if not kept or kept[-1][1] != live:
+        if changed or not kept or kept[-1][1] != live:
             kept += ((now, live),)
         return replace(self, samples=kept, filled=self.filled or live > 0)
 
@@ -164,9 +164,10 @@ def _remember(past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str],
     counts = dict.fromkeys((*groups, *live.values(), WHOLE), 0)
     counts.update(Counter(live.values()))
     counts[WHOLE] = len(live)
+    changed = {WHOLE, *(past.live[key] for key in gone), *(live[key] for key in live if key not in past.live)}
     for name, count in counts.items():
         before = groups.get(name, Group())
-        group = before.sampled(now, count)
+        group = before.sampled(now, count, name in changed)
         least = _least(group, name, limits)
         # Until this very answer the set was as the last one left it.
         below = now if count < least or (before.samples and before.samples[-1][1] < least) else group.below
