@@ -193,7 +193,7 @@ def _hold(
         before = Hold(left=now, why=why)
     live, group = _count(past, record.group), past.groups[record.group]
     below = live < _least(group, record.group, limits)
-    if not below and before.left < now and live >= group.peak(now):
+    if not below and now - MEMORY <= before.left < now and live >= group.peak(now):
         return None
     until = max(before.left, group.below) + limits.hold_for
     if not below and now >= until:
