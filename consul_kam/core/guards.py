@@ -152,13 +152,12 @@ def _remember(past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str],
         joined.update({key: now for key in live if key not in past.live})
     leaves = {key: kept for key, times in past.leaves.items() if (kept := tuple(t for t in times if t >= now - MEMORY))}
     gone = [key for key in past.live if key not in live]
-    for key in gone:
-        leaves[key] = (*leaves.get(key, ()), now)
     groups = dict(past.groups)
     for key in gone:
         record = by_key.get(key)
-        if record is not None and record.use is Use.DRAINING:
-            del leaves[key]
+        if record is None or record.use is not Use.DRAINING:
+            leaves[key] = (*leaves.get(key, ()), now)
+        else:
             for name in (past.live[key], WHOLE):
                 groups[name] = groups.get(name, Group()).excused(past.joined.get(key, 0.0), now)
     counts = dict.fromkeys((*groups, *live.values(), WHOLE), 0)
