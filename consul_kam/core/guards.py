@@ -120,8 +120,9 @@ def decide(
     past = replace(past, holds=holds)
     kept = tuple(replace(record, use=Use.IN) for record in leaving if record.key in holds)
     spared = _spare(answer, live, last, past, limits)
-    granted = {key for key in past.granted if key in by_key and by_key[key].use is not Use.IN}
-    past = replace(past, granted=frozenset(granted | set(spared) if approved else granted))
+    sets = {by_key[key].group for key in spared} if approved else set()
+    granted = {r.key for r in answer if r.use is not Use.IN and (r.key in past.granted or r.group in sets)}
+    past = replace(past, granted=frozenset(granted))
     waits = [hold.until for hold in holds.values() if hold.until is not None]
     newly = tuple(key for key, hold in holds.items() if hold.left == now)
     return Decision(kept, holds, {} if approved else spared, newly, past, min(waits, default=None))
