@@ -212,7 +212,7 @@ def _reason(record: Record, now_said: Record | None, past: Past, limits: Limits,
         return f"only {live} left, at least {least} wanted"
     for name, count in ((record.group, live), (WHOLE, total)):
         peak = past.groups[name].peak(now)
-        if count < (1 - limits.max_shrink) * peak:
+        if count < round((1 - limits.max_shrink) * peak, 6):
             where = "all together" if name == WHOLE else f"set {name}"
             return f"{where} fell from {peak} to {count} within {MEMORY / 60:.0f} min"
     if len(past.leaves.get(record.key, ())) >= FLAPS:
