@@ -117,6 +117,7 @@ def decide(
             holds[record.key] = hold
         elif before is not None or approved:
             past = _excuse(past, record, before.left if before is not None else now)
+    newly = tuple(key for key in holds if key not in past.holds)
     past = replace(past, holds=holds)
     kept = tuple(replace(record, use=Use.IN) for record in leaving if record.key in holds)
     spared = _spare(answer, live, last, past, limits)
@@ -124,7 +125,6 @@ def decide(
     granted = {r.key for r in answer if r.use is not Use.IN and (r.key in past.granted or r.group in sets)}
     past = replace(past, granted=frozenset(granted))
     waits = [hold.until for hold in holds.values() if hold.until is not None]
-    newly = tuple(key for key, hold in holds.items() if hold.left == now)
     return Decision(kept, holds, {} if approved else spared, newly, past, min(waits, default=None))
 
 
