@@ -129,13 +129,16 @@ def decide(
 
 
 def _seeded(past: Past, last: Release | None, now: float) -> Past:
-    """Without a memory (first start, lost file) the last release is what the first answer is measured by."""
-    if past.groups or last is None:
+    """What the memory lacks (first start, lost or old file) is as in the last release."""
+    if last is None:
         return past
-    live = {record.key: record.group for record in last.records if record.use is Use.IN}
-    counts = Counter((*live.values(), *([WHOLE] * len(live))))
-    groups = {name: Group().sampled(now, count) for name, count in counts.items()}
-    return replace(past, groups=groups, live=live)
+    live = {r.key: r.group for r in last.records if r.use is Use.IN and r.group not in past.groups}
+    if not live:
+        return past
+    counts = Counter(live.values())
+    counts[WHOLE] = len(live) + len(past.live)
+    groups = {name: past.groups.get(name, Group()).sampled(now, count) for name, count in counts.items()}
+    return replace(past, groups={**past.groups, **groups}, live={**past.live, **live})
 
 
 def _leaves(record: Record, by_key: Mapping[Key, Record], past: Past) -> bool:
