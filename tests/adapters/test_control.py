@@ -90,8 +90,12 @@ def test_an_answer_may_come_later_and_from_another_thread_while_others_are_serve
         assert slow.recv(1) == b""
 
 
-def test_a_big_answer_arrives_whole(path: Path) -> None:
-    with serving(path, lambda request, reply: reply({"ok": True, "text": "x" * 5_000_000})):
+def test_a_big_answer_arrives_whole_and_once(path: Path) -> None:
+    def handle(request: dict[str, object], reply: Reply) -> None:
+        reply({"ok": True, "text": "x" * 5_000_000})
+        reply({"ok": True, "text": "y"})
+
+    with serving(path, handle):
         assert len(str(ask(path, {"do": "diff"}, 20)["text"])) == 5_000_000
 
 
