@@ -16,6 +16,10 @@ from consul_kam.core.records import Answer, Use
 from consul_kam.errors import ListError
 
 
+MUCH = 0.5
+"""The share of lost records from which an answer is not believed before Consul was asked about its ACLs."""
+
+
 class Intake:
     """Feeds an engine. `consul` makes a client; None: nobody is asked about ACLs."""
 
@@ -78,22 +82,29 @@ class Intake:
         lane.touched = time.monotonic()
         if lane.pipeline.state.phase in (Phase.IDLE, Phase.DEGRADED):
             lane.trace = Trace(began, {"parse": took})
-        if answer is not None and self._removes(lane, part, answer):
-            self._ask_consul(lane, part, digest, answer)
-            return
         lane.asked.pop(part, None)
-        self._engine.do(lane, lane.pipeline.staged(part, digest, answer, error, time.monotonic()))
+        lost = self._lost(lane, part, answer) if answer is not None else 0.0
+        if lost and answer is not None:
+            lane.asked[part] = digest
+            self._ask_consul(lane, part, digest, answer)
+        if lost < MUCH:
+            self._engine.do(lane, lane.pipeline.staged(part, digest, answer, error, time.monotonic()))
 
-    def _removes(self, lane: Lane, part: str, answer: Answer) -> bool:
+    def _lost(self, lane: Lane, part: str, answer: Answer) -> float:
+        """Which share of the records in use the answer no longer knows; 0 where ACLs cannot be the reason."""
         last = lane.pipeline.last
         if self._factory is None or last is None or not lane.services.get(part):
-            return False
+            return 0.0
         offered = {record.key for record in answer.records}
-        return any(r.part == part and r.use is Use.IN and r.key not in offered for r in last.records)
+        in_use = [record.key for record in last.records if record.part == part and record.use is Use.IN]
+        return sum(key not in offered for key in in_use) / max(1, len(in_use))
 
     def _ask_consul(self, lane: Lane, part: str, digest: str, answer: Answer) -> None:
-        """An answer filtered by ACLs is an error, not "none" (design.md, rule 7)."""
-        lane.asked[part] = digest
+        """An answer filtered by ACLs is an error, not "none" (design.md, rule 7).
+
+        One that loses much waits for Consul's word. One that loses little does not: the guards let it pass, and what
+        it lost wrongly comes back within milliseconds.
+        """
 
         def job() -> None:
             self._make_client()
@@ -107,9 +118,14 @@ class Intake:
         if lane.asked.get(part) != digest:
             return
         del lane.asked[part]
-        reason = f"cannot use {lane.staging[part]}: Consul's ACLs hide instances of {', '.join(hidden)} from the token"
-        kept = None if hidden else answer
-        self._engine.do(lane, lane.pipeline.staged(part, digest, kept, reason if hidden else "", time.monotonic()))
+        pipeline, now = lane.pipeline, time.monotonic()
+        if hidden:
+            reason = (
+                f"cannot use {lane.staging[part]}: Consul's ACLs hide instances of {', '.join(hidden)} from the token"
+            )
+            self._engine.do(lane, pipeline.disproved(part, digest, reason, now))
+        elif not pipeline.current(part, digest):
+            self._engine.do(lane, pipeline.staged(part, digest, answer, "", now))
 
     def _fall_back(self) -> None:
         """Nothing usable in staging: what was right before Consul went away is right until it says otherwise."""

@@ -49,6 +49,8 @@ class Staging:
 
     digest: str = ""
     answer: Answer | None = None
+    before: Answer | None = None
+    """The answer before it, in case that this one is disproved."""
     error: str = ""
     at: float = 0.0
 
@@ -99,8 +101,16 @@ class Pipeline:
         entry.digest, entry.error, entry.at = digest, error, self.wall()
         if answer is None:
             return self._reject(error)
-        entry.answer = answer
+        entry.before, entry.answer = entry.answer, answer
         return self.replan(now)
+
+    def disproved(self, part: str, digest: str, reason: str, now: float) -> list[Doing]:
+        """The answer with this digest was no honest one: the one before it stands."""
+        entry = self.staging.setdefault(part, Staging())
+        if entry.digest == digest:
+            entry.answer = entry.before
+        entry.digest, entry.error, entry.at = digest, reason, self.wall()
+        return [*self._reject(reason), *self.replan(now)]
 
     def replan(self, now: float, approved: bool = False) -> list[Doing]:
         """Work out what memory shall hold, and want it. Nothing is wanted anew while pinned."""
