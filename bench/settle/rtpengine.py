@@ -88,7 +88,7 @@ def _reload(kam: Kamailio, rows: str) -> str:
     """Wait for the window, put the table there with a newer mtime, reload; how long it took."""
     newest = int((kam.dbtext / "rtpengine").stat().st_mtime)
     put(kam.dbtext / "rtpengine", RTPENGINE_HEADER + rows, max(newest + 1, int(time.time())))
-    while "Too short" in (answer := attempt(kam.rpc, "rtpengine.reload")):
+    while "try later" in (answer := attempt(kam.rpc, "rtpengine.reload")):
         time.sleep(0.05)
     return answer
 

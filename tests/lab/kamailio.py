@@ -102,7 +102,18 @@ class Kamailio:
         self._process = Process([*argv, *self.options.argv], self.log, cwd=self.directory)
         wait_for("Kamailio's RPC", lambda: self._ended() or self.answers_rpc(), timeout, self.log)
         wait_for("Kamailio's SIP", lambda: self._ended() or self.answers_options(), timeout, self.log)
+        if self.options.rtpengine:
+            wait_for("rtpengine.so's readiness", self._rtpengine_ready, timeout, self.log)
         return self
+
+    def _rtpengine_ready(self) -> bool:
+        """False in the moment after a start when SIP and RPC answer already but rtpengine.* says Initializing."""
+        try:
+            return isinstance(self.rpc.call("rtpengine.show", "all"), list)
+        except Fault as fault:
+            if "Initializing" in fault.reason:
+                return False
+            raise
 
     def _ended(self) -> bool:
         if not self.alive():
