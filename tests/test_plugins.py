@@ -179,7 +179,18 @@ def test_the_real_engine_is_started_from_the_tree(state: Path, tmp_path: Path) -
         {},
     ],
 )
-@pytest.mark.parametrize("text", ['node.state_dir = "/b"', '[node]\nstate_dir = "/b"\n', "# state_dir\n", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'node.state_dir = "/b"',
+        '[node]\nstate_dir = "/b"\n',
+        '[node]\nstate_dir = "/b" # not "/c"\n',
+        '[node]\nstate_dir = "/\\u0062"\n',
+        "[node]\nstate_dir = '/b'\n",
+        "# state_dir\n",
+        "",
+    ],
+)
 @pytest.mark.parametrize("writable", ["/var/lib", "/var/lib/consul_kam", ""])
 def test_it_finds_the_state_directory_where_the_engine_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, env: dict[str, str], text: str, writable: str

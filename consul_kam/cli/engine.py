@@ -112,7 +112,7 @@ def rollback(invocation: Invocation, release: str | None, dataset: str | None, a
     \b
     Examples:
       consul-kam rollback
-      consul-kam rollback --dataset domain 20260301-101500-1a2b3c
+      consul-kam rollback --dataset domain 000042
     """
     name = dataset or "dispatcher"
     _told(

@@ -143,13 +143,12 @@ def templates() -> None:
 def export(invocation: Invocation, directory: Path, as_json: bool) -> None:
     """Write the templates into DIRECTORY, with the configured sets baked in.
 
+    Prints which staging file each is for. consul-template's configuration names both, and `kam-apply` as the command
+    where no `consul-kam run` is running: examples/consul-template.hcl shows how.
+
     \b
-    Then, in consul-template's configuration, for each:
-      template {
-        source      = "DIRECTORY/dispatcher.ctmpl"
-        destination = "/var/lib/consul_kam/staging/dispatcher"
-        command     = ["kam-apply"]        # where no `consul-kam run` is running
-      }
+    Example:
+      consul-kam templates export /etc/consul_kam/templates
     """
     from consul_kam.app import templates as exporting
 

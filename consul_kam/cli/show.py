@@ -49,7 +49,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
     out, kamailio = console(), reply["kamailio"]
     out.print(word(f"consul-kam {reply['version']}, pid {reply['pid']}, since {moment(reply['since'])}"))
-    up = f"up since {moment(kamailio.get('up_since'))}" if kamailio["reachable"] else "cannot be reached"
+    since = moment(kamailio.get("up_since"))
+    up = ("up since " + since if since else "is up") if kamailio["reachable"] else "cannot be reached"
     out.print(word(f"Kamailio at {kamailio['rpc']} {up}", "" if kamailio["reachable"] else "red"))
     if kamailio.get("trouble"):
         out.print(word(f"  {kamailio['trouble']}", "red"))
