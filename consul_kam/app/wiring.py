@@ -111,7 +111,7 @@ def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
     releases = Releases(settings.releases / chosen.name)
     lkg, ours = _last_known_good(found, releases)
     live = files.read_if_there(chosen.file)
-    ours |= found.ours(live) if live is not None else frozenset()
+    ours |= _marked(found, live)
     memory = releases.memory()
     least = settings.kamailio.min_gap
     gap = found.gap.seconds if least is None else lambda records: least
@@ -175,6 +175,14 @@ def _last_known_good(found: Dataset, releases: Releases) -> tuple[Release | None
     except (ListError, KeyError, TypeError):
         return None, frozenset()
     return release, frozenset(tuple(key) for key in stored.about.get("ours", []))
+
+
+def _marked(found: Dataset, live: bytes | None) -> frozenset[Key]:
+    """What the live file says was disabled by us; one that cannot be read says nothing."""
+    try:
+        return found.ours(live) if live is not None else frozenset()
+    except ListError:
+        return frozenset()
 
 
 def _adopted(found: Dataset, path: Path, live: bytes | None) -> Release | None:
