@@ -31,7 +31,7 @@ DATASET: dict[str, Any] = {
 }  # fmt: skip
 STATUS = {
     "ok": True, "version": "1", "pid": 7, "since": 1.0, "detached": False, "datasets": [DATASET],
-    "kamailio": {"rpc": "unix:/k", "reachable": True, "up_since": 1.0, "trouble": ""},
+    "kamailio": {"rpc": "unix:/k", "reachable": True, "up_since": "Mon Nov 23", "trouble": ""},
 }  # fmt: skip
 
 Run = Callable[..., tuple[int, str, str]]
@@ -42,6 +42,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """(exit code, standard output, standard error) of `consul-kam ARGUMENTS`, with a state directory of its own."""
     monkeypatch.setenv("CONSUL_KAM_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.delenv("CONSUL_KAM_CONFIG", raising=False)
+    monkeypatch.setenv("TZ", "UTC")
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -168,8 +169,10 @@ def test_status_is_ok_where_all_is_equal(run: Run, engine: Engine) -> None:
     engine.replies["status"] = STATUS
     code, out, _ = run("status")
     assert code == 0
-    assert "dispatcher" in out
-    assert "PUBLISHED" in out
+    assert "Kamailio at unix:/k up since Mon Nov 23" in out
+    assert [cell for line in out.splitlines() for cell in line.split() if "dispatcher" in line] == [
+        "dispatcher", "PUBLISHED", "1970-01-01", "00:00:01", "2", "ok", "equal", "equal", "IDLE",
+    ]  # fmt: skip
     assert json.loads(run("status", "--json")[1]) == {**STATUS, "unprotected": []}
 
 

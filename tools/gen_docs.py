@@ -29,19 +29,20 @@ may be added.
 | `{"do":"status"}` | `version pid since detached`, `kamailio: {rpc reachable up_since trouble}`, `datasets: [...]` |
 | ... each dataset | `name phase verdict reason at digest records paused observe pinned next`, \
 `staging: [{path digest state error at}]`, `live: {path state}`, `memory: {state difference records}`, \
-`held: [{key why until}]`, `named: [{key why}]`, lists of text: `dropped refused draining blocked`, `states: {key: FLAGS}`, \
-`unverifiable: {name: reason}` |
+`held: [{key why until}]`, `named: [{key why}]`, \
+lists of text: `dropped refused draining blocked`, `states: {key: FLAGS}`, `unverifiable: {name: reason}` |
 | `{"do":"apply","wait":2.0}` | `verdicts: [{dataset verdict release detail}]`, `waiting: [dataset]` |
 | `{"do":"diff","dataset":NAME or null}` | `datasets: [{name known equal missing extra changed misordered}]` |
-| `{"do":"history","dataset":NAME or null,"limit":20}` | `entries`: lines of the journal, oldest first; `releases: {dataset: [name]}` |
+| `{"do":"history","dataset":NAME or null,"limit":20}` | `entries`: lines of the journal, oldest first; \
+`releases: {dataset: [name]}` |
 | `{"do":"rollback","dataset":NAME,"release":NAME or null}` | `dataset release` |
 | `{"do":"approve" or "pause" or "resume","dataset":NAME or null}` | `datasets: [name]` |
 
 A refusal is `{"ok": false, "error": "cannot ..."}`: on the command line that line on standard error, and exit code 1.
-Staging is `ok`, `native` (Kamailio's own format: not proof against injection), `unprotected` (it is the live file itself),
-`rejected` or `absent`; a live file `equal`, `differs` or `absent`; memory `equal`, `differs` or `unknown`. Verdicts:
-PUBLISHED, HELD (published with held records), REJECTED, BLOCKED (a known name does not resolve), BUSY (waits for a window
-or for Kamailio), DEGRADED, SUPERSEDED, DRIFT, OBSERVED, NONE.
+Staging is `ok`, `native` (Kamailio's own format: not proof against injection), `unprotected` (it is the live file
+itself), `rejected` or `absent`; a live file `equal`, `differs` or `absent`; memory `equal`, `differs` or `unknown`.
+Verdicts: PUBLISHED, HELD (published with held records), REJECTED, BLOCKED (a known name does not resolve), BUSY (waits
+for a window or for Kamailio), DEGRADED, SUPERSEDED, DRIFT, OBSERVED, NONE.
 
 `check --json` and `render --json` print `files: [{file dataset good native error records dropped}]` and `unprotected`.
 """

@@ -49,7 +49,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
     out, kamailio = console(), reply["kamailio"]
     out.print(word(f"consul-kam {reply['version']}, pid {reply['pid']}, since {moment(reply['since'])}"))
-    since = moment(kamailio.get("up_since"))
+    since = kamailio.get("up_since")
     up = ("up since " + since if since else "is up") if kamailio["reachable"] else "cannot be reached"
     out.print(word(f"Kamailio at {kamailio['rpc']} {up}", "" if kamailio["reachable"] else "red"))
     if kamailio.get("trouble"):
