@@ -22,19 +22,35 @@ def load(data: dict[str, Any]) -> Past:
     """The reverse of `dump`. Raises KeyError, TypeError or ValueError for anything else."""
     groups = {
         name: Group(
-            tuple((float(t), int(n)) for t, n in group["samples"]), float(group["below"]), bool(group["filled"])
+            tuple((_number(t), int(_number(n))) for t, n in group["samples"]),
+            _number(group["below"]),
+            bool(group["filled"]),
         )
-        for name, group in data["groups"].items()
+        for name, group in dict(data["groups"]).items()
     }
     return Past(
         groups=groups,
-        joined={_key(key): float(at) for key, at in data["joined"]},
+        joined={_key(key): _number(at) for key, at in data["joined"]},
         live={_key(key): str(group) for key, group in data["live"]},
-        leaves={_key(key): tuple(float(t) for t in times) for key, times in data["leaves"]},
-        holds={_key(k): Hold(float(left), str(why), until) for k, (left, why, until) in data["holds"]},
+        leaves={_key(key): tuple(_number(t) for t in times) for key, times in data["leaves"]},
+        holds={_key(k): _hold(*hold) for k, hold in data["holds"]},
         granted=frozenset(_key(key) for key in data["granted"]),
     )
 
 
-def _key(parts: list[str | int]) -> Key:
-    return tuple(parts)
+def _hold(left: object, why: object, until: object) -> Hold:
+    return Hold(_number(left), str(why), None if until is None else _number(until))
+
+
+def _number(value: object) -> float:
+    """JSON as Python reads it has NaN, infinities and integers beyond any float."""
+    if isinstance(value, int | float) and abs(value) < 1e15:
+        return float(value)
+    raise ValueError(f"no time and no count: {value!r:.50}")
+
+
+def _key(parts: list[object]) -> Key:
+    key = tuple(part for part in parts if isinstance(part, str | int))
+    if not key or len(key) < len(parts):
+        raise ValueError(f"no key: {parts!r:.50}")
+    return key
