@@ -1,6 +1,6 @@
 """Is what Kamailio holds what it shall hold? The one comparison behind verify, drift, status and diff."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from consul_kam.core.records import Key, Memory, Record, Release, Seen
@@ -53,7 +53,7 @@ def difference(release: Release, memory: Memory, enable: frozenset[Key], ordered
             held[entry.key] = entry
     missing = tuple(key for key in wanted if key not in held)
     changed = tuple(k for k, e in held.items() if not _right(wanted[k], e, release.disabled, enable))
-    return Difference(missing, tuple(extra), changed, _misordered(release.records, memory, held) if ordered else ())
+    return Difference(missing, tuple(extra), changed, _misordered(release.records, held) if ordered else ())
 
 
 def _right(record: Record, entry: Seen, disabled: frozenset[Key], enable: frozenset[Key]) -> bool:
@@ -72,15 +72,13 @@ def _equal_at_a_glance(release: Release, memory: Memory, enable: frozenset[Key],
     return all(r.key == e.key and r.seen == e.seen for r, e in pairs)
 
 
-def _misordered(records: Sequence[Record], memory: Memory, held: dict[Key, Seen]) -> tuple[str, ...]:
+def _misordered(records: Sequence[Record], held: Mapping[Key, Seen]) -> tuple[str, ...]:
+    """`held`: what both have, in memory's order."""
+    groups = {record.key: record.group for record in records if record.key in held}
     wanted: dict[str, list[Key]] = {}
-    groups: dict[Key, str] = {}
-    for record in records:
-        if record.key in held:
-            wanted.setdefault(record.group, []).append(record.key)
-            groups[record.key] = record.group
+    for key, group in groups.items():
+        wanted.setdefault(group, []).append(key)
     found: dict[str, list[Key]] = {}
-    for entry in memory:
-        if held.get(entry.key) is entry:
-            found.setdefault(groups[entry.key], []).append(entry.key)
+    for key in held:
+        found.setdefault(groups[key], []).append(key)
     return tuple(sorted(group for group, keys in wanted.items() if found[group] != keys))
