@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from consul_kam.core.grammar import BadValue
 from consul_kam.core.jsonlines import Common, Fields, JsonLines
+from consul_kam.core.lines import LineCache
 from consul_kam.core.records import Answer, Record, Source, Use
 from consul_kam.errors import ListError
 
@@ -124,3 +125,16 @@ def test_a_bad_line_that_moves_is_named_at_its_new_place() -> None:
         lines = [f'{{"name":"a{at}"}}' for at in range(above)] + ['{"name":1}']
         answer = reader("f", "\n".join([*lines, f'{{"end":"things","records":{above + 1}}}']).encode())
         assert [problem.line for problem in answer.problems] == [above + 1]
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    built: list[str] = []
+
+    def counting(fields: Fields, common: Common) -> Record:
+        built.append(common.part)
+        return build(fields, common)
+
+    reader = JsonLines("things", counting)
+    for part in [*map(str, range(LineCache.CONTEXTS + 1)), "1", "0"]:
+        reader(f"things@{part}", b'{"name":"a"}\n{"end":"things","records":1}\n')
+    assert built == [*map(str, range(LineCache.CONTEXTS + 1)), "0"]
