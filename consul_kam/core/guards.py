@@ -108,7 +108,7 @@ def decide(
     by_key = {record.key: record for record in answer}
     live = {record.key: record.group for record in answer if record.use is Use.IN}
     past = _remember(_seeded(past, last, now), by_key, live, limits, now)
-    leaving = [record for record in last.records if _leaves(record, by_key, past)] if last is not None else []
+    leaving = [record for record in last.records if _leaves(record, by_key, last)] if last is not None else []
     holds: dict[Key, Hold] = {}
     for record in leaving:
         before = past.holds.get(record.key)
@@ -141,12 +141,12 @@ def _seeded(past: Past, last: Release | None, now: float) -> Past:
     return replace(past, groups={**past.groups, **groups}, live={**past.live, **live})
 
 
-def _leaves(record: Record, by_key: Mapping[Key, Record], past: Past) -> bool:
-    """In use until now, and no longer wanted so. What drains goes when it goes."""
+def _leaves(record: Record, by_key: Mapping[Key, Record], last: Release) -> bool:
+    """In use until now, and no longer wanted so. What drains goes when it goes; what was spared is spared again."""
     new = by_key.get(record.key)
-    if new is not None:
-        return record.use is Use.IN and new.use in (Use.OUT, Use.DISABLED)
-    return record.use is Use.IN
+    if record.use is not Use.IN or new is None:
+        return record.use is Use.IN
+    return new.use is Use.OUT or (new.use is Use.DISABLED and record.key not in last.named)
 
 
 def _remember(past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str], limits: Limits, now: float) -> Past:

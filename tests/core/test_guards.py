@@ -53,7 +53,7 @@ class Story:
         held = {kept.key for kept in said.kept}
         stays = [r for r in answer if r.use is not Use.OUT and r.key not in held]
         spared = [replace(r, use=Use.IN) if r.key in said.spared else r for r in stays]
-        self.last, self.past, self.said = make_release([*spared, *said.kept]), said.past, said
+        self.last, self.past, self.said = make_release([*spared, *said.kept], named=said.spared), said.past, said
         return self
 
     @property
@@ -232,6 +232,12 @@ def test_critical_ones_that_are_kept_disabled_are_held_or_spared_likewise(story:
     assert (story.target, story.off) == (["r1"], ["r2"])
     story.at(20, [], disabled=names(2))
     assert (story.target, story.spared, story.held) == (names(2), ["r2"], {"r1": None})
+
+
+def test_a_set_of_critical_ones_from_the_start_is_spared_not_held(story: Story) -> None:
+    for now in (0, 10):
+        story.at(now, ["r1"], disabled=["2/r1", "2/r2"])
+        assert (story.spared, story.held, story.off) == (["2/r1"], {}, ["2/r2"])
 
 
 def test_approved_the_last_ones_are_disabled_and_stay_so(story: Story) -> None:
