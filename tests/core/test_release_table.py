@@ -1,13 +1,67 @@
 """The table of the release machine, and what single sequences of events come to."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from typing import get_args
+
+import pytest
 
 from consul_kam.core import events as e
 from consul_kam.core.events import Phase
 from consul_kam.core.records import Memory, Release, Seen
-from consul_kam.core.release import State, compare, step
+from consul_kam.core.release import GOES, TABLE, State, compare, step
+from consul_kam.errors import InvalidTransition
 from tests.core.world import GAP, Row, release
+
+EXPECTED = """
+IDLE
+    Wanted: take_up > READING
+    Tick KamailioUp: look > READING
+    KamailioDown: down > WAITING
+    Halt: halt_or_look > READING
+READING
+    Wanted: note > stays
+    Tick: stay > stays
+    KamailioUp: look > READING
+    KamailioDown Unreachable: down > WAITING
+    Halt: halt > stays
+    Read: have_read > READING WRITING WAITING PUBLISHING IDLE DEGRADED
+    ReadFailed: cannot_read > DEGRADED
+WRITING
+    Wanted: note > stays
+    Tick KamailioUp KamailioDown: stay > stays
+    Halt: halt > stays
+    Wrote: written > APPLYING
+    WriteFailed: not_written > DEGRADED
+    Unresolved: names_fail > WAITING
+APPLYING
+    Wanted: note > stays
+    Tick KamailioUp: stay > stays
+    KamailioDown Unreachable: lost_while_applying > WAITING
+    Halt: halt > stays
+    Applied Faulted: applied > READING
+    Busy: too_soon > WAITING
+WAITING
+    Wanted: note_in_waiting > READING
+    Tick: stay > stays
+    KamailioUp: look > READING
+    KamailioDown: down > WAITING
+    Halt: halt > stays
+    WindowOpen Retry: woken > READING
+PUBLISHING
+    Wanted: note > stays
+    Tick: stay > stays
+    KamailioUp KamailioDown: forget_memory > stays
+    Halt: halt > stays
+    Published: published > IDLE READING DEGRADED
+    PublishFailed: not_published > DEGRADED
+DEGRADED
+    Wanted: take_up_again > READING
+    Tick KamailioUp Retry: again > READING
+    KamailioDown: down > WAITING
+    Halt: halt > stays
+"""
+"""Read it as: in this phase, these events: handler > where it may lead."""
 
 ONE, TWO = release((Row("a"), Row("b"))), release((Row("a"), Row("c")))
 B_DRAINS = release((Row("a"), Row("b", disabled=True)))
@@ -43,7 +97,158 @@ def kinds(actions: Iterable[e.Action]) -> list[str]:
     return [type(action).__name__ for action in actions]
 
 
-def test_nothing_is_written_while_another_write_is_under_way() -> None:
+def as_text() -> Iterator[str]:
+    for phase, row in TABLE.items():
+        yield phase.name
+        for handler in dict.fromkeys(row.values()):
+            names = " ".join(event.__name__ for event in row if row[event] is handler)
+            goes = " ".join(phase.name for phase in GOES[handler.__name__]) or "stays"
+            yield f"    {names}: {handler.__name__} > {goes}"
+
+
+def test_the_table_is_this_one() -> None:
+    assert list(as_text()) == EXPECTED.strip().splitlines()
+
+
+EVENTS = get_args(e.Event)
+FIELDS = {"release": TWO, "memory": held_by(ONE), "names": ("host",), "until": 1.0, "on": True, "reason": "why"}
+
+
+def event_of(kind: type[e.Event], op: int) -> e.Event:
+    return kind(**{f.name: op if f.name == "op" else FIELDS[f.name] for f in fields(kind) if f.name != "file_right"})
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("kind", EVENTS)
+def test_what_the_table_does_not_know_is_refused_and_what_is_late_ignored(phase: Phase, kind: type[e.Event]) -> None:
+    """Whatever the state is otherwise, no handler leads where it does not declare to."""
+    state = quiet(phase=phase, op=7, memory=held_by(ONE))
+    if kind in TABLE[phase]:
+        after, _ = step(state, event_of(kind, 7), 1.0)
+        assert after.phase in (phase, *GOES[TABLE[phase][kind].__name__])
+    else:
+        with pytest.raises(InvalidTransition, match=f"cannot take {kind.__name__} in {phase.name}"):
+            step(state, event_of(kind, 7), 1.0)
+    if any(f.name == "op" for f in fields(kind)):
+        late = step(state, event_of(kind, 6), 1.0)
+        assert late[0] is state
+        assert late[1] == ()
+
+
+def test_every_phase_has_a_row_and_every_event_a_place() -> None:
+    assert set(TABLE) == set(Phase)
+    assert {event for row in TABLE.values() for event in row} == set(EVENTS)
+
+
+def test_a_handler_is_held_to_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GOES, "take_up", (Phase.WRITING,))
+    with pytest.raises(InvalidTransition, match="cannot go from IDLE to READING by take_up"):
+        step(quiet(), e.Wanted(TWO), 0.0)
+
+
+def test_a_published_release_is_held_where_the_guards_held_something() -> None:
+    for release_, verdict in ((TWO, e.Verdict.PUBLISHED), (replace(TWO, held={("a",): "why"}), e.Verdict.HELD)):
+        publishing, _ = play(writing(release_), e.Wrote(0), e.Applied(0), e.Read(0, held_by(TWO)))
+        state, actions = play(publishing, e.Published(0))
+        assert actions == (e.Report(verdict, release_),)
+        assert (state.phase, state.lkg, state.published) == (Phase.IDLE, release_, True)
+
+
+def test_the_newest_wins_and_who_waited_for_another_is_told() -> None:
+    state, actions = play(writing(), e.Wanted(B_DRAINS))
+    assert actions == (e.Report(e.Verdict.SUPERSEDED, TWO),)
+    assert play(state, e.Wanted(replace(B_DRAINS)))[1] == ()
+    assert kinds(play(quiet(), e.Wanted(TWO))[1]) == ["DoRead"]
+    state, actions = play(state, e.Wrote(0), e.Applied(0), e.Read(0, held_by(TWO)), now=0.0)
+    assert (state.phase, state.waits_for, state.target) == (Phase.WAITING, "window", B_DRAINS)
+    assert actions == (e.Arm(e.WindowOpen(state.op), GAP),)
+
+
+def test_waits_double_with_each_failure_and_start_anew_at_rest() -> None:
+    state = quiet(newest=TWO)
+    waits = []
+    for _ in range(9):
+        state, actions = play(
+            state if state.phase is Phase.READING else play(state, e.Tick())[0], e.ReadFailed(0, "bad")
+        )
+        assert isinstance(actions[-1], e.Arm)
+        waits.append(actions[-1].at)
+        state, _ = play(state, actions[-1].event)
+    assert waits == [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30]
+    rested, _ = play(replace(state, newest=ONE, target=ONE), e.Read(0, held_by(ONE)))
+    assert (rested.phase, rested.failures) == (Phase.IDLE, 0)
+
+
+def test_kamailio_away_is_tried_every_two_seconds_at_least_names_every_five() -> None:
+    state = quiet(failures=10)
+    _, actions = play(state, e.KamailioDown(), now=100.0)
+    assert isinstance(actions[-1], e.Arm)
+    assert actions[-1].at == 102.0
+    _, actions = play(replace(writing(), failures=10), e.Unresolved(0, ("host",)), now=100.0)
+    assert isinstance(actions[-1], e.Arm)
+    assert actions[-1].at == 105.0
+    assert actions[0] == e.Report(e.Verdict.BLOCKED, TWO, "cannot resolve host")
+
+
+def test_too_soon_waits_for_window_and_gap_whichever_is_later() -> None:
+    applying, _ = play(writing(), e.Wrote(0))
+    for not_before, until, at in ((3.0, 5.0, 5.0), (5.0, 3.0, 5.0)):
+        state, actions = play(replace(applying, not_before=not_before), e.Busy(0, until), now=1.0)
+        assert (state.phase, state.tries) == (Phase.WAITING, 0)
+        assert actions[-1] == e.Arm(e.WindowOpen(state.op), at)
+        assert isinstance(actions[0], e.Report)
+        assert actions[0].reason == f"Kamailio's window opens in {until - 1.0} s"
+
+
+def test_the_gap_grows_with_the_longer_of_both_lists() -> None:
+    long, short = release(tuple(Row(name) for name in "abcd")), release((Row("a"),))
+    for before, after in ((long, short), (short, long)):
+        state = quiet(before, gap=float)
+        state, _ = play(state, e.Wanted(after), e.Read(0, held_by(before)), e.Wrote(0), now=10.0)
+        for reply in (e.Applied(0), e.Faulted(0, "500"), e.Unreachable(0), e.KamailioDown()):
+            assert play(state, reply, now=10.0)[0].not_before == 14.0
+
+
+def test_drift_is_reported_once_and_repaired() -> None:
+    state, actions = play(quiet(), e.Tick(), e.Read(0, held_by(TWO)))
+    assert kinds(actions) == ["Report", "DoWrite"]
+    assert isinstance(actions[0], e.Report)
+    assert (actions[0].verdict, actions[0].reason) == (e.Verdict.DRIFT, "1 missing, 1 extra")
+    state, actions = play(state, e.Wrote(0), e.Applied(0), e.Read(0, held_by(TWO)), now=-9.0)
+    assert kinds(play(state, e.WindowOpen(0), e.Read(0, held_by(TWO)), now=9.0)[1]) == ["DoWrite"]
+
+
+def test_a_live_file_that_somebody_changed_is_written_anew() -> None:
+    state, actions = play(quiet(), e.Tick(), e.Read(0, held_by(ONE), file_right=False))
+    assert actions == (e.DoPublish(state.op, ONE, frozenset()),)
+
+
+def test_degraded_tells_why_and_what_differs() -> None:
+    """There is no last known good to put back."""
+    state, actions = fails(writing(lkg=None), held_by(ONE))
+    assert state.phase is Phase.DEGRADED
+    why = "Kamailio does not hold what was loaded: 1 missing, 1 extra"
+    assert actions[0] == e.Report(e.Verdict.DEGRADED, TWO, why, compare(state, held_by(ONE)))
+    assert state.trouble == why
+    state, actions = play(writing(), e.WriteFailed(0, "full"))
+    assert (state.trouble, actions[0]) == ("full", e.Report(e.Verdict.DEGRADED, TWO, "full"))
+    publishing, _ = play(writing(), e.Wrote(0), e.Applied(0), e.Read(0, held_by(TWO)))
+    assert play(publishing, e.PublishFailed(0, "full"))[0].trouble == "memory is right, the disk is not: full"
+
+
+def test_nothing_happened_yet_and_nothing_is_wanted() -> None:
+    state, actions = play(State(), e.Tick(), e.Read(0, held_by(ONE)))
+    assert (state.phase, actions) == (Phase.IDLE, ())
+
+
+def test_an_operators_own_disabling_is_never_taken_for_ours() -> None:
+    """Not even where a drain of the same record comes and goes."""
+    state, _ = play(quiet(), e.Wanted(replace(B_DRAINS, digest="new")), e.Read(0, held_by(ONE, "ab")))
+    state, _ = play(state, e.Published(0), e.Wanted(TWO), e.Read(0, held_by(ONE, "ab")))
+    assert state.ours == frozenset()
+
+
+def test_nothing_is_written_while__another_write_is_under_way() -> None:
     """A slow disk outlasts Kamailio's restart."""
     for away in (e.KamailioDown(), e.KamailioUp()):
         state, actions = play(writing(), away)
