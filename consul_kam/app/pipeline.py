@@ -39,6 +39,8 @@ class Resolve:
 
 Doing = Action | Inactivate | Wake | Resolve
 
+PASSING = (Verdict.BUSY, Verdict.BLOCKED, Verdict.DEGRADED, Verdict.SUPERSEDED, Verdict.DRIFT)
+"""Verdicts that are over once memory is right."""
 LOOK_UP_AGAIN = 5.0
 """Seconds between look-ups of a host name that does not resolve."""
 
@@ -213,11 +215,13 @@ class Pipeline:
         return [action]
 
     def _tell(self, now: float) -> list[Doing]:
-        """The list may be what it was while something new is held or left out: nothing is published, yet it is news."""
+        """All is right, yet nothing was published: that trouble is over, or what is held or left out, is news."""
         target = self.state.target
-        if self.state.phase is not Phase.IDLE or not self.state.published or target is None or self.told is None:
+        if self.state.phase is not Phase.IDLE or self.state.halted or not self.state.published or target is None:
             return []
-        if target is self.told or _left_out(target) == _left_out(self.told):
+        over = self.verdict is not None and self.verdict.verdict in PASSING
+        same = self.told is None or target is self.told or _left_out(target) == _left_out(self.told)
+        if same and not over:
             return []
         return self._act(Report(Verdict.HELD if target.held else Verdict.PUBLISHED, target), now)
 
