@@ -44,7 +44,7 @@ class Pipeline:
         while self.holds(number) is not there:
             if monotonic() > deadline:
                 raise AssertionError(f"{self.name}: destination {number} not {'in' if there else 'out'} in {timeout} s")
-            sleep(0.0003)
+            sleep(0.001)
         return monotonic()
 
     def fill(self, count: int) -> None:

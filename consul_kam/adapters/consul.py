@@ -28,7 +28,7 @@ class Consul:
         self._token_file = token_file
         with _plain_environment(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            import consul  # noqa: PLC0415 - 19 MB, and only removals ever need it
+            import consul  # 19 MB, and only removals ever need it
 
             self._client = consul.Consul(
                 host=url.hostname or "127.0.0.1",

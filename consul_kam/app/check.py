@@ -2,15 +2,13 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from consul_kam import datasets
 from consul_kam.config import Settings, known_datasets
-from consul_kam.core.dataset import Dataset
 from consul_kam.core.records import Problem, Record
-from consul_kam.core.twins import one_per_key
+from consul_kam.core.twins import without_twins
 from consul_kam.errors import ConfigError, ListError
 
 
@@ -38,20 +36,11 @@ def check(name: str | None, file: str, data: bytes, settings: Settings) -> Check
     dataset = datasets.dataset(name)
     staged = data.lstrip()[:1] == b"{"
     try:
-        answer = dataset.parse_staging(file, data) if staged else dataset.parse_native(file, data)
+        answer = without_twins(dataset.parse_staging(file, data) if staged else dataset.parse_native(file, data))
     except ListError as error:
         return Checked(file, name, not staged, error=str(error))
-    records, twins, late = _together(dataset, answer.records)
-    return Checked(file, name, not staged, tuple(records), (*answer.problems, *twins, *late))
-
-
-def _together(
-    dataset: Dataset, given: Sequence[Record]
-) -> tuple[Sequence[Record], Sequence[Problem], Sequence[Problem]]:
-    """What can only be said of all records of a file."""
-    records, twins = one_per_key(given)
-    kept, late = dataset.settled(records)
-    return kept, twins, late
+    records, late = dataset.settled(answer.records)
+    return Checked(file, name, not staged, tuple(records), (*answer.problems, *late))
 
 
 def guess(file: str, data: bytes, settings: Settings) -> str:

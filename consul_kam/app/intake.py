@@ -15,7 +15,6 @@ from consul_kam.core.events import Phase
 from consul_kam.core.records import Answer, Use
 from consul_kam.errors import ListError
 
-
 MUCH = 0.5
 """The share of lost records from which an answer is not believed before Consul was asked about its ACLs."""
 

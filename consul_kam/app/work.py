@@ -121,6 +121,9 @@ class Work:
         companion = self.dataset.notation.companion(existing)
         if companion is not None and companion[1] != existing:
             files.write_atomic(self.live.parent / companion[0], companion[1])
+        for name, empty in self.dataset.notation.needs().items():
+            if not (self.live.parent / name).exists():
+                files.write_atomic(self.live.parent / name, empty)
         files.write_atomic(self.live, content, later=True)
 
     def file_right(self) -> bool:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from consul_kam.core.records import Answer, Problem, Record, Source
-from consul_kam.core.twins import one_per_key
 from consul_kam.errors import ListError
 
 MAX_BYTES = 64 * 2**20
@@ -51,16 +50,15 @@ class LineCache:
 
 
 def answer(file: str, entries: Sequence[Entry], first: int = 1, native: bool = False) -> Answer:
-    """The answer of one file, one record per key; `first`: the number of the first entry's line."""
+    """The answer of one file; `first`: the number of the first entry's line."""
     records = [entry for entry in entries if isinstance(entry, Record)]
     problems = [
         Problem(file, number, entry.column, entry.reason, entry.source, entry.group)
         for number, entry in enumerate(entries, first)
         if isinstance(entry, Bad)
     ]
-    lines = [number for number, entry in enumerate(entries, first) if isinstance(entry, Record)]
-    kept, twins = one_per_key(records, file, lines)
-    return Answer(tuple(kept), tuple(sorted(problems + twins, key=lambda problem: problem.line)), native)
+    lines = tuple(number for number, entry in enumerate(entries, first) if isinstance(entry, Record))
+    return Answer(tuple(records), tuple(problems), native, file, lines)
 
 
 def part_of(file: str) -> str:

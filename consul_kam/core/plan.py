@@ -18,7 +18,7 @@ from consul_kam.core.twins import one_per_key
 class Policy:
     """The operator's settings of one dataset."""
 
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     max_records: int = 10_000
     reject_bad_records: bool = False
 
@@ -51,7 +51,7 @@ def plan(
 ) -> Plan:
     """What memory shall hold by the newest answers. `now`: wall clock, seconds."""
     problems = [problem for answer in answers.values() for problem in answer.problems]
-    records, twins = one_per_key([record for answer in answers.values() for record in answer.records])
+    records, twins = one_per_key(list(answers.values()), known.last)
     problems += twins
     if problems and policy.reject_bad_records:
         return Plan(None, rejected=str(problems[0]))
@@ -64,7 +64,7 @@ def plan(
     last = _without(known.last, set(known.refused), known.lost)
     decision = guards.decide(usable, last, known.past, policy.limits, now, approved)
     refused = tuple(record.key for record in records if known.refused.get(record.key) == record)
-    return Plan(_release(usable, decision, refused, tuple(problems)), decision)
+    return Plan(_release(dataset, usable, decision, refused, tuple(problems)), decision)
 
 
 def _within(records: Sequence[Record], last: Release | None, most: int) -> tuple[Sequence[Record], list[Problem]]:
@@ -105,10 +105,15 @@ def _without(last: Release | None, keys: set[Key], names: frozenset[str]) -> Rel
 
 
 def _release(
-    usable: Sequence[Record], decision: Decision, refused: tuple[Key, ...], dropped: tuple[Problem, ...]
+    dataset: Dataset,
+    usable: Sequence[Record],
+    decision: Decision,
+    refused: tuple[Key, ...],
+    dropped: tuple[Problem, ...],
 ) -> Release:
     held = {record.key: record for record in decision.kept}
-    records = [_spared(record, decision) for record in usable if record.use is not Use.OUT and record.key not in held]
+    wanted = [record for record in usable if record.use is not Use.OUT and record.key not in held]
+    records = [_as_used(dataset, record, decision) for record in wanted]
     return make_release(
         [*records, *held.values()],
         held={key: hold.why for key, hold in decision.holds.items()},
@@ -118,8 +123,12 @@ def _release(
     )
 
 
-def _spared(record: Record, decision: Decision) -> Record:
-    return replace(record, use=Use.IN) if record.key in decision.spared else record
+def _as_used(dataset: Dataset, record: Record, decision: Decision) -> Record:
+    if record.use is Use.IN:
+        return record
+    if record.key in decision.spared:
+        return replace(record, use=Use.IN)
+    return dataset.as_disabled(record) if dataset.as_disabled is not None else record
 
 
 def make_release(
@@ -134,7 +143,7 @@ def make_release(
     disabled = frozenset(record.key for record in ordered if record.use in (Use.DRAINING, Use.DISABLED))
     text = "\n".join([record.line for record in ordered])
     marks = "\n".join(sorted(str(key) for key in disabled))
-    digest = hashlib.sha256(f"{text}\0{marks}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{text}\0{marks}".encode("utf-8", "surrogateescape")).hexdigest()
     return Release(digest, ordered, disabled, held or {}, refused, dropped, named or {})
 
 

@@ -100,12 +100,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one staging file said: every well-formed record whatever its use, and the bad ones."""
+    """What one staging file said: every well-formed record whatever its use, twins too, and the bad ones."""
 
     records: tuple[Record, ...]
     problems: tuple[Problem, ...] = ()
     native: bool = False
     """In Kamailio's own format, written by a template of the user's: not injection-proof."""
+    file: str = ""
+    lines: tuple[int, ...] = ()
+    """The line of each record in `file`, where known."""
 
 
 @dataclass(frozen=True, slots=True)

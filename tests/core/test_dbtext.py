@@ -125,7 +125,7 @@ def test_equal_content_is_an_equal_file() -> None:
 
 def test_an_empty_table_says_that_it_is_meant() -> None:
     assert TABLE.write([]) == HEADER + b"\n"
-    assert read(TABLE.write([])) == Answer((), (), native=True)
+    assert read(TABLE.write([])) == Answer((), (), native=True, file="thing")
 
 
 @pytest.mark.parametrize(

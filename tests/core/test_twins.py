@@ -4,7 +4,8 @@ from itertools import permutations
 
 import pytest
 
-from consul_kam.core.records import Record, Source, Use
+from consul_kam.core.plan import make_release
+from consul_kam.core.records import Answer, Record, Source, Use
 from consul_kam.core.twins import one_per_key
 
 
@@ -14,7 +15,7 @@ def record(use: Use = Use.IN, service: str = "s", id: str = "i", node: str = "n"
 
 def test_without_twins_nothing_is_touched() -> None:
     records = [record(key="a"), record(key="b")]
-    assert one_per_key(records)[0] is records
+    assert one_per_key([Answer(tuple(records))])[0] == records
 
 
 @pytest.mark.parametrize(
@@ -30,22 +31,45 @@ def test_without_twins_nothing_is_touched() -> None:
 def test_the_better_use_stays_then_the_lowest_name(stays: Record, goes: Record) -> None:
     other = record(key="other")
     for order in permutations([stays, goes, other]):
-        kept, problems = one_per_key(order)
+        kept, problems = one_per_key([Answer(tuple(order))])
         assert set(map(id, kept)) == {id(stays), id(other)}
         assert [problem.source for problem in problems] == [goes.source]
         assert problems[0].key == (1, "k")
 
 
 def test_one_that_is_out_goes_without_a_word() -> None:
-    kept, problems = one_per_key([record(Use.OUT, id="a"), record(id="b")])
+    kept, problems = one_per_key([Answer((record(Use.OUT, id="a"), record(id="b")))])
     assert [r.source.id for r in kept] == ["b"]
     assert problems == []
 
 
 def test_places_are_named_where_they_are_known() -> None:
     records = [record(id="b"), record(id="a"), record(id="c")]
-    _, problems = one_per_key(records, "list", [3, 5, 9])
+    _, problems = one_per_key([Answer(tuple(records), file="list", lines=(3, 5, 9))])
     assert [str(problem) for problem in problems] == [
         "cannot use list:3:1: 1 k stands already in line 5 (s/a on n), allowed: once (s/b on n)",
         "cannot use list:9:1: 1 k stands already in line 5 (s/a on n), allowed: once (s/c on n)",
     ]
+
+
+def test_a_newcomer_neither_replaces_nor_undoes_the_one_that_is_there() -> None:
+    there = record(Use.DRAINING, id="honest")
+    last = make_release([there])
+    newcomer = record(Use.IN, id="0-evil")
+    kept, problems = one_per_key([Answer((newcomer, there))], last)
+    assert kept == [there]
+    assert problems[0].source == newcomer.source
+
+
+def test_one_that_is_there_is_known_by_its_line_where_sources_were_not_kept() -> None:
+    there = record(id="honest")
+    stored = Record(there.key, "1", (), there.line, there.sort)
+    evil = Record(there.key, "1", (), "another line", there.sort, source=Source("s", "0-evil", "n"))
+    kept, _ = one_per_key([Answer((evil, there))], make_release([stored]))
+    assert kept == [there]
+
+
+def test_one_that_is_out_gives_way_to_a_newcomer() -> None:
+    there, newcomer = record(Use.OUT, id="old"), record(Use.IN, id="new")
+    kept, _ = one_per_key([Answer((there, newcomer))], make_release([record(id="old")]))
+    assert kept == [newcomer]

@@ -6,13 +6,16 @@ from pathlib import Path
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.ports import Value
 from consul_kam.core.records import Answer, Use
+from consul_kam.core.twins import without_twins
 from consul_kam.errors import ListError
 
 HERE = Path(__file__).parent
 
 
 def parse(dataset: Dataset, file: str, data: bytes) -> Answer:
-    return (dataset.parse_staging if data.lstrip().startswith(b"{") else dataset.parse_native)(file, data)
+    return without_twins(
+        (dataset.parse_staging if data.lstrip().startswith(b"{") else dataset.parse_native)(file, data)
+    )
 
 
 def rendered(dataset: Dataset, file: str, data: bytes) -> str:
