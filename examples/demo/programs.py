@@ -1,0 +1,67 @@
+"""What the lab lacks for the demo: routers that die between two calls, and the SBC with a cfg of its own."""
+
+import subprocess
+from pathlib import Path
+
+from tests.lab import Kamailio, Uas, program
+from tests.lab.kamailio_cfg import modules_path
+
+CFG = Path(__file__).with_name("kamailio.cfg")
+
+
+class Instance(Uas):
+    """One running router. It knows its calls, so that it can end between two of them, as one that was drained does.
+
+    A call that is up on a router which dies is lost whatever the SBC does: the demo promises nothing about those.
+    """
+
+    def __init__(self, port: int | None = None) -> None:
+        self.dying = False
+        self._open: set[str] = set()
+        super().__init__(port)
+
+    @property
+    def invites(self) -> int:
+        """Calls that were sent here, answered or not."""
+        return self.calls
+
+    def revive(self) -> None:
+        self.dying = self.silent = False
+
+    def _answer(self, text: str) -> str | None:
+        if self.dying and not self._open:
+            self.silent = True
+        reply = super()._answer(text)
+        call = next((line for line in text.split("\r\n") if line.lower().startswith("call-id:")), "")
+        if reply is not None and text.startswith("INVITE "):
+            self._open.add(call)
+        if text.startswith("BYE "):
+            self._open.discard(call)
+        return reply
+
+
+class Sbc(Kamailio):
+    """A Kamailio with examples/demo/kamailio.cfg."""
+
+    def write_cfg(self) -> None:
+        values = {
+            "SIP_PORT": self.sip_port,
+            "MODULES": modules_path(),
+            "CTL": self.ctl,
+            "LIST_FILE": self.list_file,
+        }
+        text = CFG.read_text()
+        for name, value in values.items():
+            text = text.replace(f"@{name}@", str(value))
+        self.cfg.write_text(text)
+
+    def kamcmd(self, *words: str) -> str:
+        """What somebody types at a shell."""
+        done = subprocess.run(
+            [program("kamcmd"), "-s", f"unix:{self.ctl}", *words],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+        return (done.stdout + done.stderr).strip()

@@ -1,0 +1,158 @@
+"""The stage: every program of the demo, and the deeds that the acts are made of."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from bench.pipelines import PLAIN_TEMPLATE
+from examples.demo.evidence import Evidence, Predicate, memory
+from examples.demo.programs import Instance, Sbc
+from tests.lab import Calls, ConsulAgent, ConsulTemplate, Engine, LabError, Rpc, Sampler, Sipp
+
+RATE = 10
+"""Calls a second."""
+DURATION = 200
+"""Milliseconds that a call lasts."""
+WINDOW = 5.0
+"""Seconds between two reloads that Kamailio takes: dispatcher's default `reload_delta`."""
+VERIFY_EVERY = 5.0
+"""Seconds between two looks of the engine at memory; the default, 30, would make the demo long."""
+
+
+class Stage:
+    """Made with an ExitStack that ends the programs; `say` is called with a sentence for each deed.
+
+    `routers`: the running routers that Consul knows, by ID. `names`: who is or was at a URI.
+    """
+
+    def __init__(self, stack: ExitStack, directory: Path, plain: bool, say: Callable[[str], None]) -> None:
+        self.plain, self.say, self._stack = plain, say, stack
+        self.routers: dict[str, Instance] = {}
+        self.names: dict[str, str] = {}
+        self.old: list[Instance] = []
+        self.marks: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+        self.engine: Engine | None = None
+        self.sipp: Sipp | None = None
+        self._directory, self._touched = directory, 0.0
+
+    def open(self, engine: bool = True) -> None:
+        """Start everything; returns with two routers in memory and calls going on. Raises LabError."""
+        enter, directory = self._stack.enter_context, self._directory
+        self.say(f"starting Consul, consul-template, Kamailio{'' if self.plain else ', consul_kam'} and sipp")
+        self.consul = enter(ConsulAgent(directory / "consul", persist=True))
+        self.sbc = enter(Sbc(directory / "sbc"))
+        self.seen = enter(Sampler(self.sbc.ctl, Rpc.dispatcher))
+        for id in ("r1", "r2"):
+            self.start(id)
+        if self.plain:
+            command = f"kamcmd -s unix:{self.sbc.ctl} dispatcher.reload"
+            template: Any = (PLAIN_TEMPLATE, self.sbc.list_file, command)
+        else:
+            options: dict[str, Any] = {
+                "kamailio_lines": "probing = true",
+                "verify_every": VERIFY_EVERY,
+                "start": engine,
+            }
+            self.engine = enter(Engine(directory / "engine", self.sbc, self.consul.address, **options))
+            template = self.engine.template()
+        self.staging: Path = template[1]
+        enter(ConsulTemplate(directory / "consul-template", self.consul.address, [template]))
+        if not self.until(self.right, 10.0):
+            raise LabError("cannot see r1 and r2 in Kamailio's memory within 10 s: is the pipeline running?")
+        self.sipp = enter(Sipp(directory / "sipp", self.sbc.sip_port, RATE, 1_000_000, DURATION))
+        self.say(f"r1 and r2 are in Kamailio's memory; sipp makes {RATE} calls a second from now on")
+
+    # -- deeds --------------------------------------------------------------------------------------------------------
+
+    def instance(self, name: str) -> Instance:
+        """Something that answers SIP at a new port, unknown to Consul."""
+        made = self._stack.enter_context(Instance())
+        self.names[made.uri] = name
+        return made
+
+    def start(self, id: str) -> None:
+        """A new instance of this router, registered; the one before it becomes `old` and goes on answering."""
+        if id in self.routers:
+            self.old.append(self.routers[id])
+        self.routers[id] = self.instance(id)
+        self.touch()
+        self.consul.register("router", id, port=self.routers[id].port)
+
+    def leave(self, id: str) -> None:
+        self.old.append(self.routers.pop(id))
+        self.touch()
+        self.consul.deregister(id)
+
+    def stop_old(self) -> None:
+        """What was replaced or has left ends, each between two of its calls."""
+        for router in self.old:
+            router.dying = True
+        time.sleep(1.0)
+
+    def end_calls(self) -> None:
+        """No new ones; those that are up end, and sipp writes its last counts."""
+        assert self.sipp is not None
+        self.sipp.stop()
+
+    def kamcmd(self, *words: str) -> None:
+        """Somebody's hands."""
+        self.touch()
+        self.say(f"somebody types kamcmd {' '.join(words)}: {self.sbc.kamcmd(*words) or 'Ok'}")
+
+    def count(self, name: str, *routers: Instance) -> Callable[[], None]:
+        """Count the calls sent to these from now on; call the result to stop."""
+        before = sum(router.calls for router in routers)
+
+        def stop() -> None:
+            self.counts[name] = sum(router.calls for router in routers) - before
+
+        return stop
+
+    # -- moments ------------------------------------------------------------------------------------------------------
+
+    def mark(self, name: str) -> None:
+        self.marks[name] = time.monotonic()
+
+    def touch(self) -> None:
+        self._touched = time.monotonic()
+
+    def until(self, predicate: Predicate, timeout: float) -> bool:
+        """Wait for memory to be so, at most `timeout` s. Whether it came to be so is for the evidence to say."""
+        try:
+            self.seen.wait_until(lambda held: predicate(memory(held)), timeout)
+        except LabError:
+            return False
+        return True
+
+    def right(self, held: Mapping[str, str]) -> bool:
+        """Memory holds the routers that Consul knows, and nothing else."""
+        return set(held) == {router.uri for router in self.routers.values()}
+
+    def quiet(self) -> None:
+        """Wait until Kamailio's window is open again."""
+        last = max(self._touched, self.seen.history[-1].at)
+        time.sleep(max(0.0, last + WINDOW + 0.2 - time.monotonic()))
+
+    def heal(self) -> None:
+        """For the plain pipeline: an operator reloads by hand, so that the next act starts right."""
+        if self.plain and not self.until(self.right, 0.1):
+            self.kamcmd("dispatcher.reload")
+            self.until(self.right, 3.0)
+            self.quiet()
+
+    # -- what is known ------------------------------------------------------------------------------------------------
+
+    def calls(self) -> Calls:
+        return self.sipp.stats() if self.sipp is not None else Calls(0, 0, 0, 0)
+
+    def journal(self) -> list[dict[str, Any]] | None:
+        """None: the plain pipeline has none."""
+        return self.engine.journal() if self.engine is not None else None
+
+    def evidence(self, entries: int) -> Evidence:
+        """Of what happened since the journal had this many entries."""
+        journal = self.journal()
+        return Evidence(self.seen, self.marks, None if journal is None else journal[entries:], self.counts)
