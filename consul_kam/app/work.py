@@ -24,6 +24,9 @@ from consul_kam.errors import RpcError, RpcFault, RpcTimeout, RpcUnreachable
 RELOAD_DEADLINE = 60.0
 """Seconds: rtpengine.reload pings every node in turn, 5 s for each that swallows packets (kamailio-facts.md, 5)."""
 
+QUICK = 0.2
+"""Seconds within which a resolver that works answers."""
+
 
 @dataclass(slots=True)
 class Work:
@@ -101,7 +104,8 @@ class Work:
             self._put(live_file(self.dataset, action.release, states, action.ours))
         except OSError as error:
             return events.WriteFailed(action.op, f"cannot write {self.live}: {error.strerror or error}")
-        return events.Wrote(action.op)
+        pinged = sorted({record.pinged_name for record in action.release.records if record.pinged_name})
+        return events.Wrote(action.op, len(self.resolve(pinged, QUICK)) if pinged else 0)
 
     def publish(self, action: events.DoPublish, about: dict[str, Any]) -> Event:
         content = live_file(self.dataset, action.release, {}, action.ours)

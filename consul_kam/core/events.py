@@ -99,9 +99,13 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Wrote:
-    """The live file holds the target, states riding in it."""
+    """The live file holds the target, states riding in it.
+
+    `slow_names`: how many of its host names get no quick answer, so that a ping walk over them may take long.
+    """
 
     op: int
+    slow_names: int = 0
 
 
 @dataclass(frozen=True, slots=True)

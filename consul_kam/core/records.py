@@ -61,6 +61,8 @@ class Record:
     use: Use = Use.IN
     name: str = ""
     """The host name that Kamailio will look up at each load; "" where it looks nothing up."""
+    pinged_name: str = ""
+    """The host name that Kamailio looks up while it uses the record, not at a load (dispatcher flag 16), or ""."""
     source: Source = field(default=Source(), compare=False)
     part: str = field(default="", compare=False)
     """The staging file it came in, where a dataset has several: "" or what follows the "@"."""

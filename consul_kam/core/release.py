@@ -52,6 +52,11 @@ from consul_kam.errors import InvalidTransition
 TRIES = 2
 """Writes of one target before its missing records count as refused: the first, and one corrective."""
 
+SLOW_NAME, SLOWEST = 10.0, 60.0
+"""Seconds that the gap grows for each host name that a silent resolver holds up, at most: Kamailio resolves such names
+inside its ping walk, and a write during that walk kills it (docs/findings.md, "Names break it"; resolv.conf's default
+is two tries of 5 s)."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -74,6 +79,8 @@ class State:
     """Keys that are disabled because we did it."""
     tries: int = 0
     failures: int = 0
+    slow: float = 0.0
+    """Seconds by which the gap after this write is longer, because a ping walk may wait for a resolver."""
     not_before: float = 0.0
     """No write before this time."""
     waits_for: str = ""
@@ -281,7 +288,8 @@ def cannot_read(state: State, event: ReadFailed, now: float) -> Step:
 @leads_to(Phase.APPLYING)
 def written(state: State, event: Wrote, now: float) -> Step:
     op = state.op + 1
-    return replace(state, phase=Phase.APPLYING, op=op), (DoApply(op),)
+    slow = min(event.slow_names * SLOW_NAME, SLOWEST)
+    return replace(state, phase=Phase.APPLYING, op=op, slow=slow), (DoApply(op),)
 
 
 @leads_to(Phase.DEGRADED)
@@ -308,7 +316,7 @@ def _after_write(state: State, now: float) -> State:
     """A reload may have happened: the gap runs."""
     assert state.target is not None
     longest = max(len(state.target.records), len(state.memory or ()))
-    return replace(state, not_before=now + state.gap(longest))
+    return replace(state, not_before=now + state.gap(longest) + state.slow)
 
 
 def _claimed(state: State) -> frozenset[Key]:

@@ -84,6 +84,7 @@ def _record(
         sort=(setid, -priority, uri.text),
         use=use,
         name="" if flags & NO_DNS or literal else uri.host,
+        pinged_name=uri.host if flags & NO_DNS and not literal else "",
         source=common.source,
         part=common.part,
         share=share,

@@ -114,8 +114,11 @@ EVENTS = get_args(e.Event)
 FIELDS = {"release": TWO, "memory": held_by(ONE), "names": ("host",), "until": 1.0, "on": True, "reason": "why"}
 
 
+OPTIONAL = ("file_right", "slow_names")
+
+
 def event_of(kind: type[e.Event], op: int) -> e.Event:
-    return kind(**{f.name: op if f.name == "op" else FIELDS[f.name] for f in fields(kind) if f.name != "file_right"})
+    return kind(**{f.name: op if f.name == "op" else FIELDS[f.name] for f in fields(kind) if f.name not in OPTIONAL})
 
 
 @pytest.mark.parametrize("phase", list(Phase))
@@ -207,6 +210,13 @@ def test_the_gap_grows_with_the_longer_of_both_lists() -> None:
         state, _ = play(state, e.Wanted(after), e.Read(0, held_by(before)), e.Wrote(0), now=10.0)
         for reply in (e.Applied(0), e.Faulted(0, "500"), e.Unreachable(0), e.KamailioDown()):
             assert play(state, reply, now=10.0)[0].not_before == 14.0
+
+
+def test_the_gap_covers_a_ping_walk_that_waits_for_a_silent_resolver() -> None:
+    for slow_names, extra in ((0, 0.0), (1, 10.0), (3, 30.0), (100, 60.0)):
+        state = quiet(gap=float)
+        state, _ = play(state, e.Wanted(TWO), e.Read(0, held_by(ONE)), e.Wrote(0, slow_names), now=10.0)
+        assert play(state, e.Applied(0), now=10.0)[0].not_before == 12.0 + extra
 
 
 def test_drift_is_reported_once_and_repaired() -> None:
