@@ -1,0 +1,101 @@
+"""Many changes: none is lost, whatever window Kamailio keeps and whoever is restarted in the middle."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tests.lab import ConsulAgent, Lab, uris, wait_for
+from tests.lab.world import World, uri
+
+
+def change(world: World, wanted: dict[int, int], chance: random.Random) -> None:
+    """One router joins, changes its priority, or leaves: never below 12 of 20, so that nothing is held."""
+    number = chance.randrange(1, 21)
+    if number in wanted and len(wanted) > 12 and chance.random() < 0.3:
+        del wanted[number]
+        world.remove(number)
+    else:
+        wanted[number] = chance.randrange(1, 9)
+        world.add(number, meta={"priority": str(wanted[number])})
+
+
+def truth(consul: ConsulAgent) -> dict[int, int]:
+    """Number -> priority, as Consul itself says: an agent that was killed may have forgotten its last moments."""
+    found = consul.ask("GET", "/v1/health/service/router?passing")
+    assert isinstance(found, list)
+    services = [entry["Service"] for entry in found]
+    return {service["Port"] - 6000: int(service["Meta"]["priority"]) for service in services}
+
+
+def holds(world: World, timeout: float) -> None:
+    """Memory ends as Consul has it; what left three times within ten minutes, and is held, goes by approve."""
+    wanted = truth(world.consul)
+    order = [uri(number) for number in sorted(wanted, key=lambda n: (-wanted[n], n))]
+    assert len(order) >= 10
+
+    def right() -> bool:
+        status = world.engine.status()
+        if status["held"]:
+            world.engine.ask("approve")
+        return uris(world.seen.now() or {}) == order and status["phase"] == "IDLE"
+
+    wait_for(f"{len(order)} routers in memory", right, timeout, every=0.05)
+    assert {d.uri: d.priority for d in world.kam.rpc.dispatcher()[1]} == {uri(n): p for n, p in wanted.items()}
+
+
+@pytest.mark.parametrize("delta", [None, 0])
+def test_forty_changes_back_to_back(lab: Lab, consul: ConsulAgent, delta: int | None) -> None:
+    """None: Kamailio's own 5 s."""
+    world = World(lab, consul, {"reload_delta": delta}, kamailio_lines="" if delta is None else "min_gap = 0.02")
+    wanted: dict[int, int] = {}
+    chance = random.Random(40)
+    for number in range(1, 17):
+        wanted[number] = 5
+        world.add(number, meta={"priority": "5"})
+    for _ in range(40):
+        change(world, wanted, chance)
+    assert truth(consul) == wanted
+    holds(world, 30)
+
+
+def consul_template(world: World) -> None:
+    world.ct.kill9()
+    world.ct.start()
+
+
+def agent(world: World) -> None:
+    world.consul.stop()
+    world.consul.start()
+
+
+def kamailio(world: World) -> None:
+    world.kam.kill9()
+    world.kam.start()
+
+
+def engine(world: World) -> None:
+    world.engine.kill9()
+    world.engine.start()
+
+
+@pytest.mark.parametrize("restart", [consul_template, agent, kamailio, engine])
+def test_three_hundred_changes_with_a_restart_in_the_middle(lab: Lab, restart: Callable[[World], None]) -> None:
+    world = World(lab, lab.consul(persist=True))
+    wanted: dict[int, int] = {}
+    chance = random.Random(300)
+    for number in range(1, 17):
+        wanted[number] = 5
+        world.add(number, meta={"priority": "5"})
+    since = world.expect(*range(1, 17))
+    for turn in range(300):
+        if turn == 150:
+            restart(world)
+            for number, priority in wanted.items():  # TTL checks are critical after a restart of the agent
+                world.add(number, meta={"priority": str(priority)})
+        change(world, wanted, chance)
+    assert restart is agent or truth(world.consul) == wanted
+    holds(world, 60)
+    least = 1 if restart is agent else 8
+    after = world.seen.since(since)
+    assert all(len(uris(sample.value)) >= least for sample in after if sample.value) or restart is kamailio
