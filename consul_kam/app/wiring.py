@@ -107,7 +107,8 @@ def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
     """One dataset with all that outlived the last engine. Raises ConfigError, OSError."""
     found = dataset(chosen.name)
     assert chosen.file is not None
-    _writable(chosen.file)
+    if not chosen.observe:
+        _writable(chosen.file)
     releases = Releases(settings.releases / chosen.name)
     lkg, ours = _last_known_good(found, releases)
     live = files.read_if_there(chosen.file)
@@ -213,7 +214,8 @@ def _writable(path: Path) -> None:
     """The live directory has to be ours to write (design.md, 7). Raises ConfigError with the cure."""
     if not path.parent.is_dir():
         raise ConfigError(f"cannot keep {path}: there is no directory {path.parent}; make it, writable by this user")
-    if not os.access(path.parent, os.W_OK):
+    # A disk that the kernel turned read-only may come back; until then the verdict is DEGRADED.
+    if not os.access(path.parent, os.W_OK) and not os.statvfs(path.parent).f_flag & os.ST_RDONLY:
         raise ConfigError(f"cannot keep {path}: {path.parent} is not writable by user id {os.getuid()}; chown it")
     if path.is_mount():
         raise ConfigError(f"cannot keep {path}: it is a mount point of its own; mount its directory instead")
