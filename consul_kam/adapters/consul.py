@@ -5,11 +5,31 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
+_FILTERED = "x-consul-results-filtered-by-acls"
+
+
+class Source(NamedTuple):
+    """What records are made of: a service, or a KV prefix."""
+
+    name: str
+    path: str
+    least: tuple[str, str]
+    """The parameter that makes the answer short; ACLs are told all the same."""
+
+
+def service(name: str) -> Source:
+    """The health of a service. `name`: as the configuration allows it, so it needs no quoting."""
+    return Source(f"service {name}", f"/v1/health/service/{name}", ("filter", 'Service.ID == ""'))
+
+
+def kv(prefix: str) -> Source:
+    """The keys below a prefix."""
+    return Source(f"KV {prefix}", f"/v1/kv/{prefix}", ("keys", ""))
 
 
 class Consul:
@@ -23,7 +43,7 @@ class Consul:
         client_certificate: tuple[str, str] | None = None,
         deadline: float = 1.0,
     ) -> None:
-        """`address`: HOST:PORT or http[s]://HOST:PORT. The token is read from its file at each request, so it may rotate."""
+        """`address`: HOST:PORT or http[s]://HOST:PORT. The token's file is read at each request, so it may rotate."""
         url = urlsplit(address if "://" in address else f"http://{address}")
         self._token_file = token_file
         with _plain_environment(), warnings.catch_warnings():
@@ -41,20 +61,19 @@ class Consul:
         # A proxy from the environment must not come between us and the local agent.
         self._client.http.session.trust_env = False
 
-    def filtered(self, service: str, datacenter: str = "") -> bool | None:
-        """Whether ACLs hide something of this service's health from our token; None where nobody can say now.
+    def filtered(self, source: Source, datacenter: str = "") -> bool | None:
+        """Whether ACLs hide something of this source from our token; None where nobody can say now.
 
         Consul answers 200 with a shorter list to a token that lost its rights; only the header
         X-Consul-Results-Filtered-By-ACLs tells (Consul HTTP API, "Filtered results").
         """
-        params = [("filter", 'Service.ID == ""')]
-        if datacenter:
-            params.append(("dc", datacenter))
+        params = [source.least, *([("dc", datacenter)] if datacenter else [])]
         try:
-            headers = self._client.http.get(_headers, f"/v1/health/service/{service}", params, self._token())
+            code, headers = self._client.http.get(_head, source.path, params, self._token())
         except (OSError, ValueError):
             return None
-        return bool(headers.get("x-consul-results-filtered-by-acls", "").lower() == "true")
+        # 404: a KV prefix without keys, or with none that the token may see.
+        return _FILTERED in headers if code in (200, 404) else None
 
     def _token(self) -> dict[str, str]:
         if not self._token_file:
@@ -65,8 +84,8 @@ class Consul:
         return {"X-Consul-Token": token} if token else {}
 
 
-def _headers(response: Any) -> Mapping[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
+def _head(response: Any) -> tuple[int, Mapping[str, str]]:
+    return response.code, {name.lower(): value for name, value in response.headers.items()}
 
 
 @contextlib.contextmanager

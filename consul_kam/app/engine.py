@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from consul_kam.adapters.consul import Source
 from consul_kam.app.loop import Loop, Worker
 from consul_kam.app.pipeline import Doing, Inactivate, Pipeline, Resolve, Wake
 from consul_kam.app.reports import Reporter
@@ -32,8 +33,8 @@ class Lane:
     work: Work
     staging: dict[str, Path]
     """Part -> staging file."""
-    services: dict[str, tuple[str, ...]]
-    """Part -> services of Consul that it is made of."""
+    sources: dict[str, tuple[Source, ...]]
+    """Part -> what of Consul it is made of."""
     trace: Trace = field(default_factory=Trace)
     asked: dict[str, str] = field(default_factory=dict)
     """Part -> digest of the staging content that waits for Consul's word on ACLs."""

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from consul_kam.adapters import files
-from consul_kam.adapters.consul import Consul
+from consul_kam.app.acls import AclWatch
 from consul_kam.app.engine import Engine, Lane, Trace
-from consul_kam.app.loop import Worker
 from consul_kam.core import events
 from consul_kam.core.events import Phase
 from consul_kam.core.records import Answer, Use
@@ -20,26 +19,21 @@ MUCH = 0.5
 
 
 class Intake:
-    """Feeds an engine. `consul` makes a client; None: nobody is asked about ACLs."""
+    """Feeds an engine."""
 
-    def __init__(self, engine: Engine, consul: Callable[[], Consul] | None) -> None:
-        self._engine, self._loop = engine, engine.loop
-        self._factory = consul
-        self._consul: Consul | None = None
-        self._worker = Worker("consul")
+    def __init__(self, engine: Engine, acls: AclWatch) -> None:
+        self._engine, self._loop, self._acls = engine, engine.loop, acls
 
     def start(self) -> None:
         """Take in what is there; where that is nothing, the last known good is wanted."""
         self.scan_all()
         self.then(self._fall_back)
 
-    def warm_up(self) -> None:
-        """Make the client now, since its import takes 0.1 s, which the first removal would wait for."""
-        self._worker.submit(self._make_client)
-
-    def _make_client(self) -> None:
-        if self._consul is None and self._factory is not None:
-            self._consul = self._factory()
+    def learn_acls(self) -> None:
+        """Have Consul asked what our token sees, so that a later loss is noticed."""
+        for lane in self._engine.lanes.values():
+            for part, sources in lane.sources.items():
+                self._acls.learn(sources, part)
 
     def scan_all(self) -> None:
         """Look at every staging file, whoever wrote it."""
@@ -92,26 +86,17 @@ class Intake:
     def _lost(self, lane: Lane, part: str, answer: Answer) -> float:
         """Which share of the records in use the answer no longer knows; 0 where ACLs cannot be the reason."""
         last = lane.pipeline.last
-        if self._factory is None or last is None or not lane.services.get(part):
+        if last is None or not lane.sources.get(part):
             return 0.0
         offered = {record.key for record in answer.records}
         in_use = [record.key for record in last.records if record.part == part and record.use is Use.IN]
         return sum(key not in offered for key in in_use) / max(1, len(in_use))
 
     def _ask_consul(self, lane: Lane, part: str, digest: str, answer: Answer) -> None:
-        """An answer filtered by ACLs is an error, not "none" (design.md, rule 7).
-
-        One that loses much waits for Consul's word. One that loses little does not: the guards let it pass, and what
-        it lost wrongly comes back within milliseconds.
+        """One that loses much waits for Consul's word. One that loses little does not: the guards let it pass, and
+        what it lost wrongly comes back within milliseconds.
         """
-
-        def job() -> None:
-            self._make_client()
-            assert self._consul is not None
-            hidden = [s for s in lane.services[part] if self._consul.filtered(s, part)]
-            self._loop.post(lambda: self._consul_said(lane, part, digest, answer, hidden))
-
-        self._worker.submit(job)
+        self._acls.ask(lane.sources[part], part, lambda hidden: self._consul_said(lane, part, digest, answer, hidden))
 
     def _consul_said(self, lane: Lane, part: str, digest: str, answer: Answer, hidden: list[str]) -> None:
         if lane.asked.get(part) != digest:
@@ -119,9 +104,7 @@ class Intake:
         del lane.asked[part]
         pipeline, now = lane.pipeline, time.monotonic()
         if hidden:
-            reason = (
-                f"cannot use {lane.staging[part]}: Consul's ACLs hide instances of {', '.join(hidden)} from the token"
-            )
+            reason = f"cannot use {lane.staging[part]}: Consul's ACLs hide some of {', '.join(hidden)} from our token"
             self._engine.do(lane, pipeline.disproved(part, digest, reason, now))
         elif not pipeline.current(part, digest):
             self._engine.do(lane, pipeline.staged(part, digest, answer, "", now))

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from consul_kam.adapters import files, rpc
-from consul_kam.adapters.consul import Consul
+from consul_kam.adapters.consul import Consul, Source, kv, service
 from consul_kam.adapters.control import ControlUnreachable, Server, ask
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.lock import KamailioLock
 from consul_kam.adapters.releases import Releases
 from consul_kam.adapters.staging import watch
+from consul_kam.app.acls import AclWatch
 from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
@@ -74,15 +75,14 @@ def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]
         settings.log.level,
     )
     engine = Engine([lane(settings, each, client) for each in settings.enabled], reporter, settings.verify_every)
-    intake = Intake(engine, _consul(settings))
+    intake = Intake(engine, AclWatch(engine.loop, _consul(settings)))
     heartbeat = Heartbeat(engine)
     operator = Operator(engine, intake, heartbeat, settings.kamailio.rpc, detached)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)
     engine.loop.post(heartbeat.start)
-    if not detached:
-        engine.loop.post(intake.warm_up)
-    else:
+    engine.loop.post(intake.learn_acls)
+    if detached:
         engine.after.append(lambda: _end_when_done(engine))
     return engine, intake, operator
 
@@ -144,7 +144,7 @@ def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
     if pinned is not None:
         pipeline.pinned, pipeline.last = pinned.name, make_release(restored(found, pinned.content, pinned.about))
     staging = {part: chosen.staging_of(part) for part in chosen.parts}
-    return Lane(pipeline, work, staging, _services(chosen))
+    return Lane(pipeline, work, staging, _sources(chosen))
 
 
 def _policy(settings: Settings, chosen: DatasetSettings) -> Policy:
@@ -158,12 +158,12 @@ def _policy(settings: Settings, chosen: DatasetSettings) -> Policy:
     return Policy(limits, chosen.max_records, chosen.on_bad_record == "reject")
 
 
-def _services(chosen: DatasetSettings) -> dict[str, tuple[str, ...]]:
-    parts: dict[str, tuple[str, ...]] = {}
+def _sources(chosen: DatasetSettings) -> dict[str, tuple[Source, ...]]:
+    parts: dict[str, tuple[Source, ...]] = {}
     for entry in chosen.sets:
-        if entry["service"]:
-            part = str(entry["datacenter"])
-            parts[part] = (*parts.get(part, ()), str(entry["service"]))
+        part = str(entry["datacenter"])
+        found = [make(str(entry[name])) for name, make in (("service", service), ("kv", kv)) if entry[name]]
+        parts[part] = (*parts.get(part, ()), *found)
     return parts
 
 
