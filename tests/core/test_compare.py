@@ -47,6 +47,8 @@ def test_only_missing_means_nothing_else_at_all() -> None:
 
 def test_each_kind_alone_is_a_difference() -> None:
     release = wanted(A, B)
+    for kind in ("missing", "extra", "changed", "misordered"):
+        assert Difference(**{kind: ("a",)})
     assert compared(release, memory(wanted(A))) == Difference(missing=(B.key,))
     assert compared(release, memory(wanted(A, B, C))) == Difference(extra=(C.key,))
     assert compared(release, (*memory(wanted(A)), replace(memory(wanted(B))[0], seen=()))) == Difference(

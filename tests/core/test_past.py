@@ -60,6 +60,18 @@ def test_a_strange_hold_is_refused(value: object) -> None:
     _refused_or_past({**dump(FULL), "holds": [[["1", "a"], [1.0, "why", value]]]})
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400, 1e15, -1e15, "1", None, [1.0]])
+def test_what_is_no_time_is_refused(number: object) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"no time|bad operand"):
+        load({**dump(FULL), "joined": [[["a"], number]]})
+
+
+@pytest.mark.parametrize("key", [[], [None], [["a"]], ["a", 1.5]])
+def test_what_is_no_key_is_refused(key: object) -> None:
+    with pytest.raises(ValueError, match="no key"):
+        load({**dump(FULL), "granted": [key]})
+
+
 def _refused_or_past(data: dict[str, object]) -> None:
     try:
         past = load(data)
