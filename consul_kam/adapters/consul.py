@@ -1,35 +1,48 @@
 """Consul's HTTP API through python-consul2: what consul-template's answer cannot tell."""
 
 import contextlib
+import json
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
-_FILTERED = "x-consul-results-filtered-by-acls"
+_FILTERED = "X-Consul-Results-Filtered-By-ACLs"
 
 
 class Source(NamedTuple):
     """What records are made of: a service, or a KV prefix."""
 
-    name: str
-    path: str
-    least: tuple[str, str]
-    """The parameter that makes the answer short; ACLs are told all the same."""
+    kind: str
+    place: str
 
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.kind} {self.place}"
 
-def service(name: str) -> Source:
-    """The health of a service. `name`: as the configuration allows it, so it needs no quoting."""
-    return Source(f"service {name}", f"/v1/health/service/{name}", ("filter", 'Service.ID == ""'))
+    @property
+    def path(self) -> str:
+        """The configuration allows only names that need no quoting."""
+        return f"/v1/health/service/{self.place}" if self.kind == "service" else f"/v1/kv/{self.place}"
 
+    @property
+    def least(self) -> tuple[str, str]:
+        """The parameter that makes the answer short; it tells of ACLs all the same."""
+        return ("filter", 'Service.ID == ""') if self.kind == "service" else ("keys", "")
 
-def kv(prefix: str) -> Source:
-    """The keys below a prefix."""
-    return Source(f"KV {prefix}", f"/v1/kv/{prefix}", ("keys", ""))
+    @property
+    def all(self) -> list[tuple[str, str]]:
+        """The parameters that list every entry."""
+        return [] if self.kind == "service" else [("keys", "")]
+
+    def gave(self, service: str, id: str) -> bool:
+        """Whether a record with this source (as our templates name it) comes from here."""
+        return service == self.place if self.kind == "service" else id.startswith(f"kv:{self.place}")
 
 
 class Consul:
@@ -61,19 +74,19 @@ class Consul:
         # A proxy from the environment must not come between us and the local agent.
         self._client.http.session.trust_env = False
 
-    def filtered(self, source: Source, datacenter: str = "") -> bool | None:
-        """Whether ACLs hide something of this source from our token; None where nobody can say now.
+    def seen_of_filtered(self, source: Source, datacenter: str = "") -> int | None:
+        """How many entries our token sees where ACLs hide others; None where they hide nothing or nobody can say now.
 
         Consul answers 200 with a shorter list to a token that lost its rights; only the header
         X-Consul-Results-Filtered-By-ACLs tells (Consul HTTP API, "Filtered results").
         """
-        params = [source.least, *([("dc", datacenter)] if datacenter else [])]
+        where = [("dc", datacenter)] if datacenter else []
         try:
-            code, headers = self._client.http.get(_head, source.path, params, self._token())
+            if not self._client.http.get(_filtered, source.path, [source.least, *where], self._token()):
+                return None
+            return int(self._client.http.get(_length, source.path, [*source.all, *where], self._token()))
         except (OSError, ValueError):
             return None
-        # 404: a KV prefix without keys, or with none that the token may see.
-        return _FILTERED in headers if code in (200, 404) else None
 
     def _token(self) -> dict[str, str]:
         if not self._token_file:
@@ -84,8 +97,13 @@ class Consul:
         return {"X-Consul-Token": token} if token else {}
 
 
-def _head(response: Any) -> tuple[int, Mapping[str, str]]:
-    return response.code, {name.lower(): value for name, value in response.headers.items()}
+def _filtered(response: Any) -> bool:
+    # 404: a KV prefix without keys, or with none that the token may see.
+    return response.code in (200, 404) and _FILTERED in response.headers
+
+
+def _length(response: Any) -> int:
+    return len(json.loads(response.body)) if response.code == 200 else 0
 
 
 @contextlib.contextmanager

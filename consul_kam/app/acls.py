@@ -1,9 +1,10 @@
-"""Has our token lost rights in Consul? Then a shorter answer is an error, not "none" (design.md, rule 7)."""
+"""Do ACLs hide records from consul-template? Then a shorter answer is an error, not "none" (design.md, rule 7)."""
 
 from collections.abc import Callable, Sequence
 
 from consul_kam.adapters.consul import Consul, Source
 from consul_kam.app.loop import Loop, Worker
+from consul_kam.core.records import Answer
 
 
 class AclWatch:
@@ -13,34 +14,38 @@ class AclWatch:
         self._loop, self._factory = loop, factory
         self._client: Consul | None = None
         self._worker = Worker("consul")
-        self._blind: set[tuple[Source, str]] = set()
-        """What our token does not see whole from the start: it is not consul-template's, and proves nothing."""
 
-    def learn(self, sources: Sequence[Source], datacenter: str) -> None:
-        """Find out what our token sees whole, to be asked for once at the start."""
+    def warm_up(self) -> None:
+        """Make the client now, so that the first removal need not wait for it."""
+        self._worker.submit(self._make_client)
+
+    def ask(
+        self, sources: Sequence[Source], datacenter: str, answer: Answer, then: Callable[[list[str]], None]
+    ) -> None:
+        """Call `then`, on the decision thread, with the names of what ACLs hide from us and so from consul-template.
+
+        Where our token sees less than the answer holds, it is not consul-template's token, and proves nothing.
+        """
 
         def job() -> None:
-            self._blind.update((source, datacenter) for source in self._hidden(sources, datacenter))
+            self._make_client()
+            assert self._client is not None
+            hidden = []
+            for source in sources:
+                seen = self._client.seen_of_filtered(source, datacenter)
+                if seen is not None and seen >= _offered(source, answer):
+                    hidden.append(source.name)
+            self._loop.post(lambda: then(hidden))
 
         self._worker.submit(job)
 
-    def ask(self, sources: Sequence[Source], datacenter: str, then: Callable[[list[str]], None]) -> None:
-        """Call `then`, on the decision thread, with the names of what ACLs hide now and did not before."""
-
-        def job() -> None:
-            names = [source.name for source in self._hidden(sources, datacenter)]
-            self._loop.post(lambda: then(names))
-
-        self._worker.submit(job)
-
-    def _hidden(self, sources: Sequence[Source], datacenter: str) -> list[Source]:
+    def _make_client(self) -> None:
         if self._client is None:
             self._client = self._factory()
-        hidden = []
-        for source in sources:
-            filtered = self._client.filtered(source, datacenter)
-            if filtered is False:
-                self._blind.discard((source, datacenter))
-            elif filtered and (source, datacenter) not in self._blind:
-                hidden.append(source)
-        return hidden
+
+
+def _offered(source: Source, answer: Answer) -> int:
+    """How many records of the answer come from there; of a native list nobody can say, so all may."""
+    if answer.native:
+        return len(answer.records)
+    return sum(source.gave(record.source.service, record.source.id) for record in answer.records)

@@ -29,12 +29,6 @@ class Intake:
         self.scan_all()
         self.then(self._fall_back)
 
-    def learn_acls(self) -> None:
-        """Have Consul asked what our token sees, so that a later loss is noticed."""
-        for lane in self._engine.lanes.values():
-            for part, sources in lane.sources.items():
-                self._acls.learn(sources, part)
-
     def scan_all(self) -> None:
         """Look at every staging file, whoever wrote it."""
         for lane in self._engine.lanes.values():
@@ -96,7 +90,9 @@ class Intake:
         """One that loses much waits for Consul's word. One that loses little does not: the guards let it pass, and
         what it lost wrongly comes back within milliseconds.
         """
-        self._acls.ask(lane.sources[part], part, lambda hidden: self._consul_said(lane, part, digest, answer, hidden))
+        self._acls.ask(
+            lane.sources[part], part, answer, lambda hidden: self._consul_said(lane, part, digest, answer, hidden)
+        )
 
     def _consul_said(self, lane: Lane, part: str, digest: str, answer: Answer, hidden: list[str]) -> None:
         if lane.asked.get(part) != digest:

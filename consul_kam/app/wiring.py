@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from consul_kam.adapters import files, rpc
-from consul_kam.adapters.consul import Consul, Source, kv, service
+from consul_kam.adapters.consul import Consul, Source
 from consul_kam.adapters.control import ControlUnreachable, Server, ask
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.lock import KamailioLock
@@ -75,14 +75,16 @@ def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]
         settings.log.level,
     )
     engine = Engine([lane(settings, each, client) for each in settings.enabled], reporter, settings.verify_every)
-    intake = Intake(engine, AclWatch(engine.loop, _consul(settings)))
+    acls = AclWatch(engine.loop, _consul(settings))
+    intake = Intake(engine, acls)
     heartbeat = Heartbeat(engine)
     operator = Operator(engine, intake, heartbeat, settings.kamailio.rpc, detached)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)
     engine.loop.post(heartbeat.start)
-    engine.loop.post(intake.learn_acls)
-    if detached:
+    if not detached:
+        acls.warm_up()
+    else:
         engine.after.append(lambda: _end_when_done(engine))
     return engine, intake, operator
 
@@ -162,7 +164,7 @@ def _sources(chosen: DatasetSettings) -> dict[str, tuple[Source, ...]]:
     parts: dict[str, tuple[Source, ...]] = {}
     for entry in chosen.sets:
         part = str(entry["datacenter"])
-        found = [make(str(entry[name])) for name, make in (("service", service), ("kv", kv)) if entry[name]]
+        found = [Source(kind, str(entry[kind])) for kind in ("service", "kv") if entry[kind]]
         parts[part] = (*parts.get(part, ()), *found)
     return parts
 

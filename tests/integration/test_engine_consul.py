@@ -84,3 +84,19 @@ def test_a_token_that_loses_its_rights_does_not_empty_the_list(lab: Lab, tmp_pat
     wait_for("the rights again", lambda: world.engine.status()["staging"][0]["state"] == "ok", 30)
     world.remove(2)
     world.expect(1, timeout=30)
+
+
+def test_a_token_that_sees_less_than_consul_template_proves_nothing(lab: Lab, tmp_path: Path) -> None:
+    consul = lab.consul(acl=True)
+    blind = tmp_path / "blind"
+    blind.write_text(consul.create_token('agent_prefix "" { policy = "read" }'))
+    world = World(lab, consul, token=consul.create_token(READ), env={}, dispatcher="hold_for = 0.2")
+    world.engine.stop()
+    text = world.engine.config.read_text()
+    world.engine.config.write_text(text.replace("[consul]\n", f'[consul]\ntoken_file = "{blind}"\n'))
+    world.engine.start()
+    world.add(1, 2, 3)
+    world.expect(1, 2, 3)
+    world.remove(3)
+    world.expect(1, 2)
+    assert "REJECTED" not in world.engine.verdicts()
