@@ -16,13 +16,14 @@ from types import FrameType
 
 from rich.console import Console
 
+from examples.demo.now import look
 from examples.demo.play import Result, play
 from examples.demo.stage import Stage
 from examples.demo.view import View, whole
 from tests.lab import LabError
 
 PREFIX = "ck-demo-"
-WIDTH = 130
+WIDTH = 120
 """Columns where there is no terminal."""
 
 
@@ -45,13 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(stderr=chosen.json, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=chosen.json, highlight=False, width=WIDTH)
-    result = Result(chosen.plain)
-    began = time.monotonic()
-    lines = chosen.lines or chosen.json or not console.is_terminal
     try:
-        run(chosen, console, result, began, lines)
-    except LabError as error:
-        result.error = str(error)
+        result = perform(chosen, console)
     except KeyboardInterrupt:
         return 130
     console.print(whole(result))
@@ -60,35 +56,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if result.ok else 1
 
 
-def run(chosen: argparse.Namespace, console: Console, result: Result, began: float, lines: bool) -> None:
-    """Raises LabError, KeyboardInterrupt; every program is gone afterwards."""
+def perform(chosen: argparse.Namespace, console: Console) -> Result:
+    """Play, and without `--once` stay until Ctrl-C. Every program is gone afterwards. Raises KeyboardInterrupt."""
+    began = time.monotonic()
+    result = Result(chosen.plain)
+    lines = chosen.lines or chosen.json or not console.is_terminal
+    once = chosen.once or chosen.json
     with ExitStack() as stack, View(console, lines) as view:
-        directory = stack.enter_context(workspace())
-        stage = Stage(stack, directory, chosen.plain, view.say)
+        stage = Stage(stack, stack.enter_context(workspace(Path(tempfile.gettempdir()))), chosen.plain, view.say)
         try:
             stage.open(engine=not chosen.no_engine)
             view.watch(stage)
             play(stage, result, view)
-            if chosen.once or chosen.json:
+            result.now = look(stage)
+            if once:
                 stage.end_calls()
-        finally:
-            result.calls, result.seconds = stage.calls(), time.monotonic() - began
-        if not (chosen.once or chosen.json):
+        except LabError as error:
+            result.error = str(error)
+        result.calls, result.seconds = stage.calls(), time.monotonic() - began
+        if not once and not result.error:
             with contextlib.suppress(KeyboardInterrupt):
                 view.stay(stage)
+    return result
 
 
 @contextmanager
-def workspace() -> Iterator[Path]:
+def workspace(parent: Path) -> Iterator[Path]:
     """A directory for everything, removed at the end; those that killed demos left are removed first.
 
     The kernel gives a lock back when its holder dies, however it dies.
     """
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
+    for left in parent.glob(f"{PREFIX}*/lock"):
         with contextlib.suppress(OSError), left.open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left.parent, ignore_errors=True)
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:
         with (directory / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from examples.demo.acts import ACTS, Act
 from examples.demo.evidence import Check
+from examples.demo.now import Now
 from examples.demo.stage import Stage
 from tests.lab import Calls
 
@@ -39,11 +40,12 @@ class Outcome:
 
 @dataclass
 class Result:
-    """Of the whole play. `calls`: sipp's last word; `error`: why it could not be played to the end."""
+    """Of the whole play. `calls`: sipp's last word; `now`: the end; `error`: why it could not be played through."""
 
     plain: bool
     outcomes: list[Outcome] = field(default_factory=list)
     calls: Calls = Calls(0, 0, 0, 0)  # noqa: RUF009 - a NamedTuple
+    now: Now | None = None
     seconds: float = 0.0
     error: str = ""
 

@@ -25,7 +25,8 @@ SAID = 5
 """Sentences kept on the screen."""
 SETTINGS = (
     f"{RATE} calls a second through one SBC. Kamailio takes a reload each {WINDOW:.0f} s (its default); the engine "
-    f"looks for drift each {VERIFY_EVERY:.0f} s (default: 30). ms: from the deed to Kamailio's memory, by a sampler."
+    f"looks for drift each {VERIFY_EVERY:.0f} s (default: 30). Each act waits until Kamailio would take a reload. "
+    "ms: from the deed to Kamailio's memory, as an independent sampler sees it."
 )
 
 
@@ -107,7 +108,10 @@ def whole(result: Result) -> Group:
         f", {result.seconds:.0f} s. ",
         passed(result.ok),
     )
-    parts: list[RenderableType] = [Text(SETTINGS, "dim"), outcomes(result.outcomes), verdict]
+    parts: list[RenderableType] = [Text(SETTINGS, "dim"), outcomes(result.outcomes)]
+    if result.now is not None:
+        parts.append(places(result.now))
+    parts.append(verdict)
     if result.error:
         parts.append(Text(safe(result.error), "red"))
     return Group(*parts)
