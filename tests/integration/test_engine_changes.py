@@ -1,6 +1,7 @@
 """Many changes: none is lost, whatever window Kamailio keeps and whoever is restarted in the middle."""
 
 import random
+import time
 from collections.abc import Callable
 
 import pytest
@@ -57,6 +58,22 @@ def test_forty_changes_back_to_back(lab: Lab, consul: ConsulAgent, delta: int | 
         change(world, wanted, chance)
     assert truth(consul) == wanted
     holds(world, 30)
+
+
+def test_the_gap_between_two_writes_holds_and_the_newest_wins(lab: Lab, consul: ConsulAgent) -> None:
+    gap, seconds = 0.25, 3.0
+    world = World(lab, consul, kamailio_lines=f"min_gap = {gap}", templates=False)
+    staged, new = world.engine.staging / "dispatcher", world.engine.staging / ".new"
+    since, priority = time.monotonic(), 0
+    while time.monotonic() < since + seconds:
+        priority += 1
+        new.write_text(f"1 {uri(1)} 0 {priority}\n1 {uri(2)} 0 0\n")
+        new.rename(staged)
+        time.sleep(0.01)
+    ended = world.seen.wait_until(lambda memory: bool(memory) and memory[1][0].priority == priority, 15)
+    loads = len(world.seen.since(since)) - 1
+    assert 1 < loads <= (ended - since) / gap + 2
+    assert priority > 3 * loads
 
 
 def consul_template(world: World) -> None:
