@@ -75,7 +75,7 @@ def deploy(stage: Stage) -> None:
 
 
 def deployed(stage: Stage, seen: Evidence) -> None:
-    seen.came("all 12 changes in memory, none lost", "last", stage.right)
+    seen.came("all 12 are in memory, none lost", "last", stage.right)
     merged = sum(map(published, seen.journal or ()))
     seen.says(f"12 changes merged into {merged} reloads", lambda entry: published(entry) and merged < 12)
     seen.nobody("calls sent to stopped routers", "stopped")
@@ -106,7 +106,7 @@ def died(stage: Stage, seen: Evidence) -> None:
     victim = stage.routers["r2"].uri
     seen.came("probes find r2 dead", "death", has(victim, "I"))
     seen.came("the unrelated change is in memory", "unrelated", stage.right)
-    seen.nobody("calls sent to the dead router meanwhile", "dead")
+    seen.nobody("calls sent to the dead router", "dead")
     seen.came("r2 answers and gets calls again", "revival", has(victim, "A"))
 
 
@@ -131,7 +131,7 @@ def maintain(stage: Stage) -> None:
 def maintained(stage: Stage, seen: Evidence) -> None:
     router = stage.routers["r3"].uri
     seen.came("r3 takes no new calls", "maintenance", lambda held: held.get(router, "") not in ("A", "T"))
-    seen.always("r3 stays known, for the calls that are up", "maintenance", has(router))
+    seen.always("r3 stays known to the calls that are up", "maintenance", has(router))
     seen.nobody("calls sent to r3", "maintained")
     seen.came("r3 takes calls again", "ready", has(router, "AT"))
 
@@ -154,7 +154,7 @@ def attack(stage: Stage) -> None:
 
 
 def attacked(stage: Stage, seen: Evidence) -> None:
-    seen.always("memory holds r1, r2, r3 and nothing else, all the while", "attack", stage.right)
+    seen.always("memory holds r1, r2, r3 and nothing else", "attack", stage.right)
     seen.says("both dropped, named with their reason", lambda entry: len(entry.get("dropped", ())) >= 2)
     seen.nobody("calls sent to the attacker", "attacker")
 
@@ -203,7 +203,7 @@ def vanished(stage: Stage, seen: Evidence) -> None:
     # Consul may say so of one after the other, and one of three is free to go: the guards keep half of them
     seen.always("never fewer than two of the three routes", "away", lambda held: len(known & set(held)) >= 2)
     seen.says("HELD: those that would leave too few", lambda entry: len(entry.get("held", ())) >= 2)
-    seen.came("the first change afterwards is in memory", "back", stage.right)
+    seen.came("the next change is in memory", "back", stage.right)
     seen.says("read back and published", published)
 
 
@@ -223,7 +223,7 @@ def meddle(stage: Stage) -> None:
 
 def meddled(stage: Stage, seen: Evidence) -> None:
     r1 = stage.routers["r1"].uri
-    seen.came("the router added by hand is out again", "added", stage.right)
+    seen.came("what was added by hand is out", "added", stage.right)
     seen.says("named as drift", lambda entry: entry.get("verdict") == "DRIFT")
     seen.always("what an operator disabled stays disabled", "disabled", has(r1, "D"), "over")
 

@@ -35,37 +35,34 @@ def passed(ok: bool) -> Text:
 
 
 def checks(found: Sequence[Check]) -> Text:
-    text = Text()
+    """One a line: whether, what, how long, and whose word it is where it is not the sampler's."""
+    lines = []
     for check in found:
-        text.append("✓ " if check.ok else "✗ ", "green" if check.ok else "bold red")
-        text.append(safe(check.what))
+        line = Text.assemble(("✓ ", "green") if check.ok else ("✗ ", "bold red"), safe(check.what))
         if check.ms is not None:
-            text.append(f"  {check.ms:,.0f} ms", "cyan")
-        text.append("" if check.source == "sampler" else f"  ({check.source})", "dim")
-        text.append("\n" if check is not found[-1] else "")
-    return text
+            line.append(f" {check.ms:,.0f} ms", "bold cyan")
+        if check.source != "sampler":
+            line.append(f" ({check.source})", "dim")
+        lines.append(line)
+    return Text("\n").join(lines)
 
 
 def happened(outcome: Outcome) -> Text:
     text, stages = checks(outcome.checks), outcome.stages
-    if stages:
-        text.append("\n  of which the engine, file to memory: ", "dim")
-        text.append(f"{stages['memory']:,.1f} ms", "cyan")
-        if "verified" in stages:
-            text.append(", verified: ", "dim")
-            text.append(f"{stages['verified']:,.1f} ms", "cyan")
-        text.append("  (journal)", "dim")
+    if "verified" in stages:
+        took = f"{stages['memory']:.1f} ms, verified at {stages['verified']:.1f} ms"
+        text.append(f"\n  engine: in memory after {took} (journal)", "dim cyan")
     return text
 
 
 def outcomes(found: Sequence[Outcome]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=True, show_lines=False)
-    table.add_column("act", ratio=3)
-    table.add_column("the plain pipeline", ratio=4, style="dim")
-    table.add_column("what happened", ratio=6)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=True)
+    table.add_column("act", ratio=4)
+    table.add_column("the plain pipeline", ratio=7, style="dim")
+    table.add_column("what happened", ratio=12)
     table.add_column("calls", justify="right", no_wrap=True)
     table.add_column("failed", justify="right", no_wrap=True)
-    table.add_column("as promised", justify="right")
+    table.add_column("kept", justify="right", no_wrap=True)
     for each in found:
         failed = Text(str(each.failed), "bold red" if each.failed else "green")
         title = f"{each.number} {each.act.title}"
