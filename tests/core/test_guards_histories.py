@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from consul_kam.core.guards import Limits
 from consul_kam.core.records import Use
-from tests.core.test_guards import Story
+from tests.core.story import Story
 
 NAMES = ("a", "b", "c", "2/a", "2/b")
 Said = dict[str, Use]

@@ -8,7 +8,9 @@ import pytest
 from consul_kam.core.events import Phase, Tick, Wanted
 from consul_kam.core.records import Seen
 from consul_kam.core.release import GOES, TABLE
-from tests.core.world import SEEN, Broken, Row, Universe, World, crashed, faults, fresh, onward, planned, release, tell
+from tests.core.faults import crashed, faults
+from tests.core.shell import SEEN, Broken, onward, planned, tell
+from tests.core.world import Row, Universe, World, fresh, release
 
 A, B, C = Row("a"), Row("b"), Row("c")
 LISTS = Universe(versions=((A, B), (A, Row("b", "other"), C), (C,)))
