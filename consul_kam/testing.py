@@ -1,9 +1,9 @@
 """Fakes that ship: a Kamailio in memory behind the Rpc port, for tests of your own templates, datasets and policies."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from consul_kam.core.ports import Value
+from consul_kam.core.ports import Call, Reply, Value, one_after_the_other
 from consul_kam.errors import RpcError, RpcFault
 
 Handler = Callable[..., "tuple[Value, ...]"]
@@ -42,6 +42,10 @@ class FakeKamailio:
         if error is not None:
             raise error
         return reply
+
+    def call_in_order(self, calls: Sequence[Call], deadline: float) -> list[Reply]:
+        """As `Rpc.call_in_order`; what is scripted for one of the methods happens at its turn."""
+        return one_after_the_other(self, calls, deadline)
 
     def close(self) -> None:
         """Nothing is open."""

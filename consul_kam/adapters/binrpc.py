@@ -9,12 +9,13 @@ only); what breaks after is RpcTimeout: nobody can tell whether it was carried o
 import random
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from consul_kam.adapters import rpc_limits
 from consul_kam.adapters.binrpc_wire import FAULT, Decoder, Header, decode_header, encode_request
-from consul_kam.core.ports import Value
+from consul_kam.core.ports import Call, Reply, Value, one_after_the_other
 from consul_kam.errors import RpcError, RpcMalformed, RpcTimeout, RpcTooBig, RpcUnreachable
 
 MAX_REPLY: Final = 64 * 1024 * 1024
@@ -55,19 +56,24 @@ class BinRpc:
             self._socket = None
 
     def call(self, method: str, *params: str | int, deadline: float) -> tuple[Value, ...]:
+        (reply,) = self._run([(method, params)], deadline)
+        if isinstance(reply, RpcError):
+            raise reply
+        return reply
+
+    def call_in_order(self, calls: Sequence[Call], deadline: float) -> list[Reply]:
+        if self._address.kind == socket.SOCK_DGRAM:
+            return one_after_the_other(self, calls, deadline)
+        return self._run(calls, deadline)
+
+    def _run(self, calls: Sequence[Call], deadline: float) -> list[Reply]:
         until = time.monotonic() + deadline
         try:
-            sock = self._connected(until)
-            header, body = self._exchange(sock, method, params, until)
-            reply = self._decoder.decode(method, body)
+            return self._exchange(self._connected(until), calls, until)
         except BaseException:
             # What arrives later must never be taken for the answer to the next request.
             self.close()
             raise
-        if header.kind == FAULT:
-            raise _fault(method, reply)
-        rpc_limits.check_whole(method, reply)
-        return reply
 
     def _connected(self, until: float) -> socket.socket:
         if self._socket is not None and _idle(self._socket):
@@ -84,39 +90,58 @@ class BinRpc:
         self._socket = sock
         return sock
 
-    def _exchange(
-        self, sock: socket.socket, method: str, params: tuple[str | int, ...], until: float
-    ) -> tuple[Header, bytes]:
-        self._cookie = (self._cookie + 2) & 0x7FFFFFFE
-        request = encode_request(method, params, self._cookie)
-        datagrams = self._address.kind == socket.SOCK_DGRAM
+    def _exchange(self, sock: socket.socket, calls: Sequence[Call], until: float) -> list[Reply]:
+        cookies = [(self._cookie + 2 + 2 * index) & 0x7FFFFFFE for index in range(len(calls))]
+        requests = [encode_request(*call, cookie) for call, cookie in zip(calls, cookies, strict=True)]
         try:
             sock.settimeout(_remaining(until))
-            sock.sendall(request)
-            if datagrams:
+            sock.sendall(b"".join(requests))
+            self._cookie = cookies[0]
+            if sock.type == socket.SOCK_DGRAM:
                 sock.sendall(self._echo())
         except OSError as error:
             raise self._unreachable(error) from error
+        replies: list[Reply] = []
+        stream = bytearray()
+        for (method, params), self._cookie in zip(calls, cookies, strict=True):
+            header, body = self._answer(sock, method, stream, until)
+            # While this reply is decoded, Kamailio works at the next.
+            replies.append(self._reply(method, params, header, body))
+        if stream:
+            raise RpcMalformed(f"cannot read the reply to {calls[-1][0]}: {len(stream)} bytes too many")
+        return replies
+
+    def _reply(self, method: str, params: tuple[str | int, ...], header: Header, body: bytes) -> Reply:
         try:
-            return (self._receive_datagrams if datagrams else self._receive)(sock, method, until)
+            reply = self._decoder.decode(method, body, params)
+            if header.kind == FAULT:
+                return _fault(method, reply)
+            rpc_limits.check_whole(method, reply)
+        except (RpcMalformed, RpcTooBig) as error:
+            return error
+        return reply
+
+    def _answer(self, sock: socket.socket, method: str, stream: bytearray, until: float) -> tuple[Header, bytes]:
+        try:
+            if sock.type == socket.SOCK_DGRAM:
+                return self._receive_datagrams(sock, method, until)
+            return self._receive(sock, method, stream, until)
         except TimeoutError as error:
             raise RpcTimeout(f"cannot tell whether {method} was carried out: no whole reply in time") from error
         except OSError as error:
             raise RpcTimeout(f"cannot tell whether {method} was carried out: {error.strerror or error}") from error
 
-    def _receive(self, sock: socket.socket, method: str, until: float) -> tuple[Header, bytes]:
-        packet, header, size = bytearray(), None, self._max_reply
-        while header is None or len(packet) < size:
+    def _receive(self, sock: socket.socket, method: str, packet: bytearray, until: float) -> tuple[Header, bytes]:
+        """The next reply of the stream; what has come of those behind it is left in `packet`."""
+        while (header := decode_header(packet)) is None or len(packet) < self._checked(header, method):
             sock.settimeout(_remaining(until))
             chunk = sock.recv(_CHUNK)
             if not chunk:
                 raise RpcTimeout(f"cannot tell whether {method} was carried out: Kamailio closed the connection")
             packet += chunk
-            if header is None and (header := decode_header(packet)) is not None:
-                size = self._checked(header, method)
-        if len(packet) > size:
-            raise RpcMalformed(f"cannot read the reply to {method}: {len(packet) - size} bytes too many")
-        return header, bytes(memoryview(packet)[header.body :])
+        body = bytes(memoryview(packet)[header.body : header.size])
+        del packet[: header.size]
+        return header, body
 
     def _echo(self) -> bytes:
         """A harmless second request behind one over UDP.

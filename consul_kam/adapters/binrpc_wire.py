@@ -19,6 +19,7 @@ _MAX_DEPTH = 32
 _MAX_VALUES = 1_000_000
 _MAX_LEAVES = 4_096
 _REACH = 4_096
+_MAX_REMEMBERED = 16
 
 
 class Header(NamedTuple):
@@ -70,24 +71,30 @@ def decode_header(packet: bytes | bytearray) -> Header | None:
 
 
 class Decoder:
-    """Turns reply bodies into values, and remembers the parts of the last reply to each method.
+    """Turns reply bodies into values, and remembers the parts of the last reply to each request.
 
-    A struct whose bytes stood in the last reply to the same method costs a slice and a look-up, and is the very same
-    object again. What is remembered is bounded by the size of one reply per method.
+    A struct whose bytes stood in the last reply to the same request (method and parameters) costs a slice and a
+    look-up, and is the very same object again. What is remembered is bounded by one reply for each of the last 16
+    requests whose replies had anything to remember.
     """
 
     def __init__(self) -> None:
-        self._last: dict[str, dict[bytes, tuple[str, Value]]] = {}
+        self._last: dict[tuple[str | int, ...], dict[bytes, tuple[str, Value]]] = {}
         self._leaves: dict[bytes, tuple[str, Value]] = {}
 
-    def decode(self, method: str, body: bytes) -> tuple[Value, ...]:
+    def decode(self, method: str, body: bytes, params: tuple[str | int, ...] = ()) -> tuple[Value, ...]:
         """The values of a reply to `method`. Raises RpcMalformed, RpcTooBig (more than a million values)."""
-        run = _Run(body, self._last.get(method, {}), self._leaves)
+        request = (method, *params)
+        run = _Run(body, self._last.get(request, {}), self._leaves)
         try:
             pairs, _ = run.members(0, -1, 0)
         except IndexError:
             raise RpcMalformed(f"cannot read the reply to {method}: it breaks off after {len(body)} bytes") from None
-        self._last[method] = run.seen
+        self._last.pop(request, None)
+        if run.seen:
+            self._last[request] = run.seen
+            if len(self._last) > _MAX_REMEMBERED:
+                del self._last[next(iter(self._last))]
         return tuple(value for _, value in pairs)
 
 

@@ -9,10 +9,11 @@ of one empty string looks like no reply, and an unnamed value inside an array th
 import contextlib
 import secrets
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from consul_kam.adapters import rpc_limits
-from consul_kam.core.ports import Value
+from consul_kam.core.ports import Call, Reply, Value, one_after_the_other
 from consul_kam.errors import RpcError, RpcMalformed, RpcTimeout, RpcTooBig, RpcUnreachable
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class KamCmd:
         reply = parse(output, mark)
         rpc_limits.check_whole(method, reply)
         return reply
+
+    def call_in_order(self, calls: Sequence[Call], deadline: float) -> list[Reply]:
+        return one_after_the_other(self, calls, deadline)
 
     def _output(self, words: tuple[str, ...], method: str, deadline: float) -> str:
         code, output, complaint = _run(words, method, deadline)

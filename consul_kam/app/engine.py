@@ -10,7 +10,7 @@ from pathlib import Path
 from consul_kam.adapters.consul import Source
 from consul_kam.app.loop import Loop, Worker
 from consul_kam.app.pipeline import Doing, Inactivate, Pipeline, Resolve, Wake
-from consul_kam.app.reports import Reporter
+from consul_kam.app.reports import SHOWN, Reporter, text
 from consul_kam.app.work import Work, about
 from consul_kam.core import events, past
 from consul_kam.core.events import Event, Report, Verdict
@@ -119,7 +119,17 @@ class Engine:
         trace.ms[stage] = trace.ms.get(stage, 0.0) + (ended - started) * 1000
         if trace.began and stage in ("reload", "readback"):
             trace.ms["memory" if stage == "reload" else "verified"] = (ended - trace.began) * 1000
+        if isinstance(event, events.Applied):
+            self._tell_states(lane, event)
         self.handle(lane, event)
+
+    def _tell_states(self, lane: Lane, event: events.Applied) -> None:
+        name = lane.pipeline.dataset.name
+        if event.put_back:
+            states = {text(key): state for key, state in event.put_back[:SHOWN]}
+            self.reporter.note(name, "states put back", count=len(event.put_back), states=states)
+        if event.not_put_back:
+            self.reporter.note(name, "cannot put back states changed during the change", reason=event.not_put_back)
 
     def _look_up(self, lane: Lane, names: tuple[str, ...]) -> None:
         def job() -> None:

@@ -5,7 +5,7 @@ Each method blocks and runs in the one worker of its resource (RPC or disk), so 
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from consul_kam.core import events
 from consul_kam.core.dataset import Ask, Dataset
 from consul_kam.core.events import Event
 from consul_kam.core.plan import live_file
-from consul_kam.core.ports import Rpc, Value
+from consul_kam.core.ports import Reply, Rpc, Value
 from consul_kam.core.records import Key, Memory, Record, Release, Use
 from consul_kam.errors import RpcError, RpcFault, RpcTimeout, RpcUnreachable
 
@@ -39,6 +39,8 @@ class Work:
     deadline: float = 5.0
     resolve_deadline: float = 2.0
     resolve: Callable[[Sequence[str], float], tuple[str, ...]] = names.failing
+    _riding: tuple[events.DoWrite, Mapping[Key, str]] | None = None
+    """The states that ride in the live file as last written."""
     _published: tuple[tuple[int, int, int], str] = field(default=((-1, -1, -1), ""))
     """Signature and digest of the live file as published."""
 
@@ -58,9 +60,9 @@ class Work:
         return events.Read(action.op, memory, self.file_right())
 
     def apply(self, action: events.DoApply) -> Event:
-        ask = self.dataset.reload
+        riding, self._riding = self._riding, None
         try:
-            self.rpc.call(ask.method, *ask.params, deadline=RELOAD_DEADLINE)
+            before = self._reload(riding is not None)
         except RpcFault as fault:
             if any(text in fault.reason.lower() for text in self.dataset.window.faults):
                 return events.Busy(action.op, time.monotonic() + self._until_open())
@@ -69,7 +71,39 @@ class Work:
             return events.Unreachable(action.op, str(error))
         except RpcError as error:
             return events.Faulted(action.op, str(error))
-        return events.Applied(action.op)
+        if riding is None or before is None or isinstance(before, RpcFault):
+            return events.Applied(action.op)
+        return self._put_back(action.op, *riding, before)
+
+    def _reload(self, watched: bool) -> Reply | None:
+        """Reload; returns the states that memory had at that very moment, where they are `watched`. Raises RpcError."""
+        states = self.dataset.states if watched else None
+        asks = [states.ask, self.dataset.reload] if states is not None else [self.dataset.reload]
+        calls = [(ask.method, ask.params) for ask in asks]
+        *before, reloaded = self.rpc.call_in_order(calls, deadline=RELOAD_DEADLINE)
+        if isinstance(reloaded, RpcError):
+            raise reloaded
+        return before[0] if before else None
+
+    def _put_back(self, op: int, wrote: events.DoWrite, riding: Mapping[Key, str], before: Reply) -> Event:
+        """What others changed after our reading, and the reload overwrote [findings.md, race]."""
+        states = self.dataset.states
+        assert states is not None
+        done: list[tuple[Key, str]] = []
+        failed = ""
+        try:
+            if isinstance(before, RpcError):
+                raise before
+            for key, state in overwritten(self.dataset, wrote, riding, states.decode(before)):
+                ask = states.put_back(key, state)
+                try:
+                    self.rpc.call(ask.method, *ask.params, deadline=self.deadline)
+                    done.append((key, state))
+                except RpcFault as fault:  # not loaded, or gone again: the read-back will tell
+                    failed = str(fault)
+        except RpcError as error:
+            failed = str(error)
+        return events.Applied(op, tuple(done), failed)
 
     def inactivate(self, keys: tuple[Key, ...]) -> None:
         """Raises RpcError."""
@@ -101,6 +135,7 @@ class Work:
             return events.Unresolved(action.op, lost)
         try:
             states = states_to_carry(self.dataset, action)
+            self._riding = (action, states) if states else None
             self._put(live_file(self.dataset, action.release, states, action.ours))
         except OSError as error:
             return events.WriteFailed(action.op, f"cannot write {self.live}: {error.strerror or error}")
@@ -144,6 +179,22 @@ class Work:
         if right:
             self._published = (now, digest)
         return right
+
+
+def overwritten(
+    dataset: Dataset, wrote: events.DoWrite, riding: Mapping[Key, str], before: Memory
+) -> list[tuple[Key, str]]:
+    """The states of `before` (memory just before the reload) that were not those that rode, in a release now loaded.
+
+    Our own disabling, and its end, are no loss. With no `carry` nothing can be lost.
+    """
+    carry = dataset.carry
+    if carry is None:
+        return []
+    now = ((entry.key, carry(entry.state, entry.key in wrote.enable)) for entry in before)
+    changed = {key: state for key, state in now if state and riding.get(key, state) != state}
+    loaded = {record.key for record in wrote.release.records} if changed else set()
+    return [(key, state) for key, state in changed.items() if key in loaded and key not in wrote.release.disabled]
 
 
 def _digest(content: bytes) -> str:

@@ -45,6 +45,19 @@ class Gap:
         return self.base + self.per_record * records
 
 
+@dataclass(frozen=True, slots=True)
+class States:
+    """How a state that changed between the reading and the reload is noticed and put back [findings.md, race].
+
+    `ask`: the shortest RPC that shows keys and states; it leaves together with the reload. `decode`: its reply ->
+    memory, of which only keys and states are used; raises RpcMalformed. `put_back`: gives one record this state.
+    """
+
+    ask: Ask
+    decode: Callable[[tuple[Value, ...]], Memory]
+    put_back: Callable[[Key, str], Ask]
+
+
 class Notation(Protocol):
     """Kamailio's own format of a file: the words notation, or a db_text table."""
 
@@ -94,6 +107,8 @@ class Dataset:
     """Whether a memory state means "gets calls now"."""
     carry: Callable[[str, bool], str] | None = None
     """(memory state, whether our disabling ends) -> the state to put into `line`, "" for none. None: nothing rides."""
+    states: States | None = None
+    """Where states ride (`carry`) and others may change them in the meantime."""
     as_disabled: Callable[[Record], Record] | None = None
     """The record as it is while disabled, where that is a value of its own (rtpengine: weight 0), not a state."""
     unverifiable: Mapping[str, str] | None = None

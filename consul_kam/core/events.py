@@ -126,9 +126,15 @@ class Unresolved:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Kamailio said "Ok", which proves nothing."""
+    """Kamailio said "Ok", which proves nothing.
+
+    `put_back`: states that others had changed since memory was read, and that the reload had overwritten.
+    `not_put_back`: why some of these could not be put back, or could not be looked for; "" where all went well.
+    """
 
     op: int
+    put_back: tuple[tuple[Key, str], ...] = ()
+    not_put_back: str = ""
 
 
 @dataclass(frozen=True, slots=True)

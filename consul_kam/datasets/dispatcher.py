@@ -11,7 +11,7 @@ from itertools import groupby
 
 from consul_kam.core import replies
 from consul_kam.core.attrs import check_attrs, read_attrs
-from consul_kam.core.dataset import Ask, Dataset, Gap, Window
+from consul_kam.core.dataset import Ask, Dataset, Gap, States, Window
 from consul_kam.core.grammar import INT_MAX, PORT, BadValue, Choice, Number, Text, is_literal, read_host
 from consul_kam.core.jsonlines import Common, Fields, JsonLines
 from consul_kam.core.ports import Struct, Value
@@ -264,6 +264,15 @@ def _seen(setid: int, dest: Value) -> Seen:
     return Seen((setid, replies.text(found, "URI", WHAT)), (priority, read_attrs(attrs)), state, "D" in state)
 
 
+_SHORT = Ask(WHAT, ("short",))
+_decode_short = _Decoder()
+"""Of its own, because a decoder remembers one reply."""
+
+
+def _states(reply: tuple[Value, ...]) -> Memory:
+    return _decode_short([reply])
+
+
 DATASET = Dataset(
     name="dispatcher",
     notation=Words(),
@@ -282,6 +291,7 @@ DATASET = Dataset(
     inactivate=lambda key: Ask("dispatcher.set_state", ("ip", *key)),
     active=lambda state: state.startswith("A"),
     carry=_carry,
+    states=States(_SHORT, _states, lambda key, state: Ask("dispatcher.set_state", (state, *key))),
     unverifiable={
         "flags": "Kamailio shows neither the bit for no DNS look-up (16) nor, before 6.0, the one for no ping (32)",
         "address": "dispatcher.list does not show what a host name was looked up to",
