@@ -178,6 +178,7 @@ def _dataset(name: str, raw: object, top: keys.File, state_dir: Path, source: st
     given = keys.convert(raw, keys.Dataset, source, prefix)
     sets = [keys.FIRST_SETS.get(name, {})] if given.sets is None else given.sets
     file = given.file or FILES.get(name, "")
+    asked = source if given.file or given.sets is not None else ""  # one that is off may lack what it would need
     return DatasetSettings(
         name=name,
         file=Path(file) if file else None,
@@ -190,7 +191,7 @@ def _dataset(name: str, raw: object, top: keys.File, state_dir: Path, source: st
         min_callable=given.min_callable,
         on_bad_record=given.on_bad_record,
         resolve_deadline=given.resolve_deadline,
-        sets=tuple(_set(name, entry, top, source, f"{prefix}.sets[{index}]") for index, entry in enumerate(sets)),
+        sets=tuple(_set(name, entry, top, asked, f"{prefix}.sets[{index}]") for index, entry in enumerate(sets)),
     )
 
 

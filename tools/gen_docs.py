@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import flow_svg
 
 REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(REPO))
@@ -136,6 +137,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "cli.md": command_line,
     "state-machine.md": state_machine,
+    "flow.svg": flow_svg.svg,
 }
 
 
