@@ -17,6 +17,7 @@ def run() -> dict[str, Any]:
     for make in (plain, ours):
         with tempfile.TemporaryDirectory(prefix="ck-bench-") as place, Lab(Path(place)) as lab:
             pipeline = make(lab, reload_delta=0, ping_interval=5, fr_timer=1000)
+            pipeline.start()
             result[pipeline.name] = _calls(lab, pipeline)
     result["failed_ratio"] = result["ours"]["failed"] / max(1, result["plain"]["failed"])
     return result

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
-from tests.lab import ConsulAgent, Fault, Kamailio, Lab, Rpc, wait_for
+from tests.lab import ConsulAgent, Fault, Kamailio, Lab, Rpc
 from tests.lab.engine import Engine
 
 PLAIN_TEMPLATE = Path(__file__).parent / "baseline" / "dispatcher-list.tpl"
@@ -21,8 +22,9 @@ class Pipeline:
     kamailio: Kamailio
     rpc: Rpc
     engine: Engine | None
-    written: Path
-    """The file that consul-template renders."""
+    template: tuple[Path, Path, Any]
+    """Source, destination and command of consul-template's one stanza."""
+    lab: Lab
 
     def register(self, number: int) -> None:
         self.consul.register("router", f"r{number:05d}", host(number), 5060)
@@ -38,6 +40,10 @@ class Pipeline:
             return False
         return True
 
+    def start(self) -> None:
+        """Start consul-template."""
+        self.lab.consul_template(self.consul, [self.template])
+
     def until(self, number: int, there: bool, timeout: float = 60.0) -> float:
         """The moment (monotonic s) from which memory has (or has not) this destination."""
         deadline = monotonic() + timeout
@@ -48,10 +54,15 @@ class Pipeline:
         return monotonic()
 
     def fill(self, count: int) -> None:
-        """Register `count` destinations and wait until memory has them all."""
+        """Register `count` destinations, then start consul-template, and wait until memory has them all."""
         for number in range(count):
             self.register(number)
-        wait_for(f"{count} in memory of {self.name}", lambda: self.count() == count, 300.0, every=1.0)
+        self.start()
+        self.until(count - 1, True, 300.0)
+        if self.engine is not None:
+            self.engine.wait(
+                "the list published", lambda s: s["verdict"] == "PUBLISHED" and s["records"] == count, 300.0
+            )
 
     def count(self) -> int:
         return len(self.rpc.dispatcher().get(1, []))
@@ -66,16 +77,14 @@ def plain(lab: Lab, **kamailio: object) -> Pipeline:
     """The article's: consul-template writes the live file and calls kamcmd."""
     consul, kam = lab.consul(), lab.kamailio(**kamailio)
     command = f"kamcmd -s unix:{kam.ctl} dispatcher.reload"
-    lab.consul_template(consul, [(PLAIN_TEMPLATE, kam.list_file, command)])
-    return Pipeline("plain", consul, kam, Rpc(kam.ctl), None, kam.list_file)
+    return Pipeline("plain", consul, kam, Rpc(kam.ctl), None, (PLAIN_TEMPLATE, kam.list_file, command), lab)
 
 
 def ours(lab: Lab, lines: Sequence[str] = ("min_gap = 0",), dispatcher: str = "", **kamailio: object) -> Pipeline:
     """Ours: consul-template writes staging, the engine does the rest."""
     consul, kam = lab.consul(), lab.kamailio(**kamailio)
     engine = lab.engine(kam, consul, kamailio_lines="\n".join(lines), dispatcher=dispatcher)
-    lab.consul_template(consul, [engine.template()])
-    return Pipeline("ours", consul, kam, Rpc(kam.ctl), engine, engine.staging / "dispatcher")
+    return Pipeline("ours", consul, kam, Rpc(kam.ctl), engine, engine.template(), lab)
 
 
 BIG = {"ctl_body": 8192, "ctl_struct": 4096, "shm": 256, "pkg": 64}
