@@ -75,7 +75,7 @@ class Past:
 
     groups: Mapping[str, Group] = field(default_factory=dict)
     joined: Mapping[Key, float] = field(default_factory=dict)
-    """When a live record became live; only of the last MEMORY seconds."""
+    """When a record became live; only of the last MEMORY seconds."""
     live: Mapping[Key, str] = field(default_factory=dict)
     """The live records of the last answer, and their groups."""
     leaves: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)
@@ -151,7 +151,7 @@ def _leaves(record: Record, by_key: Mapping[Key, Record], last: Release) -> bool
 
 def _remember(past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str], limits: Limits, now: float) -> Past:
     """The new answer counted: joins, leavings, drains, one sample a group."""
-    joined = {key: at for key, at in past.joined.items() if key in live and at >= now - MEMORY}
+    joined = {key: at for key, at in past.joined.items() if at >= now - MEMORY}
     if past.live:
         joined.update({key: now for key in live if key not in past.live})
     leaves = {key: kept for key, times in past.leaves.items() if (kept := tuple(t for t in times if t >= now - MEMORY))}

@@ -1,0 +1,49 @@
+"""Rule 7 of design.md: whom a peak counts. One record more or less decides in each of these."""
+
+import pytest
+
+from tests.core.story import Story, names
+
+
+@pytest.mark.parametrize(("left", "held"), [(2, 0), (1, 3)])
+def test_records_whose_hold_ended_are_not_counted(left: int, held: int) -> None:
+    story = Story().at(0, names(10)).at(10, names(4))
+    assert (len(story.held), story.at(70, names(4)).held) == (6, {})
+    assert len(story.at(80, names(left)).held) == held
+
+
+@pytest.mark.parametrize(("left", "held"), [(2, 0), (1, 3)])
+def test_records_that_drained_are_not_counted(left: int, held: int) -> None:
+    story = Story().at(0, names(10)).at(10, names(4), draining=names(5, 10)).at(20, names(4))
+    assert len(story.at(80, names(left)).held) == held
+
+
+@pytest.mark.parametrize(("left", "held"), [(2, 0), (1, 3)])
+def test_records_that_an_operator_let_go_are_not_counted(left: int, held: int) -> None:
+    story = Story().at(0, names(10)).at(10, names(4), approved=True)
+    assert story.held == {}
+    assert len(story.at(80, names(left)).held) == held
+
+
+def test_records_that_just_left_are_counted() -> None:
+    assert len(Story().at(0, names(10)).at(10, names(5)).at(20, names(4)).held) == 1
+
+
+def test_the_end_of_a_hold_leaves_the_other_sets_alone() -> None:
+    other = names(4, of="2/r")
+    story = Story().at(0, [*names(4), *other]).at(10, [*names(1), *other]).at(70, [*names(1), *other])
+    assert story.held == {}
+    assert len(story.at(80, [*names(1), "2/r1"]).held) == 3
+
+
+@pytest.mark.parametrize("goes", ["drains", "is held"])
+def test_one_that_joined_later_was_no_part_of_an_earlier_peak(goes: str) -> None:
+    """Seven at first, six of them and a new one then: without that one the peak is still seven."""
+    story = Story().at(0, names(7)).at(5, names(6)).at(10, [*names(6), "n1"])
+    story.at(20, names(6), draining=["n1"]) if goes == "drains" else story.at(20, names(6), approved=True)
+    assert len(story.at(30, names(3)).held) == 3
+
+
+def test_one_that_is_out_is_not_spared_in_place_of_one_that_drains() -> None:
+    story = Story().at(0, ["r2"], critical=["r1"]).at(10, [], draining=["r2"], critical=["r1"])
+    assert story.target == ["r2"]
