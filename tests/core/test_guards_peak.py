@@ -29,11 +29,18 @@ def test_records_that_just_left_are_counted() -> None:
     assert len(Story().at(0, names(10)).at(10, names(5)).at(20, names(4)).held) == 1
 
 
+def test_one_that_left_before_the_held_ones_is_counted_still() -> None:
+    """Ten at first, less the five whose hold ended: five, not the four of now."""
+    story = Story().at(0, names(10)).at(10, names(9)).at(20, names(4)).at(80, names(4))
+    assert story.held == {}
+    assert len(story.at(90, names(2)).held) == 2
+
+
 def test_the_end_of_a_hold_leaves_the_other_sets_alone() -> None:
     other = names(4, of="2/r")
-    story = Story().at(0, [*names(4), *other]).at(10, [*names(1), *other]).at(70, [*names(1), *other])
+    story = Story().at(0, [*names(8), *other]).at(10, [*names(3), *other]).at(70, [*names(3), *other])
     assert story.held == {}
-    assert len(story.at(80, [*names(1), "2/r1"]).held) == 3
+    assert len(story.at(80, [*names(3), "2/r1"]).held) == 3
 
 
 @pytest.mark.parametrize("goes", ["drains", "is held"])
