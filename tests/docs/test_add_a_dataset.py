@@ -11,6 +11,7 @@ import pytest
 
 REPO = Path(__file__).parents[2]
 TEXT = (REPO / "docs" / "add-a-dataset.md").read_text(encoding="utf-8")
+TOML = re.findall(r"^```toml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 FILES = {Path(path): text for path, text in re.findall(r"^```\w+ (\S+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)}
 NEEDED = ("consul_kam", "templates", "plugins", "tests", "pyproject.toml")
 
@@ -68,7 +69,8 @@ def test_it_runs_with_the_real_programs(tree: Path) -> None:
     run(tree, "pytest", "-q", "-p", "no:cacheprovider", "tests/integration/test_dialplan_real.py")
 
 
-def test_while_it_is_off_it_asks_nothing_of_a_configuration(tree: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("toml", ["verify_every = 31", *TOML])
+def test_a_configuration_may_hold_it_and_need_not(tree: Path, tmp_path: Path, toml: str) -> None:
     """A new dataset has no set by default, which must not matter before it is enabled."""
-    (tmp_path / "consul-kam.toml").write_text("verify_every = 31\n")
+    (tmp_path / "consul-kam.toml").write_text(toml)
     run(tree, "consul_kam", "--config", str(tmp_path / "consul-kam.toml"), "config", "show")
