@@ -223,6 +223,90 @@ def test_a_limit_of_ctl_is_named(server: Server, rpc: BinRpc) -> None:
     assert rpc.generation == 1
 
 
+TWO = [("dispatcher.list", ("short",)), ("dispatcher.reload", ())]
+
+
+def each(stream: bytes) -> list[bytes]:
+    """The requests of one packet; ours have four bytes each for length and cookie."""
+    found = []
+    while stream:
+        size = 10 + int.from_bytes(stream[2:6])
+        found.append(stream[:size])
+        stream = stream[size:]
+    return found
+
+
+def fault(request: bytes, reason: str) -> bytes:
+    return encode_packet(FAULT, int.from_bytes(request[6:10]), encode_value(500) + encode_value(reason))
+
+
+def test_calls_in_order_leave_in_one_packet_and_are_answered_one_by_one(server: Server, rpc: BinRpc) -> None:
+    server.behaviours = [sends(lambda stream: b"".join(packet(r, str(n)) for n, r in enumerate(each(stream)))), answer]
+    assert rpc.call_in_order(TWO, deadline=5) == [("0",), ("1",)]
+    (sent,) = server.requests
+    assert [b"dispatcher.list" in r for r in each(sent)] == [True, False]
+    assert rpc.call("core.uptime", deadline=5) == ("fine",)
+    assert rpc.generation == 1
+
+
+def test_replies_in_pieces_that_know_no_border(server: Server, rpc: BinRpc) -> None:
+    def pieces(client: socket.socket, stream: bytes) -> None:
+        replies = b"".join(packet(request, "x" * 40) for request in each(stream))
+        for at in range(0, len(replies), 7):
+            client.sendall(replies[at : at + 7])
+            time.sleep(0.001)
+
+    server.behaviours = [pieces]
+    assert rpc.call_in_order(TWO, deadline=5) == [("x" * 40,)] * 2
+
+
+def test_one_that_fails_does_not_stop_the_next(server: Server, rpc: BinRpc) -> None:
+    def mixed(stream: bytes) -> bytes:
+        empty, big, lie, last = each(stream)
+        nested = encode_packet(REPLY, int.from_bytes(lie[6:10]), b"\x03" * 50)
+        full = fault(big, "Internal error creating dest")
+        return fault(empty, "No Destination Sets") + full + nested + packet(last, "Ok")
+
+    server.behaviours = [sends(mixed), answer]
+    *failed, last = rpc.call_in_order([*TWO, *TWO], deadline=5)
+    assert [type(reply) for reply in failed] == [RpcFault, RpcTooBig, RpcMalformed]
+    assert last == ("Ok",)
+    assert rpc.call("core.uptime", deadline=5) == ("fine",)
+
+
+DISORDER: dict[str, tuple[Callable[[list[bytes]], bytes], type[Exception]]] = {
+    "the wrong way round": (lambda r: packet(r[1], "b") + packet(r[0], "a"), RpcMalformed),
+    "the first one twice": (lambda r: packet(r[0], "a") * 2, RpcMalformed),
+    "one too many": (lambda r: packet(r[0], "a") + packet(r[1], "b") * 2, RpcMalformed),
+    "no binrpc behind the first": (lambda r: packet(r[0], "a") + b"HTTP/1.1 400", RpcMalformed),
+    "the second one missing": (lambda r: packet(r[0], "a"), RpcTimeout),
+    "half of the second one": (lambda r: packet(r[0], "a") + packet(r[1], "b")[:-1], RpcTimeout),
+}
+
+
+@pytest.mark.parametrize(("make", "error"), DISORDER.values(), ids=DISORDER.keys())
+def test_replies_in_disorder(
+    server: Server, rpc: BinRpc, make: Callable[[list[bytes]], bytes], error: type[Exception]
+) -> None:
+    server.behaviours = [sends(lambda stream: make(each(stream))), answer]
+    with pytest.raises(error, match=r"^cannot (read the reply|read a reply|tell whether dispatcher\.reload)"):
+        rpc.call_in_order(TWO, deadline=0.3)
+    assert len(server.requests) == 1
+    assert rpc.call("core.uptime", deadline=5) == ("fine",)
+    assert rpc.generation == 2
+
+
+def test_an_end_between_two_replies_leads_to_no_second_try(server: Server, rpc: BinRpc) -> None:
+    def half(client: socket.socket, stream: bytes) -> None:
+        client.sendall(packet(each(stream)[0], "listed"))
+        client.shutdown(socket.SHUT_RDWR)
+
+    server.behaviours = [half, answer]
+    with pytest.raises(RpcTimeout, match=r"dispatcher\.reload was carried out: Kamailio closed"):
+        rpc.call_in_order(TWO, deadline=5)
+    assert len(server.requests) == 1
+
+
 def test_nobody_there(path: Path, rpc: BinRpc) -> None:
     with pytest.raises(RpcUnreachable, match=f"cannot reach Kamailio at unix:{path}: No such file"):
         rpc.call("core.uptime", deadline=5)

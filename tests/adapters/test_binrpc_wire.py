@@ -162,6 +162,19 @@ def targets(reply: tuple[Value, ...]) -> tuple[Value, ...]:
     return dict(records[0][1])["TARGETS"]  # type: ignore[arg-type, index, return-value]
 
 
+def test_requests_with_other_parameters_are_remembered_apart() -> None:
+    decoder = Decoder()
+    first = targets(decoder.decode("dispatcher.list", RECORDED))
+    decoder.decode("dispatcher.list", encode_value((("DEST", (("URI", "a"),)),) * 3), ("short",))
+    again = targets(decoder.decode("dispatcher.list", RECORDED))
+    assert all(one is other for one, other in zip(first[1:], again[1:], strict=True))
+    for number in range(100):
+        decoder.decode("dispatcher.list", RECORDED, (number,))
+        decoder.decode("dispatcher.set_state", encode_value("Ok"), ("dx", number))
+    assert len(decoder._last) == 16
+    assert ("dispatcher.list", 99) in decoder._last
+
+
 def test_what_is_remembered_is_one_reply_per_method() -> None:
     decoder = Decoder()
     sizes = []

@@ -31,6 +31,18 @@ def test_a_fake_is_an_rpc() -> None:
         rpc.call("no.such", deadline=1)
 
 
+def test_calls_in_order_fail_each_by_itself() -> None:
+    fake = FakeKamailio({"dispatcher.reload": lambda: ("Ok",)})
+    fault = RpcFault("dispatcher.list", 500, "No Destination Sets")
+    fake.fail_next("dispatcher.list", fault)
+    calls = [("dispatcher.list", ("short",)), ("dispatcher.reload", ())]
+    assert fake.call_in_order(calls, deadline=1) == [fault, ("Ok",)]
+    fake.fail_next("dispatcher.list", RpcTimeout("cannot tell"))
+    with pytest.raises(RpcTimeout):
+        fake.call_in_order(calls, deadline=1)
+    assert fake.log == [("dispatcher.list", "short"), ("dispatcher.reload",), ("dispatcher.list", "short")]
+
+
 def test_a_restart_shows() -> None:
     fake = FakeKamailio()
     fake.uptime = 7
