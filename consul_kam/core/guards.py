@@ -189,13 +189,17 @@ def _hold(
     record: Record, before: Hold | None, now_said: Record | None, past: Past, limits: Limits, now: float, total: int
 ) -> Hold | None:
     """Whether this record, about to leave, stays; None lets it go."""
+    live, group = _count(past, record.group), past.groups[record.group]
+    least = _least(group, record.group, limits)
+    # Consul calls it critical (it is not absent), and nobody probes whether it lives: calls to it would fail.
+    if now_said is not None and not limits.probing and live >= max(least, 1):
+        return None
     if before is None:
-        why = _reason(record, now_said, past, limits, now, total)
+        why = _reason(record, past, limits, now, total)
         if why == "":
             return None
         before = Hold(left=now, why=why)
-    live, group = _count(past, record.group), past.groups[record.group]
-    below = live < _least(group, record.group, limits)
+    below = live < least
     if not below and now - MEMORY <= before.left < now and live >= group.peak(now):
         return None
     until = max(before.left, group.below) + limits.hold_for
@@ -204,13 +208,10 @@ def _hold(
     return replace(before, until=None if below else until)
 
 
-def _reason(record: Record, now_said: Record | None, past: Past, limits: Limits, now: float, total: int) -> str:
+def _reason(record: Record, past: Past, limits: Limits, now: float, total: int) -> str:
     """Why a record may not leave now; "" where it may."""
     live = _count(past, record.group)
     least = _least(past.groups[record.group], record.group, limits)
-    critical = now_said is not None
-    if critical and not limits.probing and live >= max(least, 1):
-        return ""
     if live < least:
         return f"only {live} left, at least {least} wanted"
     for name, count in ((record.group, live), (WHOLE, total)):

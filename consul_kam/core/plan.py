@@ -156,7 +156,7 @@ def live_file(dataset: Dataset, release: Release, states: Mapping[Key, str], our
 
 
 def _lines(dataset: Dataset, release: Release, states: Mapping[Key, str], ours: frozenset[Key]) -> list[str]:
-    if not states and not release.disabled:
+    if not states and not release.disabled and not ours:
         return [record.line for record in dataset.in_file_order(release.records)]
     return [
         dataset.line(record, states.get(record.key, ""), record.key in release.disabled, record.key in ours)
