@@ -122,6 +122,9 @@ class Pipeline:
             return []
         for part in self.parts:
             answers.setdefault(part, self._as_before(part))
+        if self.failing:
+            needed = {record.name for answer in answers.values() for record in answer.records}
+            self.failing = {name: since for name, since in self.failing.items() if name in needed}
         made = plan(self.dataset, answers, self._known(), self.policy, self.wall(), approved)
         if made.release is None:
             return self._reject(made.rejected)
@@ -184,9 +187,8 @@ class Pipeline:
         there = {entry.key for entry in self.state.memory or ()}
         records = self.last.records if self.last is not None else ()
         loaded = {record.name for record in records if record.name and record.key in there}
-        patience = self.policy.limits.hold_for
-        wall = self.wall()
-        return frozenset(n for n, since in self.failing.items() if n not in loaded or wall - since >= patience)
+        limit = self.wall() - self.policy.limits.hold_for
+        return frozenset(n for n, since in self.failing.items() if n not in loaded or since <= limit)
 
     def _want(self, made: Plan, now: float) -> list[Doing]:
         assert made.release is not None
