@@ -20,7 +20,6 @@ from examples.demo.now import look
 from examples.demo.play import Result, play
 from examples.demo.stage import Stage
 from examples.demo.view import View, whole
-from tests.lab import LabError
 
 PREFIX = "ck-demo-"
 WIDTH = 120
@@ -43,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0 where each act ended as promised and no call failed, 1 otherwise, 130 after Ctrl-C."""
     chosen = arguments(argv)
     signal.signal(signal.SIGTERM, _leave)
+    # a shell starts what runs in the background with this one ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     console = Console(stderr=chosen.json, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=chosen.json, highlight=False, width=WIDTH)
@@ -71,7 +72,8 @@ def perform(chosen: argparse.Namespace, console: Console) -> Result:
             result.now = look(stage)
             if once:
                 stage.end_calls()
-        except LabError as error:
+        except (AssertionError, OSError) as error:
+            # LabError among them: a program is missing or has ended
             result.error = str(error)
         result.calls, result.seconds = stage.calls(), time.monotonic() - began
         if not once and not result.error:

@@ -50,8 +50,8 @@ def checks(found: Sequence[Check]) -> Text:
 def happened(outcome: Outcome) -> Text:
     text, stages = checks(outcome.checks), outcome.stages
     if "verified" in stages:
-        took = f"{stages['memory']:.1f} ms, verified at {stages['verified']:.1f} ms"
-        text.append(f"\n  engine: in memory after {took} (journal)", "dim cyan")
+        took = f"to memory {stages['memory']:.1f} ms, verified {stages['verified']:.1f} ms"
+        text.append(f"\n  engine: {took} (journal)", "dim cyan")
     return text
 
 
@@ -134,7 +134,7 @@ class View:
         line = f"{time.monotonic() - self._began:6.1f} s  {safe(text)}"
         self._said.append(line)
         if self._lines:
-            self._console.print(Text(line))
+            self._console.print(Text(line), soft_wrap=True)
 
     def begins(self, number: int, act: Act) -> None:
         self._act = (number, act)
@@ -157,10 +157,14 @@ class View:
         body = f'{{"Name":"router","ID":"r5","Address":"127.0.0.1","Port":{spare.port}}}'
         self._act = None
         self._said.clear()
-        self.say("your turn; a fifth router is running, Consul does not know it yet (Ctrl-C ends the demo):")
-        self.say(f"curl -X PUT -d '{body}' {url}/register")
-        self.say(f"curl -X PUT '{url}/maintenance/r5?enable=true'")
-        self.say(f"curl -X PUT {url}/deregister/r5")
+        for line in (
+            "\nYour turn. A fifth router is running that Consul does not know yet (Ctrl-C ends the demo):",
+            f"curl -X PUT -d '{body}' {url}/register",
+            f"curl -X PUT '{url}/maintenance/r5?enable=true'",
+            f"curl -X PUT {url}/deregister/r5\n",
+        ):
+            # above the live picture and never cut, so that it can be copied
+            self._console.print(Text(line), soft_wrap=True)
         shown: object = None
         while True:
             time.sleep(0.2)
