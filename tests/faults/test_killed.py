@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests.lab import ConsulAgent, Engine, Lab, Process, wait_for
-from tests.lab.world import World, flags
+from tests.lab.world import BASE, World, flags
 
 MOST = 40
 """Kills of one kind after which the change must be through."""
@@ -19,7 +19,7 @@ MOST = 40
 def stage(engine: Engine, **statuses: str) -> None:
     """`stage(engine, r1="passing", r2="maintenance")`, as consul-template would: in one rename."""
     records = [
-        json.dumps({"setid": 1, "address": "127.0.0.1", "port": 6000 + int(name[1:]), "status": status})
+        json.dumps({"setid": 1, "address": "127.0.0.1", "port": BASE + int(name[1:]), "status": status})
         for name, status in statuses.items()
     ]
     text = "\n".join([*records, json.dumps({"end": "dispatcher", "records": len(records)})]) + "\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.lab import ConsulAgent, Lab, uris, wait_for
 from tests.lab.engine import PLUGINS
-from tests.lab.world import World, uri
+from tests.lab.world import BASE, World, uri
 
 # ../shared/baseline/dispatcher-list.tpl, word for word
 ARTICLE = """\
@@ -42,7 +42,7 @@ def article(lab: Lab, consul: ConsulAgent, hold_for: float = 60.0) -> World:
 
 def test_a_detached_engine_starts_applies_and_ends_by_itself(lab: Lab, consul: ConsulAgent) -> None:
     for number in (1, 2, 3):
-        consul.register("router", f"r{number:02d}", port=6000 + number)
+        consul.register("router", f"r{number:02d}", port=BASE + number)
     world = article(lab, consul)
     world.expect(1, 2, 3)
     first = pid_of(world)
@@ -59,7 +59,7 @@ def test_a_detached_engine_starts_applies_and_ends_by_itself(lab: Lab, consul: C
 
 def test_it_stays_while_something_is_held_and_ends_a_hold(lab: Lab, consul: ConsulAgent) -> None:
     for number in (1, 2, 3):
-        consul.register("router", f"r{number:02d}", port=6000 + number)
+        consul.register("router", f"r{number:02d}", port=BASE + number)
     world = article(lab, consul, hold_for=7)
     world.expect(1, 2, 3)
     world.remove(3)
@@ -73,7 +73,7 @@ def test_it_stays_while_something_is_held_and_ends_a_hold(lab: Lab, consul: Cons
 
 
 def test_a_lasting_engine_takes_over_and_a_bad_list_does_not_end_consul_template(lab: Lab, consul: ConsulAgent) -> None:
-    consul.register("router", "r01", port=6001)
+    consul.register("router", "r01", port=BASE + 1)
     world = article(lab, consul)
     world.expect(1)
     detached = pid_of(world)

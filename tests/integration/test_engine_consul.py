@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.lab import ConsulAgent, Lab, uris, wait_for
-from tests.lab.world import World
+from tests.lab.world import BASE, World
 
 READ = 'service_prefix "" { policy = "read" }\nnode_prefix "" { policy = "read" }'
 
@@ -17,7 +17,7 @@ def restart(world: World) -> None:
 def add(consul: ConsulAgent, *numbers: int) -> None:
     """Routers without a check: a TTL check is critical after a restart of the agent until somebody updates it."""
     for number in numbers:
-        service = {"Name": "router", "ID": f"r{number:02d}", "Address": "127.0.0.1", "Port": 6000 + number}
+        service = {"Name": "router", "ID": f"r{number:02d}", "Address": "127.0.0.1", "Port": BASE + number}
         consul.register_raw(service)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from consul_kam.config import load
 from tests.lab import ConsulAgent, Destination, Lab, Process, Rpc, Sampler, free_port, uris, wait_for
 from tests.lab.engine import TEMPLATES
-from tests.lab.world import World, uri
+from tests.lab.world import BASE, World, uri
 
 SETS = """
 [[datasets.dispatcher.sets]]
@@ -119,7 +119,7 @@ datacenter = "dc2"
 
 
 def staged(number: int, setid: int) -> str:
-    record = {"setid": setid, "address": "127.0.0.1", "port": 6000 + number, "status": "passing"}
+    record = {"setid": setid, "address": "127.0.0.1", "port": BASE + number, "status": "passing"}
     return json.dumps(record) + '\n{"end":"dispatcher","records":1}\n'
 
 

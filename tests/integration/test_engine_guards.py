@@ -3,7 +3,7 @@
 import time
 
 from tests.lab import ConsulAgent, Lab, uris, wait_for
-from tests.lab.world import World, flags, uri
+from tests.lab.world import BASE, World, flags, uri
 
 SHORT = "hold_for = 1.5"
 LONG = "hold_for = 60"
@@ -42,7 +42,7 @@ def test_three_to_one_without_probing_keeps_them_for_hold_for(lab: Lab, consul: 
 def test_three_to_one_with_probing_lets_the_held_wait_for_a_probe(lab: Lab, consul: ConsulAgent) -> None:
     kam = {"ping_interval": 1, "fr_timer": 300}
     world = World(lab, consul, kam, dispatcher=LONG, kamailio_lines="min_gap = 0.02\nprobing = true")
-    _, _, back = lab.uas(6051), lab.uas(6052), lab.uas(6053)
+    _, _, back = lab.uas(BASE + 51), lab.uas(BASE + 52), lab.uas(BASE + 53)
     world.add(51, 52, 53)
     world.expect_flags(r51="AP", r52="AP", r53="AP")
     world.remove(52)
@@ -59,7 +59,7 @@ def test_to_none_and_one_comes_back(lab: Lab, consul: ConsulAgent) -> None:
     world = World(lab, consul, dispatcher=SHORT)
     world.add(1, 2)
     since = world.expect(1, 2)
-    world.remove(1, 2)
+    world.at_once(lambda: world.remove(1, 2))
     world.said("HELD", held=[1, 2])
     world.add(2)
     world.said("HELD", held=[1])
@@ -130,8 +130,7 @@ def test_one_joins_while_others_are_held(lab: Lab, consul: ConsulAgent) -> None:
     world.expect(1, 2, 3, 4)
     world.remove(2)
     world.expect(1, 3, 4)
-    world.remove(3)
-    world.remove(4)
+    world.at_once(lambda: world.remove(3, 4))
     world.said("HELD", held=[3, 4])
     world.add(5)
     world.expect(1, 3, 4, 5)
@@ -163,3 +162,19 @@ def test_critical_ones_are_not_held_while_one_lives(lab: Lab, consul: ConsulAgen
     consul.set_status("r01", "critical")
     world.said("HELD", held=[1])
     assert uris(world.kam.rpc.dispatcher()) == [uri(1)]
+
+
+def test_a_hold_outlives_the_engine(lab: Lab, consul: ConsulAgent) -> None:
+    world = World(lab, consul, dispatcher="hold_for = 4")
+    world.add(1, 2, 3)
+    world.expect(1, 2, 3)
+    world.remove(2)
+    world.expect(1, 3)
+    world.remove(3)
+    world.said("HELD", held=[3])
+    world.rest()
+    world.engine.kill9()
+    world.add(4)
+    world.engine.start()
+    world.expect(1, 3, 4)
+    world.expect(1, 4)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import ConsulAgent, Destination, Dispatcher, Lab, uris, wait_for
-from tests.lab.world import World, uri
+from tests.lab.world import BASE, World, uri
 
 GOOD = {uri(number): Destination(uri(number), "AX", 10, f"duid=r{number:02d};rweight=1") for number in (1, 2)}
 
@@ -32,7 +32,7 @@ HOSTILE: dict[str, dict[str, object]] = {
     "a long id": raw("i" * 300, Address="10.66.0.7"),
     "an id of lines": raw("h8\n1 sip:10.66.6.6:5060", Address="10.66.0.8"),
     "an id of attributes": raw("h9;socket=udp:1.2.3.4:5;weight=100", Address="10.66.0.9"),
-    "the neighbour's address": raw("s10", Address="127.0.0.1", Port=6001, Meta={"priority": "99"}),
+    "the neighbour's address": raw("s10", Address="127.0.0.1", Port=BASE + 1, Meta={"priority": "99"}),
     "a template": raw("{{ key `x` }}", Address="{{ 1 }}"),
     "meta of lines": raw("h12", Address="10.66.0.12", Meta={"priority": "5\n1 sip:10.66.6.6:5060", "maxload": "x;y"}),
     "a priority beyond": raw("h13", Address="10.66.0.13", Meta={"priority": "99999999999"}),
@@ -135,7 +135,7 @@ def test_a_spoilt_staging_file_is_rejected_and_the_engine_lives(
 ) -> None:
     world = World(lab, consul, templates=False, verify_every=1)
     staged = world.engine.staging / "dispatcher"
-    records = [f'{{"setid":1,"address":"127.0.0.1","port":{6000 + number},"status":"passing"}}\n' for number in (1, 2)]
+    records = [f'{{"setid":1,"address":"127.0.0.1","port":{BASE + number},"status":"passing"}}\n' for number in (1, 2)]
     good = "".join(records) + '{"end":"dispatcher","records":2}\n'
     staged.write_text(good)
     since = world.expect(1, 2)
@@ -148,7 +148,7 @@ def test_a_spoilt_staging_file_is_rejected_and_the_engine_lives(
     if staged.is_dir():
         staged.rmdir()
     staged.unlink(missing_ok=True)
-    staged.write_text(good.replace("6002", "6003"))
+    staged.write_text(good.replace(str(BASE + 2), str(BASE + 3)))
     world.expect(1, 3)
     assert world.seen.never(lambda memory: len(uris(memory)) != 2, since)
 
@@ -165,3 +165,18 @@ def test_kamailios_own_format_is_taken_and_called_native(lab: Lab, consul: Consu
     wait_for("the binary one is taken in", lambda: world.engine.status()["dropped"] != status["dropped"], 10)
     world.restart_engine()
     world.expect(1, 2)
+
+
+def test_a_name_that_does_not_resolve_is_left_out_alone(lab: Lab, consul: ConsulAgent) -> None:
+    """Kamailio would drop it at the load without a word, and keep everybody waiting for the look-up."""
+    world = World(lab, consul, templates=False, dispatcher="resolve_deadline = 0.5")
+    staged = world.engine.staging / "dispatcher"
+    staged.write_text(f"1 {uri(1)} 0 10\n1 sip:nobody.invalid:5060 0 10\n1 {uri(2)} 0 10\n")
+    world.expect(1, 2)
+    status = world.rest()
+    assert status["blocked"] == ["nobody.invalid"]
+    assert "nobody.invalid does not resolve" in status["dropped"][0]
+    staged.write_text(f"1 {uri(1)} 0 10\n1 {uri(3)} 0 10\n1 sip:nobody.invalid:5060 16 10\n")
+    wanted = [uri(1), uri(3), "sip:nobody.invalid:5060"]
+    world.seen.wait_until(lambda memory: uris(memory) == wanted, 15)
+    assert world.rest()["blocked"] == []

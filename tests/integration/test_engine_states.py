@@ -1,7 +1,7 @@
 """States belong to Kamailio and its operator: they ride through every change; only our own disabling ends by us."""
 
 from tests.lab import ConsulAgent, Lab, uris
-from tests.lab.world import World, flags, uri
+from tests.lab.world import BASE, World, flags, uri
 
 PROBED = {"ping_interval": 1, "fr_timer": 300}
 
@@ -18,7 +18,7 @@ def churn(world: World, changes: int) -> None:
 
 def test_dead_and_disabled_survive_fifty_changes(lab: Lab, consul: ConsulAgent) -> None:
     world = World(lab, consul, PROBED)
-    for port in (6001, 6002, 6009):
+    for port in (BASE + 1, BASE + 2, BASE + 9):
         lab.uas(port)
     world.add(1, 2, 3, 4, 5)
     world.expect_flags(r1="AP", r2="AP", r3="IP", r4="IP", r5="IP")

@@ -8,7 +8,7 @@ import itertools
 import time
 
 from tests.lab import ConsulAgent, Lab, uris
-from tests.lab.world import World, uri
+from tests.lab.world import BASE, World, uri
 
 DESTINATIONS = 200
 SECONDS = 60
@@ -20,7 +20,7 @@ def test_kamailio_outlives_a_storm_with_pings_on(lab: Lab, consul: ConsulAgent) 
     kam = {"ping_interval": 1, "fr_timer": 500, "shm": 128, "children": 4}
     world = World(lab, consul, kam, kamailio_lines="", dispatcher="max_shrink = 1")
     for number in range(1, ANSWERING + 1):
-        lab.uas(6000 + number)
+        lab.uas(BASE + number)
     for number in range(1, DESTINATIONS + 1):
         world.add(number)
     world.seen.wait_until(lambda memory: len(uris(memory)) == DESTINATIONS, 60)

@@ -13,9 +13,14 @@ def free_port() -> int:
     """
     while True:
         port = random.SystemRandom().randrange(11_000, 32_000)
-        if port not in _taken and _free(port, socket.SOCK_STREAM) and _free(port, socket.SOCK_DGRAM):
+        if port not in _taken and is_free(port):
             _taken.add(port)
             return port
+
+
+def is_free(port: int) -> bool:
+    """Whether a loopback port is free for UDP and TCP."""
+    return _free(port, socket.SOCK_STREAM) and _free(port, socket.SOCK_DGRAM)
 
 
 def _free(port: int, kind: socket.SocketKind) -> bool:

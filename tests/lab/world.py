@@ -1,9 +1,10 @@
 """The whole pipeline in one object: Consul, consul-template, an engine, Kamailio, and an eye on its memory.
 
-Router number n is service `router`, ID `rNN`, 127.0.0.1 and port 6000 + n: in this order Kamailio shall hold them.
+Router number n is service `router`, ID `rNN`, 127.0.0.1 and port BASE + n: in this order Kamailio shall hold them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,24 @@ import pytest
 
 from tests.lab import ConsulAgent, Dispatcher, Engine, Kamailio, Lab, Sampler, uris, wait_for
 from tests.lab.consul_template import Template
+from tests.lab.ports import is_free
 
-__all__ = ["World", "agent", "consul", "empty", "flags", "lab", "uri"]
+__all__ = ["BASE", "World", "agent", "consul", "empty", "flags", "lab", "uri"]
+
+
+def _base() -> int:
+    """Another run on this machine has other ports: four digits, so that text order is number order."""
+    while True:
+        base = random.SystemRandom().randrange(1_200, 9_700, 100)
+        if all(is_free(base + offset) for offset in (*range(1, 10), 51, 52, 53)):
+            return base
+
+
+BASE = _base()
 
 
 def uri(number: int) -> str:
-    return f"sip:127.0.0.1:{6000 + number}"
+    return f"sip:127.0.0.1:{BASE + number}"
 
 
 def flags(memory: Dispatcher | None, number: int, setid: int = 1) -> str:
@@ -49,11 +62,18 @@ class World:
 
     def add(self, *numbers: int, **options: Any) -> None:
         for number in numbers:
-            self.consul.register("router", f"r{number:02d}", port=6000 + number, **options)
+            self.consul.register("router", f"r{number:02d}", port=BASE + number, **options)
 
     def remove(self, *numbers: int) -> None:
         for number in numbers:
             self.consul.deregister(f"r{number:02d}")
+
+    def at_once(self, *change: Callable[[], object]) -> None:
+        """Changes that consul-template sees as one."""
+        self.ct.stop()
+        for each in change:
+            each()
+        self.ct.start()
 
     def drain(self, number: int, on: bool = True) -> None:
         self.consul.maintenance(f"r{number:02d}", on)
