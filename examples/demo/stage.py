@@ -133,8 +133,9 @@ class Stage:
 
     def quiet(self) -> None:
         """Wait until Kamailio's window is open again."""
-        last = max(self._touched, self.seen.history[-1].at)
-        time.sleep(max(0.0, last + WINDOW + 0.2 - time.monotonic()))
+        # what waits for the window itself closes it anew
+        while (left := max(self._touched, self.seen.history[-1].at) + WINDOW + 0.2 - time.monotonic()) > 0:
+            time.sleep(left)
 
     def heal(self) -> None:
         """For the plain pipeline: an operator reloads by hand, so that the next act starts right."""

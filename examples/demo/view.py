@@ -50,8 +50,8 @@ def checks(found: Sequence[Check]) -> Text:
 def happened(outcome: Outcome) -> Text:
     text, stages = checks(outcome.checks), outcome.stages
     if "verified" in stages:
-        took = f"to memory {stages['memory']:.1f} ms, verified {stages['verified']:.1f} ms"
-        text.append(f"\n  engine: {took} (journal)", "dim cyan")
+        took = f"{stages['memory']:.1f} ms to memory, verified at {stages['verified']:.1f} ms"
+        text.append(f"\n  journal: {took}", "dim cyan")
     return text
 
 
