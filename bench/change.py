@@ -14,13 +14,12 @@ def run(destinations: int = 10, changes: int = 200, spacing: float | None = None
     """`changes` changes a pipeline, joins and leavings in turn; `spacing` s between them, wider than our gap."""
     wait = spacing if spacing is not None else 0.15 + 0.0006 * destinations
     options: dict[str, object] = {"reload_delta": 0, **(BIG if destinations > 1000 else {})}
-    lines = () if destinations < 0 else ("probing = false",)
     with tempfile.TemporaryDirectory(prefix="ck-bench-") as place, Lab(Path(place)) as lab:
-        pair = [plain(lab, **options), ours(lab, lines, **options)]
+        pair = [plain(lab, **options), ours(lab, (), "max_records = 20000", **options)]
         for pipeline in pair:
             pipeline.fill(destinations)
         took: dict[str, list[float]] = {"plain": [], "ours": []}
-        sleep(1.0)
+        sleep(max(1.0, wait))
         for change in range(changes):
             for pipeline in pair if change % 2 else reversed(pair):
                 took[pipeline.name].append(_one(pipeline, destinations + change // 2, change % 2 == 0))

@@ -19,7 +19,7 @@ def run() -> dict[str, Any]:
 def _one(count: int) -> dict[str, float]:
     options: dict[str, object] = {"reload_delta": 0, **(BIG if count > 1000 else {})}
     with tempfile.TemporaryDirectory(prefix="ck-bench-") as place, Lab(Path(place)) as lab:
-        pipeline = ours(lab, (), **options)
+        pipeline = ours(lab, (), "max_records = 20000", **options)
         pipeline.fill(count)
         assert pipeline.engine is not None
         sleep(3.0)

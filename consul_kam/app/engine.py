@@ -26,6 +26,19 @@ class Trace:
 
 
 @dataclass(slots=True)
+class Ahead:
+    """Memory, read while the list that will want it is still being parsed."""
+
+    op: int
+    at: float
+    event: Event | None = None
+
+
+AHEAD = 0.5
+"""Seconds that such a reading may be used."""
+
+
+@dataclass(slots=True)
 class Lane:
     """All that belongs to one dataset."""
 
@@ -36,6 +49,7 @@ class Lane:
     sources: dict[str, tuple[Source, ...]]
     """Part -> what of Consul it is made of."""
     trace: Trace = field(default_factory=Trace)
+    ahead: Ahead | None = None
     asked: dict[str, str] = field(default_factory=dict)
     """Part -> digest of the staging content that waits for Consul's word on ACLs."""
     touched: float = field(default_factory=time.monotonic)
@@ -82,8 +96,7 @@ class Engine:
         work, pipeline = lane.work, lane.pipeline
         match action:
             case events.DoRead():
-                stage = "readback" if pipeline.state.tries else "read"
-                self._submit(self.rpc, lane, stage, lambda: work.read(action))
+                self._read(lane, action)
             case events.DoWrite():
                 self._submit(self.disk, lane, "write", lambda: work.write(action))
             case events.DoApply():
@@ -105,6 +118,23 @@ class Engine:
             case events.Refuse() | events.Unresolve():
                 raise AssertionError("the pipeline keeps these to itself")
 
+    def read_ahead(self, lane: Lane) -> None:
+        """A change is coming: read memory now, as the machine is going to ask for it."""
+        state, now = lane.pipeline.state, time.monotonic()
+        if state.phase is events.Phase.IDLE and now >= state.not_before:
+            action = events.DoRead(state.op + 1)
+            lane.ahead = Ahead(action.op, now)
+            self._submit(self.rpc, lane, "read", lambda: lane.work.read(action))
+
+    def _read(self, lane: Lane, action: events.DoRead) -> None:
+        ahead, lane.ahead = lane.ahead, None
+        if ahead is None or ahead.op != action.op or time.monotonic() - ahead.at > AHEAD:
+            stage = "readback" if lane.pipeline.state.tries else "read"
+            self._submit(self.rpc, lane, stage, lambda: lane.work.read(action))
+        elif ahead.event is not None:
+            event = ahead.event
+            self.loop.post(lambda: self.handle(lane, event))
+
     def _submit(self, worker: Worker, lane: Lane, stage: str, job: Callable[[], Event]) -> None:
         def timed() -> None:
             started = time.monotonic()
@@ -121,7 +151,10 @@ class Engine:
             trace.ms["memory" if stage == "reload" else "verified"] = (ended - trace.began) * 1000
         if isinstance(event, events.Applied):
             self._tell_states(lane, event)
-        self.handle(lane, event)
+        if lane.ahead is not None and stage == "read":
+            lane.ahead.event = event
+        else:
+            self.handle(lane, event)
 
     def _tell_states(self, lane: Lane, event: events.Applied) -> None:
         name = lane.pipeline.dataset.name

@@ -41,11 +41,15 @@ class Intake:
         for lane in self._engine.lanes.values():
             for part, place in lane.staging.items():
                 if place == path:
-                    self._loop.post(lambda lane=lane, part=part: self._scan(lane, part, began))  # type: ignore[misc]
+                    self._loop.post(lambda lane=lane, part=part: self._written(lane, part, began))  # type: ignore[misc]
 
     def then(self, call: Callable[[], None]) -> None:
         """Run `call` on the decision thread, once every scan asked for before has been taken in."""
         self._engine.disk.submit(lambda: self._loop.post(call))
+
+    def _written(self, lane: Lane, part: str, began: float) -> None:
+        self._engine.read_ahead(lane)
+        self._scan(lane, part, began)
 
     def _scan(self, lane: Lane, part: str, began: float) -> None:
         entry = lane.pipeline.staging.get(part)

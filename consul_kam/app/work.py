@@ -135,7 +135,7 @@ class Work:
             return events.Unresolved(action.op, lost)
         try:
             states = states_to_carry(self.dataset, action)
-            self._riding = (action, states) if states else None
+            self._riding = (action, states) if self.dataset.states is not None else None
             self._put(live_file(self.dataset, action.release, states, action.ours))
         except OSError as error:
             return events.WriteFailed(action.op, f"cannot write {self.live}: {error.strerror or error}")

@@ -56,6 +56,11 @@ def difference(release: Release, memory: Memory, enable: frozenset[Key], ordered
     return Difference(missing, tuple(extra), changed, _misordered(release.records, held) if ordered else ())
 
 
+def equal(release: Release, memory: Memory, enable: frozenset[Key], ordered: bool) -> bool:
+    """Whether `difference` would find nothing; where a record more or less shows, without looking at each."""
+    return len(memory) == len(release.records) and not difference(release, memory, enable, ordered)
+
+
 def _right(record: Record, entry: Seen, disabled: frozenset[Key], enable: frozenset[Key]) -> bool:
     if entry.seen != record.seen:
         return False

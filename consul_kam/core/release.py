@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from consul_kam.core import events
 from consul_kam.core.backoff import backoff
-from consul_kam.core.compare import Difference, difference
+from consul_kam.core.compare import Difference, difference, equal
 from consul_kam.core.events import (
     Action,
     Applied,
@@ -109,6 +109,12 @@ def leads_to(*phases: Phase) -> Callable[[Callable[..., Step]], Callable[..., St
 def enable(state: State) -> frozenset[Key]:
     """Keys whose disabled state was ours and that the target wants in use again."""
     return state.ours - state.target.disabled if state.target is not None else frozenset()
+
+
+def matches(state: State, memory: Memory) -> bool:
+    """Whether memory is as the target wants it; most answers are no, and cheap."""
+    assert state.target is not None
+    return equal(state.target, memory, enable(state), state.ordered)
 
 
 def compare(state: State, memory: Memory) -> Difference:
@@ -226,9 +232,8 @@ def have_read(state: State, event: Read, now: float) -> Step:
         same = state.target is not None and state.target.digest == state.newest.digest
         published = state.published and same
         state = replace(state, target=state.newest, tries=state.tries if same else 0, published=published)
-    diff = compare(state, event.memory)
-    if diff:
-        return _differs(state, diff, now)
+    if not matches(state, event.memory):
+        return _differs(state, now)
     if not (state.published and event.file_right):
         return _rest(state) if state.halted else _publish(state)
     state = replace(state, ours=_still_ours(state))
@@ -241,12 +246,16 @@ def _publish(state: State) -> Step:
     return replace(state, phase=Phase.PUBLISHING, op=op), (DoPublish(op, state.target, _still_ours(state)),)
 
 
-def _differs(state: State, diff: Difference, now: float) -> Step:
+def _differs(state: State, now: float) -> Step:
     if state.halted:
+        diff = compare(state, state.memory or ())
         return _rest(state, Report(Verdict.OBSERVED, state.target, str(diff), diff))
     if state.tries >= TRIES:
-        return _does_not_load(state, diff, now)
-    drift = (Report(Verdict.DRIFT, state.target, str(diff), diff),) if state.published and not state.tries else ()
+        return _does_not_load(state, now)
+    drift: tuple[Action, ...] = ()
+    if state.published and not state.tries:
+        diff = compare(state, state.memory or ())
+        drift = (Report(Verdict.DRIFT, state.target, str(diff), diff),)
     if now < state.not_before:
         return _wait(state, "window", state.not_before, *drift)
     op = state.op + 1
@@ -257,8 +266,9 @@ def _differs(state: State, diff: Difference, now: float) -> Step:
     return replace(state, phase=Phase.WRITING, op=op, ours=ours), (*drift, write)
 
 
-def _does_not_load(state: State, diff: Difference, now: float) -> Step:
+def _does_not_load(state: State, now: float) -> Step:
     """Written twice, and memory still differs. What is still wanted after a Refuse was refused in vain."""
+    diff = compare(state, state.memory or ())
     if diff.only_missing and not state.standin and state.tries == TRIES:
         return _read(state, (Refuse(diff.missing),), tries=TRIES + 1)
     why = f"Kamailio does not hold what was loaded: {diff}"
@@ -269,8 +279,7 @@ def _does_not_load(state: State, diff: Difference, now: float) -> Step:
         and state.lkg.digest != state.target.digest
     ):
         state = replace(state, standin=True, target=state.lkg, tries=0, published=False, trouble=why)
-        diff = compare(state, state.memory or ())
-        return _differs(state, diff, now) if diff else _publish(state)
+        return _publish(state) if matches(state, state.memory or ()) else _differs(state, now)
     return _degrade(state, why, now, diff)
 
 
