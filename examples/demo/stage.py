@@ -10,6 +10,7 @@ from bench.pipelines import PLAIN_TEMPLATE
 from examples.demo.evidence import Evidence, Predicate, memory
 from examples.demo.programs import Instance, Sbc
 from tests.lab import Calls, ConsulAgent, ConsulTemplate, Engine, LabError, Rpc, Sampler, Sipp
+from tests.lab.process import tail
 
 RATE = 10
 """Calls a second."""
@@ -61,7 +62,8 @@ class Stage:
         self.staging: Path = template[1]
         enter(ConsulTemplate(directory / "consul-template", self.consul.address, [template]))
         if not self.until(self.right, 10.0):
-            raise LabError("cannot see r1 and r2 in Kamailio's memory within 10 s: is the pipeline running?")
+            log = tail(self.engine.log, 3) if self.engine is not None else ""
+            raise LabError(f"cannot see r1 and r2 in Kamailio's memory within 10 s: is the pipeline running? {log}")
         self.sipp = enter(Sipp(directory / "sipp", self.sbc.sip_port, RATE, 1_000_000, DURATION))
         self.say(f"r1 and r2 are in Kamailio's memory; sipp makes {RATE} calls a second from now on")
 
