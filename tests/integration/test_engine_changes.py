@@ -61,6 +61,7 @@ def test_forty_changes_back_to_back(lab: Lab, consul: ConsulAgent, delta: int | 
         change(world, wanted, chance)
     assert truth(consul) == wanted
     holds(world, 30)
+    assert "DEGRADED" not in world.engine.verdicts()  # "too soon" is a wait, no failure
 
 
 def test_the_gap_between_two_writes_holds_and_the_newest_wins(lab: Lab, consul: ConsulAgent) -> None:

@@ -137,6 +137,7 @@ def test_a_data_centre_away_at_boot_keeps_its_records(lab: Lab, consul: ConsulAg
     world.add(3)
     world.engine.start()
     since = world.seen.wait_until(lambda memory: uris(memory) == [uri(1), uri(3)], 15)
+    assert world.rest()["held"] == []
     assert world.seen.never(lambda memory: uris(memory, 2) != [uri(22)], since)
     (staging / "dispatcher@dc2").write_text(staged(23, 2))
     world.seen.wait_until(lambda memory: uris(memory, 2) == [uri(23)] and len(uris(memory)) == 2, 15)
