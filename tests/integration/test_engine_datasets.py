@@ -36,7 +36,7 @@ def test_dispatcher(lab: Lab, consul: ConsulAgent) -> None:
     world.add(1, weights=5, meta={"maxload": "20", "socket": f"udp:127.0.0.1:{world.kam.sip_port}"})
     world.add(2, tags=["primary"])
     consul.register("sbc", "sbc-a", "10.0.0.7", 5070, meta={"transport": "tcp"})
-    consul.register("sbc", "sbc-b", "sbc.example.net", 5070)
+    consul.register("sbc", "sbc-b", "localhost", 5070)
     consul.kv_put("routes/9/one", "sip:10.0.0.9:5060 0 1 x=y")
     socket = f"socket=udp:127.0.0.1:{world.kam.sip_port}"
     wanted = {
@@ -47,7 +47,7 @@ def test_dispatcher(lab: Lab, consul: ConsulAgent) -> None:
         ],
         7: [
             Destination("sip:10.0.0.7:5070;transport=tcp", "AX", 2, "duid=sbc-a"),
-            Destination("sip:sbc.example.net:5070", "AX", 2, "duid=sbc-b"),
+            Destination("sip:localhost:5070", "AX", 2, "duid=sbc-b"),
         ],
         9: [Destination("sip:10.0.0.9:5060", "AX", 1, "x=y")],
     }
@@ -58,7 +58,7 @@ def test_dispatcher(lab: Lab, consul: ConsulAgent) -> None:
     assert status["staging"][0]["state"] == "ok"
     assert status["dropped"] == status["refused"] == status["held"] == []
     text = world.kam.list_file.read_text()
-    assert "7 sip:sbc.example.net:5070 16 2" in text
+    assert "7 sip:localhost:5070 16 2" in text
     assert text.endswith("\n")
 
 

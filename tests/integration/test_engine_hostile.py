@@ -32,7 +32,7 @@ HOSTILE: dict[str, dict[str, object]] = {
     "a long id": raw("i" * 300, Address="10.66.0.7"),
     "an id of lines": raw("h8\n1 sip:10.66.6.6:5060", Address="10.66.0.8"),
     "an id of attributes": raw("h9;socket=udp:1.2.3.4:5;weight=100", Address="10.66.0.9"),
-    "the neighbour's address": raw("s10", Address="127.0.0.1", Port=BASE + 1, Meta={"priority": "99"}),
+    "the neighbour's address": raw("h10", Address="127.0.0.1", Port=BASE + 1, Meta={"priority": "99"}),
     "a template": raw("{{ key `x` }}", Address="{{ 1 }}"),
     "meta of lines": raw("h12", Address="10.66.0.12", Meta={"priority": "5\n1 sip:10.66.6.6:5060", "maxload": "x;y"}),
     "a priority beyond": raw("h13", Address="10.66.0.13", Meta={"priority": "99999999999"}),
