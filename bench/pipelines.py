@@ -94,7 +94,7 @@ def plain(lab: Lab, **kamailio: object) -> Pipeline:
     return Pipeline("plain", consul, kam, Rpc(kam.ctl), None, (PLAIN_TEMPLATE, kam.list_file, command), lab)
 
 
-def ours(lab: Lab, lines: Sequence[str] = ("min_gap = 0",), dispatcher: str = "", **kamailio: object) -> Pipeline:
+def ours(lab: Lab, lines: Sequence[str] = (), dispatcher: str = "", **kamailio: object) -> Pipeline:
     """Ours: consul-template writes staging, the engine does the rest."""
     consul, kam = lab.consul(), lab.kamailio(**kamailio)
     engine = lab.engine(kam, consul, kamailio_lines="\n".join(lines), dispatcher=dispatcher)
