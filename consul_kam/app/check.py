@@ -7,6 +7,7 @@ from pathlib import Path
 
 from consul_kam import datasets
 from consul_kam.config import Settings, known_datasets
+from consul_kam.core.lines import is_staging
 from consul_kam.core.records import Problem, Record
 from consul_kam.core.twins import without_twins
 from consul_kam.errors import ConfigError, ListError
@@ -34,7 +35,7 @@ def check(name: str | None, file: str, data: bytes, settings: Settings) -> Check
     """`name`: the dataset, or None to guess. Raises ConfigError where it cannot be told."""
     name = name or guess(file, data, settings)
     dataset = datasets.dataset(name)
-    staged = data.lstrip()[:1] == b"{"
+    staged = is_staging(data)
     try:
         answer = without_twins(dataset.parse_staging(file, data) if staged else dataset.parse_native(file, data))
     except ListError as error:

@@ -11,6 +11,7 @@ from consul_kam.app.acls import AclWatch
 from consul_kam.app.engine import Engine, Lane, Trace
 from consul_kam.core import events
 from consul_kam.core.events import Phase
+from consul_kam.core.lines import is_staging
 from consul_kam.core.records import Answer, Use
 from consul_kam.errors import ListError
 
@@ -130,7 +131,7 @@ def _take_in(lane: Lane, path: Path, known: str) -> tuple[str, Answer | None, st
     if digest == known:
         return None
     dataset = lane.pipeline.dataset
-    parse = dataset.parse_staging if data[:1] == b"{" else dataset.parse_native
+    parse = dataset.parse_staging if is_staging(data) else dataset.parse_native
     try:
         return digest, parse(os.fspath(path), data), ""
     except ListError as error:

@@ -66,6 +66,11 @@ def part_of(file: str) -> str:
     return file.rpartition("/")[2].partition("@")[2]
 
 
+def is_staging(data: bytes) -> bool:
+    """Whether this is JSON Lines as our templates write them; all else is in Kamailio's own format."""
+    return data.lstrip()[:1] == b"{"
+
+
 def check_size(file: str, data: bytes) -> None:
     """Raises ListError for a file that holds nothing or too much."""
     if not data.strip():

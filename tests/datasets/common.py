@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from consul_kam.core.dataset import Dataset
+from consul_kam.core.lines import is_staging
 from consul_kam.core.ports import Value
 from consul_kam.core.records import Answer, Use
 from consul_kam.core.twins import without_twins
@@ -13,9 +14,7 @@ HERE = Path(__file__).parent
 
 
 def parse(dataset: Dataset, file: str, data: bytes) -> Answer:
-    return without_twins(
-        (dataset.parse_staging if data.lstrip().startswith(b"{") else dataset.parse_native)(file, data)
-    )
+    return without_twins((dataset.parse_staging if is_staging(data) else dataset.parse_native)(file, data))
 
 
 def rendered(dataset: Dataset, file: str, data: bytes) -> str:
