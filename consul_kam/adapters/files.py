@@ -40,8 +40,10 @@ def read_if_there(path: Path) -> bytes | None:
         return None
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o640, later: bool = False, sync: bool = False) -> None:
+def write_atomic(path: Path, data: bytes, mode: int = 0o644, later: bool = False, sync: bool = False) -> None:
     """Replace `path` by `data` in one rename; owner and mode of an existing file stay.
+
+    `mode` of a new one, whatever the umask: Kamailio mostly runs as another user, and has to read what we make.
 
     `later`: give it a modification time that is, in whole seconds, later than that of the file it replaces, because
     db_text reads a table again only then (kamailio-facts.md, 3). `sync`: fsync before the rename. Raises OSError; then
@@ -56,7 +58,9 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o640, later: bool = False
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            if before is not None:
+            if before is None:
+                os.fchmod(file.fileno(), mode)
+            else:
                 _like(file.fileno(), before)
             if later:
                 second = max(int(time.time()), int(before.st_mtime) + 1 if before is not None else 0)
