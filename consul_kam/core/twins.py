@@ -21,7 +21,8 @@ def one_per_key(answers: Sequence[Answer], last: Release | None = None) -> tuple
 
     The rule: one that is out gives way to any other; then the one that the `last` release has stays, so that nobody
     can take over or undo a record by registering its address once more; then the better use (in, draining, disabled),
-    the lowest (service, id, node), the first. One that is out goes without a word: it is not wanted anyway.
+    the lowest (service, id, node), the first. One that is out goes without a word: it is not wanted anyway. So does one
+    of a service that says the very same as another service, as when two routers on one address stand for one domain.
     """
     records = [record for answer in answers for record in answer.records]
     if len({record.key for record in records}) == len(records):
@@ -36,7 +37,7 @@ def one_per_key(answers: Sequence[Answer], last: Release | None = None) -> tuple
     for key, indexes in same.items():
         best, *others = sorted(indexes, key=lambda index: _rank(placed[index].record, before.get(key), index))
         kept.append(best)
-        problems += [_problem(placed[i], placed[best]) for i in others if placed[i].record.use is not Use.OUT]
+        problems += [_problem(placed[i], placed[best]) for i in others if _tells(placed[i].record, placed[best].record)]
     return [placed[index].record for index in sorted(kept)], sorted(problems, key=lambda p: (p.file, p.line))
 
 
@@ -56,6 +57,12 @@ def _rank(record: Record, before: Record | None, index: int) -> tuple[bool, bool
     source = record.source
     newcomer = before is None or not _same(record, before)
     return record.use is Use.OUT, newcomer, _RANK[record.use], source.service, source.id, source.node, index
+
+
+def _tells(twin: Record, stays: Record) -> bool:
+    """Whether it is worth a word. A native list names no service: Kamailio would load its line twice."""
+    alike = (twin, twin.share) == (stays, stays.share)
+    return twin.use is not Use.OUT and not (alike and twin.source.id and stays.source.id)
 
 
 def _same(record: Record, before: Record) -> bool:

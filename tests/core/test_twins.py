@@ -1,5 +1,6 @@
 """Which of two records with one key stays."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -10,7 +11,7 @@ from consul_kam.core.twins import one_per_key
 
 
 def record(use: Use = Use.IN, service: str = "s", id: str = "i", node: str = "n", key: str = "k") -> Record:
-    return Record((1, key), "1", (), key, (key,), use, source=Source(service, id, node))
+    return Record((1, key), "1", (), f"{key} {service}/{id}/{node}", (key,), use, source=Source(service, id, node))
 
 
 def test_without_twins_nothing_is_touched() -> None:
@@ -67,6 +68,35 @@ def test_one_that_is_there_is_known_by_its_line_where_sources_were_not_kept() ->
     evil = Record(there.key, "1", (), "another line", there.sort, source=Source("s", "0-evil", "n"))
     kept, _ = one_per_key([Answer((evil, there))], make_release([stored]))
     assert kept == [there]
+
+
+@pytest.mark.parametrize("ids", [("a", "b"), ("b", "a")])
+def test_services_that_say_the_very_same_are_one_record(ids: tuple[str, str]) -> None:
+    one, two = (replace(record(id=id), line="k") for id in ids)
+    kept, problems = one_per_key([Answer((one,)), Answer((two,))])
+    assert [r.source.id for r in kept] == ["a"]
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(record(id="b"), line="k", source=Source()),
+        replace(record(id="b"), line="k", use=Use.DRAINING),
+        replace(record(id="b"), line="k", share=("weight", 2)),
+        replace(record(id="b"), line="k 2"),
+    ],
+    ids=["no service", "another use", "another weight", "another line"],
+)
+def test_what_is_not_the_very_same_is_named(other: Record) -> None:
+    one = replace(record(id="a"), line="k")
+    kept, problems = one_per_key([Answer((one, other))])
+    assert len(kept) == len(problems) == 1
+
+
+def test_a_line_twice_in_a_native_list_is_named() -> None:
+    line = replace(record(), source=Source())
+    assert len(one_per_key([Answer((line, line))])[1]) == 1
 
 
 def test_one_that_is_out_gives_way_to_a_newcomer() -> None:
