@@ -19,6 +19,12 @@ from consul_kam.errors import ListError
 
 Fields = Mapping[str, object]
 
+DEEPEST = 100
+"""Objects and lists within each other: ours need 2. Python's own bound is another in every version."""
+
+_SIGN = re.compile(r'"(?:[^"\\]|\\.?)*+"?|[\[{\]}]')
+"""A whole text, or one bracket."""
+
 
 @dataclass(frozen=True, slots=True)
 class Common:
@@ -54,8 +60,8 @@ class JsonLines:
         """The count in the last line."""
         wanted = f'{{"end":"{self._dataset}","records":N}}'
         try:
-            end = json.loads(line.decode())
-        except (ValueError, RecursionError):
+            end = _loads(line.decode())
+        except ValueError:
             raise ListError(file, number, 1, f"the last line is not {wanted}: the file is cut") from None
         if not isinstance(end, dict) or "end" not in end:
             raise ListError(file, number, 1, f"the last line is not {wanted}: the file is cut")
@@ -71,12 +77,13 @@ class JsonLines:
             return Nothing.HERE
         try:
             text = line.decode()
-            fields = json.loads(text)
+            fields = _loads(text)
         except UnicodeDecodeError as error:
             return Bad(error.start + 1, f"byte {line[error.start]:#04x} is not UTF-8")
         except json.JSONDecodeError as error:
-            return Bad(error.colno, f"it is not JSON: {error.msg}")
-        except (ValueError, RecursionError):
+            at = _fault(text, error.pos)
+            return Bad(at + 1, f"it is not JSON: {shown(text[at:]) if text[at:].strip() else 'it ends too early'}")
+        except ValueError:
             return Bad(1, "it is not JSON: a number too long, or nested too deep")
         if not isinstance(fields, dict):
             return Bad(1, f"it is {shown(fields)}, expected an object")
@@ -91,6 +98,23 @@ class JsonLines:
             return self._build(fields, Common(use, source, part))
         except BadValue as bad:
             return Bad(_column(text, bad.field), str(bad), known, _text(fields.get("setid", "")))
+
+
+def _loads(text: str) -> object:
+    """Raises ValueError: a JSONDecodeError with the place where that can be told."""
+    if text.count("[") + text.count("{") > DEEPEST:
+        depth = 0
+        for sign in _SIGN.findall(text):
+            depth += (sign in "[{") - (sign in "]}")
+            if depth > DEEPEST:
+                raise ValueError("nested too deep")
+    return json.loads(text)
+
+
+def _fault(text: str, at: int) -> int:
+    """Where the fault is: for a comma too many, Python names the comma from 3.13 on, before that what follows."""
+    before = text[:at].rstrip()
+    return len(before) - 1 if before.endswith(",") and text[at : at + 1] in ("]", "}") else at
 
 
 def _source(value: object, status: object) -> Source:

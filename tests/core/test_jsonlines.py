@@ -54,6 +54,36 @@ def test_a_bad_record_is_named_with_its_place_and_source_and_leaves_the_others()
     assert str(second).startswith("cannot use staging/things:3:2: status is 'odd', allowed: 'passing' or ")
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"name":"a",}', "1:12: it is not JSON: ',}'"),
+        ('{"name":[1, ]}', "1:11: it is not JSON: ', ]}'"),
+        ('{"name":"a",,"x":1}', """1:13: it is not JSON: ',"x":1}'"""),
+        ('{"name":tru}', "1:9: it is not JSON: 'tru}'"),
+        ('{"name":"a"', "1:12: it is not JSON: it ends too early"),
+        ('{"name":' + "[" * 5000, "1:1: it is not JSON: a number too long, or nested too deep"),
+        ('{"name":' + "[" * 5000 + "]" * 5000 + "}", "1:1: it is not JSON: a number too long, or nested too deep"),
+        ('{"name":["\\"[",' + "[" * 100 + "}", "1:1: it is not JSON: a number too long, or nested too deep"),
+    ],
+)
+def test_what_is_no_json_is_said_alike_by_every_python(line: str, said: str) -> None:
+    (problem,) = read(line).problems
+    assert str(problem) == f"cannot use staging/things:{said}"
+
+
+def test_brackets_in_a_text_are_not_nested() -> None:
+    name = "[" * 5000 + '"{'
+    (record,) = read(json.dumps({"name": name, "x": [[[{}]]]})).records
+    assert record.key == (name,)
+
+
+def test_a_last_line_may_not_be_deep_either() -> None:
+    data = b'{"end":"things","records":0,"x":' + b"[" * 500 + b"]" * 500 + b"}"
+    with pytest.raises(ListError, match="the file is cut"):
+        JsonLines("things", build)("f", data)
+
+
 def test_what_a_service_says_cannot_forge_a_line_of_the_message() -> None:
     (problem,) = read('{"name":7,"source":{"service":"s\\u001b[2J","id":"i\\nj\\ud800"}}').problems
     assert str(problem).isprintable()
