@@ -231,6 +231,9 @@ def test_diff_is_no_where_memory_differs(run: Run, engine: Engine) -> None:
     code, out, _ = run("diff", "--dataset", "dispatcher")
     assert code == 1
     assert [line.split()[1] for line in out.splitlines()] == ["+", "-", "~"]
+    entry |= {"equal": True, "missing": [], "extra": [], "changed": [], "stale": True, "read_at": 86400.0}
+    code, out, _ = run("diff")
+    assert (code, "memory cannot be read now; at 1970-01-0" in out) == (1, True)
     engine.replies["diff"] = {"ok": True, "datasets": [{"name": "dispatcher", "known": False}]}
     assert run("diff")[0] == 1
 

@@ -33,7 +33,8 @@ may be added.
 `held: [{key why until}]`, `named: [{key why}]`, \
 lists of text: `dropped refused draining blocked`, `states: {key: FLAGS}`, `unverifiable: {name: reason}` |
 | `{"do":"apply","wait":2.0}` | `verdicts: [{dataset verdict release detail}]`, `waiting: [dataset]` |
-| `{"do":"diff","dataset":NAME or null}` | `datasets: [{name known equal missing extra changed misordered}]` |
+| `{"do":"diff","dataset":NAME or null}` | `datasets: [{name known read_at stale equal missing extra \
+changed misordered}]` |
 | `{"do":"history","dataset":NAME or null,"limit":20}` | `entries`: lines of the journal, oldest first; \
 `releases: {dataset: [name]}` |
 | `{"do":"rollback","dataset":NAME,"release":NAME or null}` | `dataset release` |

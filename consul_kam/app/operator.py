@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from consul_kam import __version__
@@ -12,12 +13,28 @@ from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
 from consul_kam.app.work import restored
+from consul_kam.core import events
 from consul_kam.core.events import Phase
 from consul_kam.core.plan import make_release
 from consul_kam.errors import ConsulKamError, ListError
 
 SETTLED = (Phase.IDLE, Phase.DEGRADED, Phase.WAITING)
 """Phases in which there is a verdict: published or held, degraded, busy or blocked."""
+
+
+DIFF_WAIT = 5.0
+"""Seconds at most until a diff is answered, whether memory could be read or not."""
+
+
+@dataclass(slots=True)
+class _Diff:
+    """A diff that waits for memory to be read; times are monotonic, s."""
+
+    lanes: list[Lane]
+    reply: Reply
+    since: float = field(default_factory=time.monotonic)
+    asked: set[str] = field(default_factory=set)
+    """Datasets that were told to read."""
 
 
 class Operator:
@@ -27,11 +44,13 @@ class Operator:
         self._engine, self._intake, self._heartbeat = engine, intake, heartbeat
         self._rpc, self._detached, self._since = rpc, detached, time.time()
         self._waiting: list[tuple[float, Reply]] = []
+        self._diffs: list[_Diff] = []
+        self._later = {"apply": self._apply, "diff": self._diff}
         self._verbs: dict[str, Callable[[dict[str, object]], dict[str, Any]]] = {
-            "status": self._status, "diff": self._diff, "history": self._history, "rollback": self._rollback,
+            "status": self._status, "history": self._history, "rollback": self._rollback,
             "approve": self._approve, "pause": self._pause, "resume": self._resume, "stop": self._stop,
         }  # fmt: skip
-        engine.after.append(self._settle)
+        engine.after += [self._settle, self._show_diffs]
 
     def handle(self, request: dict[str, object], reply: Reply) -> None:
         """From the control thread: never blocks."""
@@ -39,13 +58,13 @@ class Operator:
 
     def _answer(self, request: dict[str, object], reply: Reply) -> None:
         verb = str(request.get("do"))
-        if verb == "apply":
-            self._apply(request, reply)
-            return
-        call = self._verbs.get(verb)
+        later, call = self._later.get(verb), self._verbs.get(verb)
         try:
+            if later is not None:
+                later(request, reply)
+                return
             if call is None:
-                raise ConsulKamError(f"cannot {verb}: expected apply or one of {', '.join(self._verbs)}")
+                raise ConsulKamError(f"cannot {verb}: expected one of {', '.join((*self._later, *self._verbs))}")
             reply({"ok": True, **call(request)})
         except ConsulKamError as error:
             reply({"ok": False, "error": str(error)})
@@ -76,6 +95,29 @@ class Operator:
             for _, reply in due:
                 reply({"ok": True, "verdicts": verdicts, "waiting": missing})
 
+    # -- diff: of memory as it is now ---------------------------------------------------------------------------------
+
+    def _diff(self, request: dict[str, object], reply: Reply) -> None:
+        diff = _Diff(self._lanes(request), reply)
+        self._diffs.append(diff)
+        self._engine.loop.at(diff.since + DIFF_WAIT, lambda: None)
+
+    def _show_diffs(self) -> None:
+        now = time.monotonic()
+        for diff in list(self._diffs):
+            said = [self._read_anew(diff, lane) for lane in diff.lanes]
+            if all(said) or now >= diff.since + DIFF_WAIT:
+                self._diffs.remove(diff)
+                diff.reply({"ok": True, "datasets": [views.diff(lane, diff.since) for lane in diff.lanes]})
+
+    def _read_anew(self, diff: _Diff, lane: Lane) -> bool:
+        """Whether all is said: memory was read since, or cannot be read now, as in a closed window."""
+        name = lane.pipeline.dataset.name
+        if name not in diff.asked and lane.pipeline.state.phase in SETTLED:
+            diff.asked.add(name)
+            self._engine.handle(lane, events.Tick())
+        return name in diff.asked and lane.pipeline.state.phase in SETTLED
+
     # -- the rest -----------------------------------------------------------------------------------------------------
 
     def _status(self, request: dict[str, object]) -> dict[str, Any]:
@@ -93,9 +135,6 @@ class Operator:
             },
             "datasets": [views.status(lane) for lane in self._lanes(request)],
         }
-
-    def _diff(self, request: dict[str, object]) -> dict[str, Any]:
-        return {"datasets": [views.diff(lane) for lane in self._lanes(request)]}
 
     def _history(self, request: dict[str, object]) -> dict[str, Any]:
         limit = request.get("limit", 20)

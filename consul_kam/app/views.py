@@ -1,5 +1,6 @@
 """What status and diff say: views of the state of one dataset. Shapes are documented in docs/cli.md."""
 
+import time
 from typing import Any
 
 from consul_kam.adapters import files
@@ -48,8 +49,8 @@ def status(lane: Lane) -> dict[str, Any]:
     }
 
 
-def diff(lane: Lane) -> dict[str, Any]:
-    """Memory, as last read, against what it shall hold."""
+def diff(lane: Lane, since: float) -> dict[str, Any]:
+    """Memory against what it shall hold; `stale` where it was not read `since` (monotonic, s)."""
     state = lane.pipeline.state
     if state.target is None or state.memory is None:
         return {"name": lane.pipeline.dataset.name, "known": False}
@@ -59,6 +60,8 @@ def diff(lane: Lane) -> dict[str, Any]:
     return {
         "name": lane.pipeline.dataset.name,
         "known": True,
+        "read_at": time.time() - (time.monotonic() - state.read_at),
+        "stale": state.read_at < since,
         "equal": not found,
         "missing": [wanted[key].line for key in found.missing[:SHOWN]],
         "extra": [text(key) for key in found.extra[:SHOWN]],

@@ -71,7 +71,8 @@ def _right(entry: dict[str, Any]) -> bool:
 def diff(invocation: Invocation, dataset: str | None, as_json: bool) -> None:
     """What differs between Kamailio's memory and what it shall hold.
 
-    Exit code 0: nothing; 1: something does, or nothing is known yet.
+    Memory is read for it. Where that cannot be now, it is told from when this is, and what differs then.
+    Exit code 0: nothing; 1: something does, or that is not known now.
     """
     reply = request(invocation.settings, "diff", dataset=dataset)
     if as_json:
@@ -80,7 +81,7 @@ def diff(invocation: Invocation, dataset: str | None, as_json: bool) -> None:
         from consul_kam.cli import show
 
         show.difference(reply)
-    sys.exit(0 if all(entry.get("equal") for entry in reply["datasets"]) else 1)
+    sys.exit(0 if all(entry.get("equal") and not entry.get("stale") for entry in reply["datasets"]) else 1)
 
 
 @click.command()

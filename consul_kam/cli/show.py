@@ -120,6 +120,8 @@ def difference(reply: Mapping[str, Any]) -> None:
         if not entry["known"]:
             out.print(word(f"{name}: memory has not been read yet", "yellow"))
             continue
+        if entry.get("stale"):
+            out.print(word(f"{name}: memory cannot be read now; at {moment(entry['read_at'])} it was so:", "yellow"))
         if entry["equal"]:
             out.print(word(f"{name}: memory is as it shall be", "green"))
         for line in entry["missing"]:

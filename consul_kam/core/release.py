@@ -88,6 +88,8 @@ class State:
     trouble: str = ""
     """Why it is DEGRADED, or why the last known good stands in."""
     memory: Memory | None = None
+    read_at: float = field(default=0.0, compare=False)
+    """When `memory` came, for whoever is shown it."""
 
 
 Step = tuple[State, tuple[Action, ...]]
@@ -225,7 +227,8 @@ def halt_or_look(state: State, event: Halt, now: float) -> Step:
 
 @leads_to(Phase.READING, Phase.WRITING, Phase.WAITING, Phase.PUBLISHING, Phase.IDLE, Phase.DEGRADED)
 def have_read(state: State, event: Read, now: float) -> Step:
-    state = replace(state, memory=event.memory, waits_for="", standin=state.standin and not state.halted)
+    state = replace(state, memory=event.memory, read_at=now, waits_for="")
+    state = replace(state, standin=state.standin and not state.halted)
     if state.newest is None:
         return _rest(state)
     if state.newest is not state.target and not state.standin:

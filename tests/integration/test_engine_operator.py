@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,36 @@ def test_observe_writes_nothing_and_says_what_it_would_do(lab: Lab, consul: Cons
     assert world.kam.list_file.stat() == before
     assert {path.name for path in world.kam.live.iterdir()} == {"dbtext", "dispatcher.list"}
     assert uris(world.kam.rpc.dispatcher()) == [uri(9)]
+
+
+def test_diff_reads_memory_first_or_says_from_when_it_is(lab: Lab, consul: ConsulAgent) -> None:
+    world = World(lab, consul, more='mode = "observe"\n', verify_every=600)
+    world.kam.list_file.write_text(f"1 {uri(1)} 0 10\n")
+    world.kam.rpc.call("dispatcher.reload")
+    world.add(1)
+    world.engine.wait("the list", lambda status: status["records"] == 1)
+    for turn in range(5):
+        (shown,) = world.engine.ask("diff")["datasets"]
+        assert (shown["stale"], sorted(shown["extra"])) == (False, [f"1 sip:10.6.6.{n}:5060" for n in range(turn)])
+        world.kam.rpc.call("dispatcher.add", 1, f"sip:10.6.6.{turn}:5060")
+    world.kam.stop()
+    assert world.engine.ask("diff", deadline=10.0)["datasets"] == [{"name": "dispatcher", "known": False}]
+
+
+def test_diff_in_a_closed_window_says_from_when_it_is(lab: Lab, consul: ConsulAgent) -> None:
+    world = World(lab, consul, {"reload_delta": 5})
+    world.add(1)
+    world.expect(1)
+    world.rest()
+    world.add(2)
+    world.engine.wait("the window", lambda status: status["phase"] == "WAITING")
+    (shown,) = world.engine.ask("diff")["datasets"]
+    assert (shown["stale"], len(shown["missing"])) == (True, 1)
+    assert shown["read_at"] <= time.time()
+    world.expect(1, 2)
+    world.rest()
+    (shown,) = world.engine.ask("diff")["datasets"]
+    assert (shown["stale"], shown["equal"]) == (False, True)
 
 
 def test_two_engines_at_once(lab: Lab, consul: ConsulAgent) -> None:
