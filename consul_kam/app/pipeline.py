@@ -6,14 +6,17 @@ list of actions that the engine hands to its workers.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
+from consul_kam.app.remembered import Refusal, Staging
 from consul_kam.core import events, release
 from consul_kam.core.backoff import backoff
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.events import Action, Event, Halt, Phase, Refuse, Report, Unresolve, Verdict, Wanted
 from consul_kam.core.guards import Past
 from consul_kam.core.plan import Known, Plan, Policy, make_release, plan
-from consul_kam.core.records import Answer, Key, Record, Release
+from consul_kam.core.records import Answer, Key, Release
+from consul_kam.core.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +49,12 @@ LOOK_UP_AGAIN = 5.0
 
 
 @dataclass(slots=True)
-class Staging:
-    """What is known of one staging file."""
-
-    digest: str = ""
-    answer: Answer | None = None
-    before: Answer | None = None
-    """The answer before it, in case that this one is disproved."""
-    error: str = ""
-    at: float = 0.0
-
-
-@dataclass(slots=True)
-class Refusal:
-    """A record that Kamailio did not load: left out until `retry` (wall clock, s), then `trying` again."""
-
-    record: Record
-    times: int
-    retry: float
-    trying: bool = False
-
-
-@dataclass(slots=True)
 class Pipeline:
     """`wall` is the wall clock (s) for what outlives a restart, `now` arguments are monotonic (s)."""
 
     dataset: Dataset
     policy: Policy
-    state: release.State
+    state: State
     wall: Callable[[], float]
     parts: tuple[str, ...] = ("",)
     """The staging files that it is made of."""
@@ -94,6 +75,8 @@ class Pipeline:
     pending_inactive: tuple[Key, ...] = ()
     told: Release | None = None
     """What the last PUBLISHED or HELD was said of."""
+    awake_at: float = inf
+    """When the one Wake that counts is due, monotonic s; those that it overtook are ignored."""
 
     # -- what happens ---------------------------------------------------------------------------------------------
 
@@ -140,6 +123,9 @@ class Pipeline:
 
     def wake(self, now: float) -> list[Doing]:
         """A hold may be over, a refused record or a lost name may be tried again."""
+        if now < self.awake_at:
+            return []
+        self.awake_at = inf
         wall = self.wall()
         for refusal in self.refusals.values():
             refusal.trying = refusal.trying or refusal.retry <= wall
@@ -199,7 +185,15 @@ class Pipeline:
         due = [refusal.retry for refusal in self.refusals.values() if not refusal.trying]
         due += [made.decision.wake] if made.decision.wake is not None else []
         due += [self.wall() + LOOK_UP_AGAIN] if self.failing else []
-        return [*actions, Wake(min(due))] if due else actions
+        return [*actions, *self._wake_at(min(due), now)] if due else actions
+
+    def _wake_at(self, at: float, now: float) -> list[Doing]:
+        """One timer at a time: each wake orders the next one, so more would never end."""
+        due = now + max(0.0, at - self.wall())
+        if due >= self.awake_at:
+            return []
+        self.awake_at = due
+        return [Wake(at)]
 
     def _reject(self, reason: str) -> list[Doing]:
         return self._act(Report(Verdict.REJECTED, None, reason), 0.0)
