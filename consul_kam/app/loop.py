@@ -2,12 +2,27 @@
 
 import heapq
 import itertools
+import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
 
 Call = Callable[[], None]
+
+DEFECT = 70
+"""Exit code: EX_SOFTWARE of sysexits.h."""
+
+
+def end_loudly(failed: threading.ExceptHookArgs) -> None:
+    """For threading.excepthook: what no thread of ours expected ends the whole engine, since half an engine looks alive
+    and does nothing. The next one goes on from what is on disk and in memory (crash-only).
+    """
+    try:
+        sys.excepthook(failed.exc_type, failed.exc_value or failed.exc_type(), failed.exc_traceback)
+    finally:
+        os._exit(DEFECT)
 
 
 class Loop:
@@ -34,13 +49,18 @@ class Loop:
     def run(self, after_each: Call) -> None:
         """Until `stop`. `after_each` runs after every call."""
         while self._open:
-            wait = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
-            try:
-                call = self._calls.get(timeout=wait)
-            except queue.Empty:
-                call = heapq.heappop(self._timers)[2]
-            call()
+            self._next()()
             after_each()
+
+    def _next(self) -> Call:
+        """Timers that are due go first, so that a flood of calls cannot keep them waiting."""
+        wait = self._timers[0][0] - time.monotonic() if self._timers else None
+        if wait is None or wait > 0:
+            try:
+                return self._calls.get(timeout=wait)
+            except queue.Empty:
+                pass
+        return heapq.heappop(self._timers)[2]
 
 
 class Worker:

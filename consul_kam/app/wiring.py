@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from consul_kam.app.acls import AclWatch
 from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
+from consul_kam.app.loop import end_loudly
 from consul_kam.app.operator import Operator
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.reports import Reporter
@@ -30,7 +32,7 @@ from consul_kam.core.guards import Limits, Past
 from consul_kam.core.plan import Policy, make_release
 from consul_kam.core.ports import Rpc
 from consul_kam.core.records import Key, Release
-from consul_kam.core.release import State
+from consul_kam.core.state import State
 from consul_kam.datasets import dataset
 from consul_kam.errors import ConfigError, ListError
 
@@ -40,6 +42,7 @@ LINGER = 5.0
 
 def run(settings: Settings, detached: bool = False) -> int:
     """Run an engine until SIGTERM, SIGINT, or, detached, until nothing is pending. Returns the exit code."""
+    threading.excepthook = end_loudly
     settings.staging_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
     if not detached:
         _retire_detached(settings.control)
