@@ -1,5 +1,6 @@
 """Verdicts for journal, log and alert command; on a worker of its own, so that a slow listener delays nothing."""
 
+import contextlib
 import json
 import sys
 import time
@@ -78,7 +79,9 @@ class Reporter:
             line = json.dumps({"level": level, **entry})
         else:
             line = f"level={level} " + " ".join(f"{key}={_text(value)}" for key, value in entry.items() if value)
-        print(line, file=sys.stderr, flush=True)
+        # A log on a full disk, or one that nobody reads any more, must not take the journal and the alerts with it.
+        with contextlib.suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def _entry(dataset: str, report: Report, before: Release | None, ms: Mapping[str, float], at: float) -> dict[str, Any]:
