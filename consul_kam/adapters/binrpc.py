@@ -79,7 +79,10 @@ class BinRpc:
         if self._socket is not None and _idle(self._socket):
             return self._socket
         self.close()
-        sock = socket.socket(self._address.family, self._address.kind)
+        try:
+            sock = socket.socket(self._address.family, self._address.kind)
+        except OSError as error:  # out of file descriptors
+            raise self._unreachable(error) from error
         try:
             sock.settimeout(_remaining(until))
             sock.connect(self._address.target)
@@ -221,6 +224,6 @@ def _remaining(until: float) -> float:
 
 def _fault(method: str, reply: tuple[Value, ...]) -> RpcError:
     match reply:
-        case (str(code), str(reason)) if code.lstrip("-").isdecimal():
+        case (str(code), str(reason)) if rpc_limits.CODE.fullmatch(code):
             return rpc_limits.fault(method, int(code), reason)
     return RpcMalformed(f"cannot read the fault of {method}: it is no code and reason")

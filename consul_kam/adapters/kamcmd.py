@@ -106,7 +106,7 @@ def _split(record: str) -> tuple[str, str]:
 
 def _fault(method: str, output: str) -> RpcError:
     code, dash, reason = output.removeprefix("error: ").partition(" - ")
-    if not dash or not code.lstrip("-").isdecimal():
+    if not dash or not rpc_limits.CODE.fullmatch(code):
         return RpcMalformed(f"cannot read kamcmd's output: {output[:80]!r}")
     return rpc_limits.fault(method, int(code), reason.removesuffix("\n"))
 

@@ -1,9 +1,14 @@
 """Kamailio's reply limits, met from outside: which answers mean "too big" and not what they say."""
 
+import re
+
 from consul_kam.core.ports import Value
 from consul_kam.errors import RpcError, RpcFault, RpcTooBig
 
 CURE = 'set modparam("ctl","binrpc_max_body_size",8192) and modparam("ctl","binrpc_struct_max_body_size",4096)'
+
+CODE = re.compile(r"-?[0-9]{1,10}")
+"""A fault's code."""
 
 # ctl's buffers are full, and the module that was building the reply says so in words of its own (5.6.3: dispatcher
 # "Internal error creating dest", ctl itself "Internal server error processing ..."). [src/modules/ctl/binrpc_run.c]

@@ -117,6 +117,8 @@ MALFORMED: dict[str, Callable[[bytes], bytes]] = {
     "nested without end": lambda request: encode_packet(REPLY, int.from_bytes(request[6:10]), b"\x03" * 100_000),
     "a fault without words": lambda request: packet(request, kind=FAULT),
     "a fault without a number": lambda request: packet(request, "x", "y", kind=FAULT),
+    "a fault with half a number": lambda request: packet(request, "--5", "y", kind=FAULT),
+    "a fault with too long a number": lambda request: packet(request, "5" * 5000, "y", kind=FAULT),
 }
 
 
