@@ -15,7 +15,8 @@ sys.path.insert(0, str(REPO))
 
 from consul_kam import cli, settings  # noqa: E402
 from consul_kam.core.events import Phase  # noqa: E402
-from consul_kam.core.release import GOES, TABLE  # noqa: E402
+from consul_kam.core.release import TABLE  # noqa: E402
+from consul_kam.core.state import GOES  # noqa: E402
 
 NOTICE = "<!-- Written by tools/gen_docs.py (`./dev docs`) from {}: change it there. -->\n"
 

@@ -10,7 +10,7 @@ from consul_kam.app.reports import text
 from consul_kam.core.compare import Difference
 from consul_kam.core.events import Phase
 from consul_kam.core.records import Release
-from consul_kam.core.release import compare
+from consul_kam.core.state import compare
 
 SHOWN = 200
 """Keys listed of each kind; the counts are always whole."""

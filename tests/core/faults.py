@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from consul_kam.core import events as e
 from consul_kam.core.records import Seen
-from consul_kam.core.release import State
+from consul_kam.core.state import State
 from tests.core.shell import applied, canonical, carried_out, idle, loaded, planned, tell
 from tests.core.world import GAP, NO_KEYS, WINDOW, World, disabled
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from consul_kam.core import events as e
 from consul_kam.core.records import Memory, Release, Seen
-from consul_kam.core.release import State, step
+from consul_kam.core.release import step
+from consul_kam.core.state import State
 from tests.core.world import GAP, Row, release
 
 ONE, TWO = release((Row("a"), Row("b"))), release((Row("a"), Row("c")))

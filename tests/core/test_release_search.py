@@ -7,7 +7,8 @@ import pytest
 
 from consul_kam.core.events import Phase, Tick, Wanted
 from consul_kam.core.records import Seen
-from consul_kam.core.release import GOES, TABLE
+from consul_kam.core.release import TABLE
+from consul_kam.core.state import GOES
 from tests.core.faults import crashed, faults
 from tests.core.shell import SEEN, Broken, onward, planned, tell
 from tests.core.world import Row, Universe, World, fresh, release

@@ -5,7 +5,7 @@ from dataclasses import replace
 from consul_kam.core import events as e
 from consul_kam.core.events import Phase
 from consul_kam.core.records import Seen
-from consul_kam.core.release import State, compare
+from consul_kam.core.state import State, compare
 from tests.core.play import B_DRAINS, ONE, TWO, fails, held_by, kinds, play, quiet, writing
 from tests.core.world import GAP, Row, release
 

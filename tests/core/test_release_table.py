@@ -8,7 +8,8 @@ import pytest
 
 from consul_kam.core import events as e
 from consul_kam.core.events import Phase
-from consul_kam.core.release import GOES, TABLE, step
+from consul_kam.core.release import TABLE, step
+from consul_kam.core.state import GOES
 from consul_kam.errors import InvalidTransition
 from tests.core.play import ONE, TWO, held_by, quiet
 

@@ -11,7 +11,7 @@ from functools import cache
 
 from consul_kam.core import events as e
 from consul_kam.core.records import Key, Memory, Record, Release
-from consul_kam.core.release import State
+from consul_kam.core.state import State
 
 GAP = 1.0
 WINDOW = 2.0
