@@ -24,6 +24,8 @@ class Intake:
 
     def __init__(self, engine: Engine, acls: AclWatch) -> None:
         self._engine, self._loop, self._acls = engine, engine.loop, acls
+        self._read: dict[Path, str] = {}
+        """Digest of what was last read of each file; only the disk worker looks at it."""
 
     def start(self) -> None:
         """Take in what is there; where that is nothing, the last known good is wanted."""
@@ -59,8 +61,10 @@ class Intake:
 
         def job() -> None:
             started = time.monotonic()
-            found = _take_in(lane, path, known)
+            # What was current when this was asked for may meanwhile have been overtaken by another reading.
+            found = _take_in(lane, path, known if self._read.get(path) == known else "")
             if found is not None:
+                self._read[path] = found[0]
                 took = (time.monotonic() - started) * 1000
                 self._loop.post(lambda: self._staged(lane, part, *found, began, took))
 
@@ -69,7 +73,11 @@ class Intake:
     def _staged(
         self, lane: Lane, part: str, digest: str, answer: Answer | None, error: str, began: float, took: float
     ) -> None:
-        if lane.pipeline.current(part, digest) or lane.asked.get(part) == digest:
+        if lane.asked.get(part) == digest:
+            return
+        if lane.pipeline.current(part, digest):
+            # The file is as it was before that one came for which Consul is being asked.
+            lane.asked.pop(part, None)
             return
         lane.touched = time.monotonic()
         if lane.pipeline.state.phase in (Phase.IDLE, Phase.DEGRADED):

@@ -1,0 +1,86 @@
+"""What comes in from staging, step by step: no reading may be taken for unchanged because an older one is under way."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from consul_kam.app.intake import Intake
+from consul_kam.app.pipeline import Pipeline
+from consul_kam.core.plan import Policy
+from consul_kam.core.release import State
+from consul_kam.datasets import dataset
+
+DISPATCHER = dataset("dispatcher")
+Call = Callable[[], None]
+
+
+class World:
+    """One staging file; the disk worker and the decision thread run when told to. `asked`: what Consul is asked."""
+
+    def __init__(self, directory: Path, sources: Mapping[str, object]) -> None:
+        self.path = directory / "dispatcher"
+        self.disk: list[Call] = []
+        self.decisions: list[Call] = []
+        self.asked: list[Callable[[list[str]], None]] = []
+        self.pipeline = Pipeline(DISPATCHER, Policy(), State(), lambda: 1000.0)
+        self.lane = SimpleNamespace(
+            pipeline=self.pipeline, staging={"": self.path}, sources=sources, asked={}, touched=0.0, trace=None
+        )
+        engine = SimpleNamespace(
+            lanes={"dispatcher": self.lane},
+            loop=SimpleNamespace(post=self.decisions.append),
+            disk=SimpleNamespace(submit=self.disk.append),
+            do=lambda lane, doing: None,
+            read_ahead=lambda lane: None,
+        )
+        acls = SimpleNamespace(ask=lambda sources, part, answer, then: self.asked.append(then))
+        self.intake = Intake(cast("Any", engine), cast("Any", acls))
+
+    def write(self, records: int) -> None:
+        lines = [f'{{"setid":1,"address":"10.0.0.{number}"}}' for number in range(1, records + 1)]
+        self.path.write_text("\n".join([*lines, f'{{"end":"dispatcher","records":{records}}}']))
+
+    def take_in(self) -> None:
+        self.intake.scan_all()
+        self.read()
+        self.decide()
+
+    def read(self) -> None:
+        while self.disk:
+            self.disk.pop(0)()
+
+    def decide(self) -> None:
+        while self.decisions:
+            self.decisions.pop(0)()
+
+    def records(self) -> int:
+        answer = self.pipeline.staging[""].answer
+        return len(answer.records) if answer is not None else -1
+
+
+def test_a_list_that_changes_and_changes_back_while_it_is_parsed(tmp_path: Path) -> None:
+    world = World(tmp_path, {})
+    world.write(3)
+    world.take_in()
+    world.write(2)
+    world.intake.scan_all()
+    world.read()
+    world.write(3)
+    world.intake.scan_all()
+    world.read()
+    world.decide()
+    assert world.records() == 3
+
+
+def test_a_question_to_consul_is_void_once_the_list_is_as_before(tmp_path: Path) -> None:
+    world = World(tmp_path, {"": ("service",)})
+    world.write(3)
+    world.take_in()
+    world.write(1)
+    world.take_in()
+    assert len(world.asked) == 1
+    world.write(3)
+    world.take_in()
+    world.asked[0]([])
+    assert world.records() == 3
