@@ -58,7 +58,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, later: bool = False
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            if before is None:
+            if before is None or not stat.S_ISREG(before.st_mode):  # a symlink's mode is 0777
                 os.fchmod(file.fileno(), mode)
             else:
                 _like(file.fileno(), before)
@@ -109,8 +109,11 @@ def sync(path: Path) -> None:
 
 
 def signature(path: Path) -> tuple[int, int, int]:
-    """(inode, size in bytes, modification time in ns), which changes with every write; zeros where there is no file."""
-    found = _stat(path)
+    """(inode, size in bytes, modification time in ns), which changes with every write; zeros where no file is seen."""
+    try:
+        found = _stat(path)
+    except OSError:
+        found = None
     return (found.st_ino, found.st_size, found.st_mtime_ns) if found is not None else (0, 0, 0)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from consul_kam.adapters.files import write_atomic
+from consul_kam.adapters.files import signature, write_atomic
 
 
 @pytest.fixture
@@ -37,3 +37,16 @@ def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
 def test_a_state_file_is_ours_alone(tmp_path: Path) -> None:
     write_atomic(tmp_path / "memory.json", b"{}", 0o600)
     assert mode(tmp_path / "memory.json") == 0o600
+
+
+def test_a_symlink_is_replaced_by_a_file_that_only_we_may_write(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("before")
+    (tmp_path / "list").symlink_to(tmp_path / "real")
+    write_atomic(tmp_path / "list", b"after")
+    assert stat.S_IMODE((tmp_path / "list").lstat().st_mode) == 0o644
+    assert (tmp_path / "real").read_text() == "before"
+
+
+def test_a_file_whose_directory_became_a_file_has_no_signature(tmp_path: Path) -> None:
+    (tmp_path / "place").write_text("no directory")
+    assert signature(tmp_path / "place" / "list") == (0, 0, 0)
