@@ -6,6 +6,7 @@ STATE/releases/dispatcher/memory.json                 guards' memory and pin
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from consul_kam.adapters import files
 
 KEPT = 20
 """Releases that are kept for `rollback` and `history`."""
+_NAME = re.compile(r"[0-9]{6,}-[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Releases:
 
     def publish(self, digest: str, content: bytes, about: dict[str, Any]) -> str:
         """Store a release, on disk when this returns; returns its name."""
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         names = self.names()
         number = int(names[-1].split("-")[0]) + 1 if names else 1
         name = f"{number:06d}-{digest[:12]}"
@@ -48,7 +51,7 @@ class Releases:
 
     def names(self) -> list[str]:
         """Oldest first."""
-        return sorted(path.stem for path in self._directory.glob("[0-9]*-*.json"))
+        return sorted(path.stem for path in self._directory.glob("*.json") if _NAME.fullmatch(path.stem))
 
     def load(self, name: str) -> Stored | None:
         """None where there is no such release, or it is not whole."""
