@@ -1,5 +1,7 @@
 """Watching the staging directories: inotify by watchdog, polling where inotify fails."""
 
+import contextlib
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -26,19 +28,38 @@ class _Handler(FileSystemEventHandler):
             self._changed(Path(place if isinstance(place, str) else bytes(place).decode(errors="surrogateescape")))
 
 
-def watch(directories: Iterable[Path], changed: Callable[[Path], None]) -> BaseObserver:
-    """Call `changed` with the path of each file that was written, on a thread of the observer's.
+class Watch:
+    """Calls `changed` with the path of each file that was written, on a thread of the observer's, until `stop`."""
 
-    The caller stops the returned observer. The directories must exist.
-    """
-    places = sorted(set(directories))
-    try:
-        return _start(Observer(), places, changed)
-    except OSError:
-        return _start(PollingObserver(timeout=POLL), places, changed)
+    def __init__(self, directories: Iterable[Path], changed: Callable[[Path], None]) -> None:
+        """The directories are made where they are missing. Raises OSError."""
+        self._places, self._changed = sorted(set(directories)), changed
+        self._start()
+
+    def renew(self) -> None:
+        """Watch anew where a directory is another one than before: inotify goes on with the one that was removed."""
+        with contextlib.suppress(OSError):  # next time
+            if self._seen() != self._watched:
+                self.stop()
+                self._start()
+
+    def stop(self) -> None:
+        self._observer.stop()
+
+    def _start(self) -> None:
+        self._watched = self._seen()
+        try:
+            self._observer = _observe(Observer(), self._places, self._changed)
+        except OSError:
+            self._observer = _observe(PollingObserver(timeout=POLL), self._places, self._changed)
+
+    def _seen(self) -> list[tuple[int, int]]:
+        for place in self._places:
+            place.mkdir(parents=True, exist_ok=True, mode=0o750)
+        return [(found.st_dev, found.st_ino) for found in map(os.stat, self._places)]
 
 
-def _start(observer: BaseObserver, places: list[Path], changed: Callable[[Path], None]) -> BaseObserver:
+def _observe(observer: BaseObserver, places: list[Path], changed: Callable[[Path], None]) -> BaseObserver:
     handler = _Handler(changed)
     for place in places:
         observer.schedule(handler, str(place), recursive=False)

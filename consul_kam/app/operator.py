@@ -37,6 +37,10 @@ class _Diff:
     """Datasets that were told to read."""
 
 
+LONGEST = 60.0
+"""Seconds that a request for verdicts may wait; the control socket waits no longer either."""
+
+
 class Operator:
     """Answers requests; the protocol is described in consul_kam.adapters.control."""
 
@@ -75,7 +79,7 @@ class Operator:
 
     def _apply(self, request: dict[str, object], reply: Reply) -> None:
         wait = request.get("wait", 2.0)
-        until = time.monotonic() + (float(wait) if isinstance(wait, (int, float)) else 2.0)
+        until = time.monotonic() + (wait if isinstance(wait, (int, float)) and 0 <= wait <= LONGEST else 2.0)
         self._intake.scan_all()
         self._intake.then(lambda: self._await(until, reply))
 
@@ -197,9 +201,9 @@ class Operator:
     def _one(self, request: dict[str, object]) -> Lane:
         lanes = self._engine.lanes
         name = request.get("dataset") or next(iter(lanes))
-        if name not in lanes:
+        if not isinstance(name, str) or name not in lanes:
             raise ConsulKamError(f"cannot find dataset {name!r} among the enabled ones: {', '.join(lanes)}")
-        return lanes[str(name)]
+        return lanes[name]
 
 
 def _settled(lane: Lane) -> bool:

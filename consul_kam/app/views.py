@@ -1,5 +1,6 @@
 """What status and diff say: views of the state of one dataset. Shapes are documented in docs/cli.md."""
 
+import os
 import time
 from typing import Any
 
@@ -79,7 +80,7 @@ def _staging(lane: Lane, part: str) -> dict[str, Any]:
         return {"path": str(path), "digest": "", "state": "absent", "error": "", "at": None}
     native = entry.answer is not None and entry.answer.native
     word = "rejected" if entry.error else "native" if native else "ok"
-    if path.resolve() == lane.work.live.resolve():
+    if os.path.realpath(path) == os.path.realpath(lane.work.live):  # Path.resolve raises RuntimeError in a symlink loop
         word = "unprotected"
     return {"path": str(path), "digest": entry.digest[:12], "state": word, "error": entry.error, "at": entry.at}
 

@@ -15,7 +15,7 @@ from consul_kam.adapters.control import ControlUnreachable, Server, ask
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.lock import KamailioLock
 from consul_kam.adapters.releases import Releases
-from consul_kam.adapters.staging import watch
+from consul_kam.adapters.staging import Watch
 from consul_kam.app.acls import AclWatch
 from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.heartbeat import Heartbeat
@@ -38,6 +38,8 @@ from consul_kam.errors import ConfigError, ListError
 
 LINGER = 5.0
 """Seconds that a detached engine stays after the last thing that it had to do."""
+DAMAGED = (ListError, KeyError, TypeError, ValueError)
+"""What a stored release that somebody touched may raise."""
 
 
 def run(settings: Settings, detached: bool = False) -> int:
@@ -51,13 +53,14 @@ def run(settings: Settings, detached: bool = False) -> int:
     try:
         engine, intake, operator = build(settings, detached)
         server.append(Server(settings.control, operator.handle))
-        observer = watch(
+        staging = Watch(
             {path.parent for lane in engine.lanes.values() for path in lane.staging.values()}, intake.changed
         )
+        engine.each_tick.insert(0, staging.renew)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: engine.stop())
         engine.run()
-        observer.stop()
+        staging.stop()
     finally:
         for each in server:
             each.close()
@@ -147,7 +150,9 @@ def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
     work = Work(found, client, chosen.file, releases, settings.kamailio.rpc_deadline, chosen.resolve_deadline)
     pinned = releases.load(str(memory.get("pinned") or ""))
     if pinned is not None:
-        pipeline.pinned, pipeline.last = pinned.name, make_release(restored(found, pinned.content, pinned.about))
+        with contextlib.suppress(*DAMAGED):
+            pipeline.last = make_release(restored(found, pinned.content, pinned.about))
+            pipeline.pinned = pinned.name
     staging = {part: chosen.staging_of(part) for part in chosen.parts}
     return Lane(pipeline, work, staging, _sources(chosen))
 
@@ -177,10 +182,10 @@ def _last_known_good(found: Dataset, releases: Releases) -> tuple[Release | None
     if stored is None:
         return None, frozenset()
     try:
-        release = make_release(restored(found, stored.content, stored.about))
-    except (ListError, KeyError, TypeError):
+        ours = frozenset(tuple(key) for key in stored.about.get("ours", []))
+        return make_release(restored(found, stored.content, stored.about)), ours
+    except DAMAGED:
         return None, frozenset()
-    return release, frozenset(tuple(key) for key in stored.about.get("ours", []))
 
 
 def _marked(found: Dataset, live: bytes | None) -> frozenset[Key]:
