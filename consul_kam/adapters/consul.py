@@ -85,7 +85,7 @@ class Consul:
             if not self._client.http.get(_filtered, source.path, [source.least, *where], self._token()):
                 return None
             return int(self._client.http.get(_length, source.path, [*source.all, *where], self._token()))
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError, RecursionError):  # no connection, or an answer of another shape
             return None
 
     def _token(self) -> dict[str, str]:
