@@ -183,6 +183,7 @@ class Engine:
 
     def _report(self, lane: Lane, report: Report) -> None:
         pipeline = lane.pipeline
+        lane.touched = time.monotonic()
         before = pipeline.previous
         ms = {}
         if report.verdict in (Verdict.PUBLISHED, Verdict.HELD):
