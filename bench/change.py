@@ -22,7 +22,7 @@ def run(destinations: int = 10, changes: int = 200, spacing: float | None = None
         took: dict[str, list[float]] = {"plain": [], "ours": []}
         sleep(max(1.0, wait))
         for change in range(changes):
-            for pipeline in pair if change % 2 else reversed(pair):
+            for pipeline in pair:
                 took[pipeline.name].append(_one(pipeline, destinations + change // 2, change % 2 == 0))
                 sleep(wait)
         engine = pair[1].engine
