@@ -91,7 +91,7 @@ def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]
     if not detached:
         acls.warm_up()
     else:
-        engine.after.append(lambda: _end_when_done(engine))
+        engine.after.append(lambda: _end_when_done(engine, settings.control))
     return engine, intake, operator
 
 
@@ -104,10 +104,11 @@ def _retire_detached(control: Path) -> None:
                 time.sleep(0.02)
 
 
-def _end_when_done(engine: Engine) -> None:
+def _end_when_done(engine: Engine, control: Path) -> None:
+    """Nothing is pending, or nobody can reach us any more: our state directory was removed."""
     lanes = engine.lanes.values()
     quiet = time.monotonic() - max(lane.touched for lane in lanes) > LINGER
-    if quiet and not any(lane.pipeline.pending for lane in lanes):
+    if not control.exists() or (quiet and not any(lane.pipeline.pending for lane in lanes)):
         engine.stop()
 
 
