@@ -15,16 +15,21 @@ POLL = 1.0
 
 
 class _Handler(FileSystemEventHandler):
-    """consul-template renames a finished file into place; an editor or `cp` closes it after writing."""
+    """consul-template renames a finished file into place; an editor or `cp` closes it after writing.
 
-    def __init__(self, changed: Callable[[Path], None]) -> None:
+    What is moved in from another directory shows as created. Each piece that is written shows as modified: only where
+    nothing tells of the end of writing is that a sign.
+    """
+
+    def __init__(self, changed: Callable[[Path], None], polling: bool) -> None:
         self._changed = changed
+        self._signs = (
+            ("created", "modified") if polling else ("created", FileMovedEvent.event_type, FileClosedEvent.event_type)
+        )
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.is_directory or event.event_type in ("opened", "closed_no_write"):
-            return
-        place = event.dest_path if isinstance(event, FileMovedEvent) else event.src_path
-        if isinstance(event, (FileMovedEvent, FileClosedEvent)) or event.event_type in ("created", "modified"):
+        if not event.is_directory and event.event_type in self._signs:
+            place = event.dest_path if isinstance(event, FileMovedEvent) else event.src_path
             self._changed(Path(place if isinstance(place, str) else bytes(place).decode(errors="surrogateescape")))
 
 
@@ -60,7 +65,7 @@ class Watch:
 
 
 def _observe(observer: BaseObserver, places: list[Path], changed: Callable[[Path], None]) -> BaseObserver:
-    handler = _Handler(changed)
+    handler = _Handler(changed, isinstance(observer, PollingObserver))
     for place in places:
         observer.schedule(handler, str(place), recursive=False)
     observer.daemon = True

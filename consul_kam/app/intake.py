@@ -15,6 +15,8 @@ from consul_kam.core.lines import is_staging
 from consul_kam.core.records import Answer, Use
 from consul_kam.errors import ListError
 
+PATIENCE = 3.0
+"""Seconds that Consul has for its word."""
 MUCH = 0.5
 """The share of lost records from which an answer is not believed before Consul was asked about its ACLs."""
 
@@ -106,6 +108,9 @@ class Intake:
         self._acls.ask(
             lane.sources[part], part, answer, lambda hidden: self._consul_said(lane, part, digest, answer, hidden)
         )
+        # A Consul that does not answer hides nothing: consul-template had its answer from somewhere.
+        late = time.monotonic() + PATIENCE
+        self._loop.at(late, lambda: self._consul_said(lane, part, digest, answer, []))
 
     def _consul_said(self, lane: Lane, part: str, digest: str, answer: Answer, hidden: list[str]) -> None:
         if lane.asked.get(part) != digest:

@@ -57,6 +57,7 @@ def run(settings: Settings, detached: bool = False) -> int:
             {path.parent for lane in engine.lanes.values() for path in lane.staging.values()}, intake.changed
         )
         engine.each_tick.insert(0, staging.renew)
+        engine.each_tick.append(lambda: _stay_reachable(settings.control))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: engine.stop())
         engine.run()
@@ -93,6 +94,12 @@ def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]
     else:
         engine.after.append(lambda: _end_when_done(engine, settings.control))
     return engine, intake, operator
+
+
+def _stay_reachable(control: Path) -> None:
+    """Crash-only: a new engine makes the state directory anew. Raises ControlUnreachable."""
+    if not control.exists():
+        raise ControlUnreachable(f"cannot go on: {control} was removed, so nobody reaches this engine; start it again")
 
 
 def _retire_detached(control: Path) -> None:

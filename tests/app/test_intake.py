@@ -22,6 +22,7 @@ class World:
         self.path = directory / "dispatcher"
         self.disk: list[Call] = []
         self.decisions: list[Call] = []
+        self.timers: list[Call] = []
         self.asked: list[Callable[[list[str]], None]] = []
         self.pipeline = Pipeline(DISPATCHER, Policy(), State(), lambda: 1000.0)
         self.lane = SimpleNamespace(
@@ -29,7 +30,7 @@ class World:
         )
         engine = SimpleNamespace(
             lanes={"dispatcher": self.lane},
-            loop=SimpleNamespace(post=self.decisions.append),
+            loop=SimpleNamespace(post=self.decisions.append, at=lambda when, call: self.timers.append(call)),
             disk=SimpleNamespace(submit=self.disk.append),
             do=lambda lane, doing: None,
             read_ahead=lambda lane: None,
@@ -84,3 +85,14 @@ def test_a_question_to_consul_is_void_once_the_list_is_as_before(tmp_path: Path)
     world.take_in()
     world.asked[0]([])
     assert world.records() == 3
+
+
+def test_a_consul_that_does_not_answer_hides_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, {"": ("service router",)})
+    world.write(8)
+    world.take_in()
+    world.write(4)
+    world.take_in()
+    assert (world.records(), len(world.asked)) == (8, 1)
+    world.timers.pop()()
+    assert world.records() == 4
