@@ -28,7 +28,7 @@ def _calls(lab: Lab, pipeline: Pipeline) -> dict[str, Any]:
     for ident, port in (("living", living.port), ("dead", free_port())):
         pipeline.consul.register("router", ident, "127.0.0.1", port)
     wait_for("both in memory", lambda: pipeline.count() == 2, 20.0)
-    wait_for("the dead one found by probing", lambda: _inactive(pipeline) == 1, 30.0)
+    wait_for("the dead one found by probing", lambda: inactive(pipeline) == 1, 30.0)
     sipp = lab.sipp(pipeline.kamailio, RATE, CALLS)
     changes, began = 0, monotonic()
     while sipp.running():
@@ -44,5 +44,6 @@ def _calls(lab: Lab, pipeline: Pipeline) -> dict[str, Any]:
     return {"failed": calls.failed, "successful": calls.successful, "changes": changes}
 
 
-def _inactive(pipeline: Pipeline) -> int:
+def inactive(pipeline: Pipeline) -> int:
+    """How many destinations of set 1 take no calls because no probe was answered."""
     return sum(d.flags.startswith("I") for d in pipeline.rpc.dispatcher().get(1, []))

@@ -6,8 +6,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from bench.dead import inactive
 from bench.pipelines import Pipeline, host, ours, plain
-from tests.lab import Lab, LabError
+from tests.lab import Lab, LabError, wait_for
 
 DESTINATIONS, ANSWERING, SECONDS, RATE = 200, 8, 60.0, 20
 
@@ -30,6 +31,8 @@ def _storm(lab: Lab, pipeline: Pipeline) -> dict[str, Any]:
     addresses += [(host(number), 5060) for number in range(ANSWERING, DESTINATIONS)]
     for number, (address, port) in enumerate(addresses):
         pipeline.consul.register("router", f"r{number:03d}", address, port)
+    dead = DESTINATIONS - ANSWERING
+    wait_for("the dead ones found by probing", lambda: inactive(pipeline) == dead, 60.0)
     calls = lab.sipp(pipeline.kamailio, RATE, int(RATE * SECONDS))
     pid, until, changes = pipeline.kamailio.pid, monotonic() + SECONDS, 0
     for number in itertools.cycle(range(DESTINATIONS)):
