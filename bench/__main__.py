@@ -14,7 +14,7 @@ from bench import burst, change, dead, footprint, plugin, storm
 
 BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "change-10": ("change -> memory, 10 destinations", lambda: change.run(10, 200)),
-    "change-1000": ("change -> memory, 1,000 destinations", lambda: change.run(1000, 100)),
+    "change-1000": ("change -> memory, 1,000 destinations", lambda: change.run(1000, 200)),
     "change-10000": ("change -> memory, 10,000 destinations", lambda: change.run(10_000, 20)),
     "burst-5": ("40 changes back to back, default reload_delta", lambda: burst.run(None)),
     "burst-0": ("40 changes back to back, reload_delta 0", lambda: burst.run(0)),
