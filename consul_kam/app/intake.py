@@ -77,14 +77,13 @@ class Intake:
     ) -> None:
         if lane.asked.get(part) == digest:
             return
+        # Whatever Consul is being asked of this file, it is overtaken.
+        lane.asked.pop(part, None)
         if lane.pipeline.current(part, digest):
-            # The file is as it was before that one came for which Consul is being asked.
-            lane.asked.pop(part, None)
             return
         lane.touched = time.monotonic()
         if lane.pipeline.state.phase in (Phase.IDLE, Phase.DEGRADED):
             lane.trace = Trace(began, {"parse": took})
-        lane.asked.pop(part, None)
         lost = self._lost(lane, part, answer) if answer is not None else 0.0
         if lost and answer is not None:
             lane.asked[part] = digest

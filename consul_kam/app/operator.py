@@ -12,11 +12,10 @@ from consul_kam.app import views
 from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
-from consul_kam.app.work import restored
+from consul_kam.app.work import DAMAGED, restored
 from consul_kam.core import events
 from consul_kam.core.events import Phase
-from consul_kam.core.plan import make_release
-from consul_kam.errors import ConsulKamError, ListError
+from consul_kam.errors import ConsulKamError
 
 SETTLED = (Phase.IDLE, Phase.DEGRADED, Phase.WAITING)
 """Phases in which there is a verdict: published or held, degraded, busy or blocked."""
@@ -149,20 +148,20 @@ class Operator:
 
     def _rollback(self, request: dict[str, object]) -> dict[str, Any]:
         lane = self._one(request)
-        stored, names = lane.work.releases, lane.work.releases.names()
+        releases, names = lane.work.releases, lane.work.releases.names()
         wanted = request.get("release")
         if wanted is None and len(names) < 2:
             raise ConsulKamError("cannot roll back: there is no earlier release; see `consul-kam history`")
         found = [name for name in names if str(wanted) in (name, name.split("-")[1], name.split("-")[0])]
         name = names[-2] if wanted is None else found[-1] if found else ""
-        release = stored.load(name) if name else None
-        if release is None:
+        stored = releases.load(name) if name else None
+        if stored is None:
             raise ConsulKamError(f"cannot roll back: no release {wanted}; see `consul-kam history`")
         try:
-            records = restored(lane.pipeline.dataset, release.content, release.about)
-        except (ListError, KeyError, TypeError) as error:
+            release = restored(lane.pipeline.dataset, stored)
+        except DAMAGED as error:
             raise ConsulKamError(f"cannot roll back to {name}: {error}") from error
-        self._engine.do(lane, lane.pipeline.pin(name, make_release(records), time.monotonic()))
+        self._engine.do(lane, lane.pipeline.pin(name, release, time.monotonic()))
         return self._said(lane, "rollback", release=name)
 
     def _approve(self, request: dict[str, object]) -> dict[str, Any]:

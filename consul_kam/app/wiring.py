@@ -24,7 +24,7 @@ from consul_kam.app.loop import end_loudly
 from consul_kam.app.operator import Operator
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.reports import Reporter
-from consul_kam.app.work import Work, restored
+from consul_kam.app.work import DAMAGED, Work, restored
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core import past
 from consul_kam.core.dataset import Dataset
@@ -38,8 +38,6 @@ from consul_kam.errors import ConfigError, ListError
 
 LINGER = 5.0
 """Seconds that a detached engine stays after the last thing that it had to do."""
-DAMAGED = (ListError, KeyError, TypeError, ValueError)
-"""What a stored release that somebody touched may raise."""
 
 
 def run(settings: Settings, detached: bool = False) -> int:
@@ -159,7 +157,7 @@ def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
     pinned = releases.load(str(memory.get("pinned") or ""))
     if pinned is not None:
         with contextlib.suppress(*DAMAGED):
-            pipeline.last = make_release(restored(found, pinned.content, pinned.about))
+            pipeline.last = restored(found, pinned)
             pipeline.pinned = pinned.name
     staging = {part: chosen.staging_of(part) for part in chosen.parts}
     return Lane(pipeline, work, staging, _sources(chosen))
@@ -191,7 +189,7 @@ def _last_known_good(found: Dataset, releases: Releases) -> tuple[Release | None
         return None, frozenset()
     try:
         ours = frozenset(tuple(key) for key in stored.about.get("ours", []))
-        return make_release(restored(found, stored.content, stored.about)), ours
+        return restored(found, stored), ours
     except DAMAGED:
         return None, frozenset()
 

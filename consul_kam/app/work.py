@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from consul_kam.adapters import files, names
-from consul_kam.adapters.releases import Releases
+from consul_kam.adapters.releases import Releases, Stored
 from consul_kam.app.pipeline import states_to_carry
 from consul_kam.core import events
 from consul_kam.core.dataset import Ask, Dataset
 from consul_kam.core.events import Event
-from consul_kam.core.plan import live_file
+from consul_kam.core.plan import live_file, make_release
 from consul_kam.core.ports import Reply, Rpc, Value
-from consul_kam.core.records import Key, Memory, Record, Release, Use
-from consul_kam.errors import RpcError, RpcFault, RpcTimeout, RpcUnreachable
+from consul_kam.core.records import Key, Memory, Release, Use
+from consul_kam.errors import ListError, RpcError, RpcFault, RpcTimeout, RpcUnreachable
 
 RELOAD_DEADLINE = 60.0
 """Seconds: rtpengine.reload pings every node in turn, 5 s for each that swallows packets (kamailio-facts.md, 5)."""
 
+DAMAGED = (ListError, KeyError, TypeError, ValueError)
+"""What a stored release that somebody touched may raise."""
 QUICK = 0.2
 """Seconds within which a resolver that works answers."""
 
@@ -217,12 +219,10 @@ def about(release: Release, ours: frozenset[Key], wall: float) -> dict[str, Any]
     }
 
 
-def restored(dataset: Dataset, content: bytes, told: dict[str, Any]) -> tuple[Record, ...]:
-    """The records of a stored release. Raises ListError, KeyError, TypeError."""
-    answer = dataset.parse_native(f"a release of {dataset.name}", content)
+def restored(dataset: Dataset, stored: Stored) -> Release:
+    """A stored release as one to be wanted. Raises one of DAMAGED."""
+    answer, told = dataset.parse_native(f"a release of {dataset.name}", stored.content), stored.about
     parts = {tuple(key): str(part) for key, part in told.get("parts", [])}
     uses = {tuple(key): Use.DISABLED for key in told.get("disabled", [])}
     uses.update({tuple(key): Use.DRAINING for key in told.get("draining", [])})
-    return tuple(
-        replace(record, part=parts.get(record.key, ""), use=uses.get(record.key, Use.IN)) for record in answer.records
-    )
+    return make_release([replace(r, part=parts.get(r.key, ""), use=uses.get(r.key, Use.IN)) for r in answer.records])

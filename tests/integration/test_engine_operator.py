@@ -210,3 +210,20 @@ def test_the_alert_command_gets_json_and_a_hanging_one_delays_nothing(
     wait_for("all three", lambda: {a["verdict"] for a in alerts()} == {"HELD", "REJECTED", "DEGRADED"}, 20)
     world.kam.list_file.rmdir()
     world.expect(1, 2, 3, 4, timeout=40)
+
+
+def test_a_rollback_to_a_damaged_release_is_refused_and_ends_no_engine(lab: Lab, consul: ConsulAgent) -> None:
+    world = World(lab, consul)
+    world.add(1)
+    world.expect(1)
+    world.add(2)
+    world.expect(1, 2)
+    world.rest()
+    name = world.engine.ask("history")["releases"]["dispatcher"][-2]
+    about = world.engine.state / "releases" / "dispatcher" / f"{name}.json"
+    about.write_text('{"parts": [[1, 2, 3]]}')
+    reply = world.engine.ask("rollback", dataset="dispatcher", release=name)
+    assert not reply["ok"]
+    assert str(reply["error"]).startswith(f"cannot roll back to {name}: ")
+    world.add(3)
+    world.expect(1, 2, 3)
