@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from consul_kam import settings as keys
+from consul_kam.core.dataset import Dataset
+from consul_kam.datasets import dataset as dataset_named
 from consul_kam.errors import ConfigError
 
 CONFIG_FILE = "/etc/consul_kam/consul-kam.toml"
 STATE_DIR = "/var/lib/consul_kam"
 CTL_SOCKETS = ("/run/kamailio/kamailio_ctl", "/var/run/kamailio/kamailio_ctl")
-FILES = {"dispatcher": "/etc/kamailio/dispatcher.list"}
-"""Live files of the datasets that need no configuration."""
 CONSUL_VARIABLES = {
     "address": "CONSUL_HTTP_ADDR",
     "token_file": "CONSUL_HTTP_TOKEN_FILE",
@@ -113,8 +113,7 @@ class Settings:
 
 def known_datasets() -> tuple[str, ...]:
     """Discovery is by file name; nothing is imported."""
-    files = {path.stem for path in (Path(__file__).parent / "datasets").glob("[!_]*.py")}
-    return tuple(sorted(files | set(keys.SETS)))
+    return tuple(sorted(path.stem for path in (Path(__file__).parent / "datasets").glob("[!_]*.py")))
 
 
 def find(path: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -174,10 +173,10 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
 
 
 def _dataset(name: str, raw: object, top: keys.File, state_dir: Path, source: str) -> DatasetSettings:
-    prefix = f"datasets.{name}"
+    prefix, dataset = f"datasets.{name}", dataset_named(name)
     given = keys.convert(raw, keys.Dataset, source, prefix)
-    sets = [keys.FIRST_SETS.get(name, {})] if given.sets is None else given.sets
-    file = given.file or FILES.get(name, "")
+    sets = [dataset.first_set or {}] if given.sets is None else given.sets
+    file = given.file or dataset.usual_file
     asked = source if given.file or given.sets is not None else ""  # one that is off may lack what it would need
     return DatasetSettings(
         name=name,
@@ -191,12 +190,13 @@ def _dataset(name: str, raw: object, top: keys.File, state_dir: Path, source: st
         min_callable=given.min_callable,
         on_bad_record=given.on_bad_record,
         resolve_deadline=given.resolve_deadline,
-        sets=tuple(_set(name, entry, top, asked, f"{prefix}.sets[{index}]") for index, entry in enumerate(sets)),
+        sets=tuple(_set(dataset, entry, top, asked, f"{prefix}.sets[{index}]") for index, entry in enumerate(sets)),
     )
 
 
-def _set(name: str, raw: object, top: keys.File, source: str, prefix: str) -> Mapping[str, Any]:
-    entry = keys.convert(raw, keys.SETS.get(name, keys.Set), source, prefix)
+def _set(dataset: Dataset, raw: object, top: keys.File, source: str, prefix: str) -> Mapping[str, Any]:
+    table = keys.set_table(dataset.name, dataset.set_doc, dataset.set_keys)
+    entry = keys.convert(raw, table, source, prefix)
     if source and not (entry.service or entry.static or entry.kv):
         raise ConfigError(f"cannot use {source}: {prefix}: expected service, static or kv, got none of them")
     return {**keys.plain(entry), "datacenter": entry.datacenter or top.consul.datacenter}

@@ -1,16 +1,20 @@
 """Every configuration key: its type, range, default and meaning. docs/configuration.md is generated from this file.
 
+The keys that only one dataset's sets have are in its own file (`Dataset.set_keys`); `set_table` makes a table of them.
 A duration is a number of seconds. This is the only file that uses msgspec.
 """
 
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
+from consul_kam.core.dataset import SetKey
+from consul_kam.core.grammar import Choice, Number, Text
 from consul_kam.errors import ConfigError
 
 Mode = Literal["apply", "observe"]
@@ -121,39 +125,29 @@ class Set(Keys, frozen=True):
     ] = ""
 
 
-class DispatcherSet(Set, frozen=True):
-    """A source of destinations."""
-
-    setid: Annotated[Count, doc("Set of Kamailio's dispatcher.")] = 1
-    priority: Annotated[
-        Count | None,
-        doc("Priority of each record.", "10; where any instance has the tag `primary`, 5 for those without"),
-    ] = None
-    weight_as: Annotated[
-        Literal["rweight", "weight", "none"],
-        doc("What `Weights.Passing` becomes: `rweight` (algorithm 11), `weight` (9, scaled to 100), or nothing."),
-    ] = "rweight"
+@cache
+def set_table(name: str, text: str, own: tuple[SetKey, ...]) -> type[Set]:
+    """The table of a dataset's sets: the keys of `Set` and its own. `text` is its docstring."""
+    fields = [(key.name, _kind(key), key.default) for key in own]
+    # forbid_unknown_fields and kw_only are inherited
+    made = msgspec.defstruct(f"{name}_set", fields, bases=(Set,), namespace={"__doc__": text}, frozen=True)
+    assert issubclass(made, Set)
+    return made
 
 
-class RtpengineSet(Set, frozen=True):
-    """A source of RTPEngine nodes."""
-
-    setid: Annotated[Count, doc("Set of Kamailio's rtpengine module.")] = 0
-    port: Annotated[Annotated[int, Meta(ge=1, le=65535)] | None, doc("Port of the ng protocol.", "the service's")] = (
-        None
-    )
-    proto: Annotated[Literal["udp", "udp6", "ws", "wss"], doc("Transport of the ng protocol.")] = "udp"
-    weight_as: Annotated[Literal["weight", "none"], doc("What `Weights.Passing` becomes.")] = "weight"
-
-
-SETS: Mapping[str, type[Set]] = {"dispatcher": DispatcherSet, "domain": Set, "rtpengine": RtpengineSet}
-"""The keys of a dataset's sets; one that is not named here has those of `Set`."""
-FIRST_SETS: Mapping[str, Mapping[str, object]] = {
-    "dispatcher": {"service": "router"},
-    "domain": {"service": "router"},
-    "rtpengine": {"service": "rtp"},
-}
-"""The one set of a dataset that is given none."""
+def _kind(key: SetKey) -> Any:
+    """The type that msgspec checks: `key.grammar`, and None where that is the default."""
+    grammar: Any
+    if isinstance(key.grammar, Number):
+        grammar = Annotated[int, Meta(ge=key.grammar.low, le=key.grammar.high)]
+    elif isinstance(key.grammar, Choice):
+        grammar = Literal.__getitem__(key.grammar.values)
+    elif isinstance(key.grammar, Text):
+        whole = rf"^(?:{key.grammar.pattern.pattern})\Z"
+        grammar = Annotated[str, Meta(pattern=whole, extra_json_schema={"x-allowed": key.grammar.allowed})]
+    else:
+        grammar = bool
+    return Annotated[grammar if key.default is not None else grammar | None, doc(key.doc, key.otherwise)]
 
 
 class Dataset(Keys, frozen=True):
@@ -162,8 +156,8 @@ class Dataset(Keys, frozen=True):
     file: Annotated[
         Path,
         doc(
-            "The live file, which Kamailio reads; a db_text table for domain and rtpengine. Enables the dataset.",
-            "/etc/kamailio/dispatcher.list for dispatcher, else none: not enabled",
+            "The live file, which Kamailio reads. Enables the dataset; what it is, each dataset says below.",
+            "the dataset's own, where it says one below; else none: not enabled",
         ),
     ] = ""
     staging: Annotated[Path, doc("What consul-template writes.", "state_dir/staging/DATASET")] = ""
@@ -243,7 +237,7 @@ def describe(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(str(value) or '""' for value in schema["enum"])
     if "pattern" in schema:
-        return PATTERNS[schema["pattern"]]
+        return str(schema.get("x-allowed") or PATTERNS[schema["pattern"]])
     if schema.get("type") == "array":
         return f"a list of {'at least one, each ' if schema.get('minItems') else ''}{describe(schema['items'])}"
     words = {"number": "a number", "integer": "a whole number", "boolean": "true or false", "string": "text"}

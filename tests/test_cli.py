@@ -133,7 +133,7 @@ def test_check_says_unprotected(run: Run, tmp_path: Path) -> None:
     ("arguments", "expected"),
     [
         (["check", "nosuch"], "cannot read nosuch: No such file or directory"),
-        (["check", "odd"], "cannot tell which dataset odd is: name it first, one of dispatcher, domain, rtpengine"),
+        (["check", "odd"], "cannot tell which dataset odd is: name it first, one of "),
         (["nosuch"], "cannot run consul-kam: No such command 'nosuch'"),
         (["status", "--nosuch"], "cannot run consul-kam status: No such option"),
         (["templates"], "cannot run consul-kam templates: Missing command"),

@@ -8,7 +8,10 @@ import pytest
 
 from consul_kam import config
 from consul_kam import settings as keys
-from consul_kam.config import Settings, load, parse
+from consul_kam.config import Settings, known_datasets, load, parse
+from consul_kam.core.dataset import SetKey
+from consul_kam.core.grammar import Choice, Number, Text
+from consul_kam.datasets import dataset
 from consul_kam.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "consul-kam.toml"
@@ -177,7 +180,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_dataset_is_named() -> None:
-    with pytest.raises(ConfigError, match="cannot find dataset 'x': expected one of dispatcher, domain, rtpengine"):
+    with pytest.raises(ConfigError, match=f"cannot find dataset 'x': expected one of {', '.join(known_datasets())}"):
         settings().dataset("x")
 
 
@@ -185,14 +188,51 @@ def test_the_example_says_only_defaults_and_holds_every_key() -> None:
     example = EXAMPLE.read_text()
     assert {**parse(example, "example", {}).plain(), "source": ""} == load(environ={}).plain()
     every_key = "\n".join(line.removeprefix("#") for line in example.splitlines() if not line.startswith("# "))
-    assert len(parse(every_key, "example", {}).enabled) == 3
     raw = tomllib.loads(every_key)
     datasets = raw["datasets"]
+    assert {each.name for each in parse(every_key, "example", {}).enabled} == set(datasets)
     shown = {
         keys.File: raw, keys.Node: raw["node"], keys.Consul: raw["consul"], keys.Kamailio: raw["kamailio"],
         keys.Alert: raw["alert"], keys.Log: raw["log"], keys.Dataset: datasets["dispatcher"],
-        keys.DispatcherSet: datasets["dispatcher"]["sets"][0],
-        keys.RtpengineSet: datasets["dispatcher"]["sets"][0] | datasets["rtpengine"]["sets"][0],
+        keys.Set: datasets["dispatcher"]["sets"][0],
     }  # fmt: skip
     for table, found in shown.items():
         assert set(table.__struct_fields__) - set(found) == set()
+    for name, table in datasets.items():
+        assert {key.name for key in dataset(name).set_keys} - set(table["sets"][0]) == set()
+
+
+OWN = (
+    SetKey("size", Number("size", 3, 9, "test"), 4, "A number."),
+    SetKey("kind", Choice("kind", ("", "a", "b"), "test"), "a", "A choice."),
+    SetKey("word", Text("word", re.compile("[a-z]+|[0-9]+"), "letters or digits", "test"), None, "Text.", "none"),
+    SetKey("bold", bool, False, "A flag."),
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"size": 2}, "set.size: expected a whole number from 3 to 9, got 2"),
+        ({"size": "4"}, "set.size: expected a whole number from 3 to 9, got '4'"),
+        ({"kind": "c"}, "set.kind: expected one of \"\", a, b, got 'c'"),
+        ({"word": "A"}, "set.word: expected letters or digits, got 'A'"),
+        ({"word": "a1"}, "set.word: expected letters or digits, got 'a1'"),
+        ({"word": "1\n"}, "set.word: expected letters or digits, got '1\\n'"),
+        ({"bold": 1}, "set.bold: expected true or false, got 1"),
+        ({"bald": True}, "set.bald: expected one of * got 'bald' (did you mean bold?)"),
+        ({"tag": "a b"}, "set.tag: expected letters, digits, * got 'a b'"),
+    ],
+)
+def test_a_key_of_a_datasets_own_is_checked_by_its_grammar(value: dict[str, object], expected: str) -> None:
+    with pytest.raises(ConfigError) as found:
+        keys.convert(value, keys.set_table("test", "Doc.", OWN), "f.toml", "set")
+    pattern = ".*".join(map(re.escape, f"cannot use f.toml: {expected}".split("*")))
+    assert re.fullmatch(pattern, str(found.value)), str(found.value)
+
+
+def test_keys_of_a_datasets_own_stand_beside_those_of_every_set() -> None:
+    table = keys.set_table("test", "Doc.", OWN)
+    plain = keys.plain(keys.convert({"word": "1"}, table, "f.toml", "set"))
+    assert plain == {**keys.plain(keys.Set()), "size": 4, "kind": "a", "word": "1", "bold": False}
+    assert keys.plain(keys.convert({}, table, "f.toml", "set"))["word"] is None

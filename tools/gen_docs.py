@@ -14,9 +14,11 @@ REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(REPO))
 
 from consul_kam import cli, settings  # noqa: E402
+from consul_kam.core.dataset import Dataset  # noqa: E402
 from consul_kam.core.events import Phase  # noqa: E402
 from consul_kam.core.release import TABLE  # noqa: E402
 from consul_kam.core.state import GOES  # noqa: E402
+from consul_kam.datasets import datasets  # noqa: E402
 
 NOTICE = "<!-- Written by tools/gen_docs.py (`./dev docs`) from {}: change it there. -->\n"
 
@@ -54,7 +56,7 @@ for a window or for Kamailio), DEGRADED, SUPERSEDED, DRIFT, OBSERVED, NONE.
 def configuration() -> str:
     """docs/configuration.md"""
     head = f"""# Configuration
-{NOTICE.format("consul_kam/settings.py")}
+{NOTICE.format("consul_kam/settings.py and consul_kam/datasets/")}
 TOML, in `/etc/consul_kam/consul-kam.toml`, `consul-kam --config FILE` or `$CONSUL_KAM_CONFIG`; every key is optional
 and no file at all is fine. [examples/consul-kam.toml](../examples/consul-kam.toml) holds every key with its default.
 Durations are numbers of seconds, paths are absolute. `consul-kam config show` prints what is in force. An unknown key
@@ -72,16 +74,24 @@ or a bad value is an error that names file, key, what is expected and what was f
             ("datasets.NAME", settings.Dataset),
         )
     ]
-    tables += [(f"`[[datasets.{name}.sets]]`", table) for name, table in settings.SETS.items()]
-    tables += [("`[alert]`", settings.Alert), ("`[log]`", settings.Log)]
-    return head + "".join(_table(title, table) for title, table in tables)
+    rest = [("`[alert]`", settings.Alert), ("`[log]`", settings.Log)]
+    sets = "".join(map(_sets, datasets().values()))
+    return head + "".join(_table(*each) for each in tables) + sets + "".join(_table(*each) for each in rest)
 
 
-def _table(title: str, table: Any) -> str:
+def _sets(dataset: Dataset) -> str:
+    """The keys of one dataset's sets, and what its file is."""
+    usual = f", by default `{dataset.usual_file}`" if dataset.usual_file else ""
+    note = f" Its `file` is {dataset.file_doc}{usual}."
+    if dataset.first_set:
+        first = ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in dataset.first_set.items())
+        note += f" Without any set, there is one: {first}."
+    table = settings.set_table(dataset.name, dataset.set_doc, dataset.set_keys)
+    return _table(f"`[[datasets.{dataset.name}.sets]]`", table, note)
+
+
+def _table(title: str, table: Any, note: str = "") -> str:
     rows = "".join(f"| `{key}` | {kind} | {default} | {text} |\n" for key, kind, default, text in documented(table))
-    first = settings.FIRST_SETS.get(title.split(".")[1]) if "sets" in title else None
-    given = ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in (first or {}).items())
-    note = f" Without any, there is one: {given}." if first else ""
     return f"\n## {title}\n{table.__doc__}{note}\n\n| key | value | default | meaning |\n|---|---|---|---|\n{rows}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from consul_kam.core.grammar import Choice, Number, Text
 from consul_kam.core.ports import Value
 from consul_kam.core.records import Answer, Key, Memory, Problem, Record
 
@@ -71,6 +72,21 @@ class Notation(Protocol):
         """Further files beside it that have to be there: name -> content to make it with where it is missing."""
 
 
+@dataclass(frozen=True, slots=True)
+class SetKey:
+    """One key that a dataset's sets have in consul-kam.toml beside the common ones (`Set` in settings.py).
+
+    `grammar`: what its value may be, by name, or `bool`. `default` None: where the key is left out something is worked
+    out from Consul, and `otherwise` says what. The template gets every key of a set, as a member of JSON's types.
+    """
+
+    name: str
+    grammar: Number | Choice | Text | type[bool]
+    default: int | str | bool | None
+    doc: str
+    otherwise: str = ""
+
+
 Parse = Callable[[str, bytes], Answer]
 """(file name for messages, bytes) -> Answer. Raises ListError where the file as a whole cannot be used."""
 
@@ -80,6 +96,14 @@ class Dataset:
     """See docs/add-a-dataset.md for a worked example."""
 
     name: str
+    file_doc: str
+    """What its live file is, after "`file` is": for the reference."""
+    usual_file: str = ""
+    """The live file where none is configured; "" for a dataset that is off until it is given one."""
+    set_doc: str = "One source of records: a service, static entries, a KV prefix, or any of them together."
+    set_keys: tuple[SetKey, ...] = ()
+    first_set: Mapping[str, object] | None = None
+    """The one set of a dataset that is given none; None: it has to be given one."""
     notation: Notation
     parse_staging: Parse
     """JSON Lines as our templates write them."""

@@ -76,6 +76,11 @@ class Text:
         raise BadValue(self.name, value, self.allowed)
 
 
+def entry(allowed: str) -> Text:
+    """What a static entry or a KV value may be before it is split: one line of text; `allowed` says of which words."""
+    return Text("entry", re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]+"), allowed, "docs/templates.md")
+
+
 PORT = Number("port", 1, 65535, "RFC 768; Kamailio loads port 0 [kamailio-facts.md, 2]")
 
 _BARE_IPV6 = re.compile(r"[0-9A-Fa-f:.]+")

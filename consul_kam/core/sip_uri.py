@@ -50,3 +50,14 @@ def read_uri(value: str) -> SipUri:
         if transport.lower() not in TRANSPORTS:
             raise BadValue("transport", transport, ", ".join(TRANSPORTS))
     return SipUri(text, host)
+
+
+def read_bare_uri(value: object, field: str) -> str:
+    """A URI that can stand in dispatcher's attrs, where a ";" would end it. Raises BadValue."""
+    if not isinstance(value, str) or ";" in value or "," in value:
+        raise BadValue(field, value, "a SIP URI without parameters")
+    try:
+        return read_uri(value).text
+    except BadValue as bad:
+        bad.field = field
+        raise

@@ -7,16 +7,17 @@ Sources: src/modules/dispatcher/dispatch.c of Kamailio 5.6 (ds_load_list, pack_d
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 
 from consul_kam.core import replies
 from consul_kam.core.attrs import check_attrs, read_attrs
-from consul_kam.core.dataset import Ask, Dataset, Gap, States, Window
-from consul_kam.core.grammar import INT_MAX, PORT, BadValue, Choice, Number, Text, is_literal, read_host
+from consul_kam.core.dataset import Ask, Dataset, Gap, SetKey, States, Window
+from consul_kam.core.grammar import INT_MAX, PORT, BadValue, Choice, Number, Text, entry, is_literal, read_host
 from consul_kam.core.jsonlines import Common, Fields, JsonLines
 from consul_kam.core.ports import Struct, Value
 from consul_kam.core.records import Key, Memory, Record, Seen, Share, Source, Use
-from consul_kam.core.sip_uri import TRANSPORTS, SipUri, read_uri
+from consul_kam.core.sip_uri import TRANSPORTS, SipUri, read_bare_uri, read_uri
 from consul_kam.core.weights import Settled
 from consul_kam.core.words import MAX_LINE, Word, Words, WordsReader, at, split
 
@@ -36,9 +37,7 @@ WEIGHT = Number("weight", 1, 65535, "Consul API, Weights.Passing")
 WEIGHT_AS = Choice("weight_as", ("rweight", "weight", "none"), "design.md 5")
 SOCKET = Text("socket", re.compile(r"[A-Za-z0-9.:\[\]_-]{1,200}"), "PROTO:ADDRESS[:PORT]", "pack_dest, parse_phostport")
 SOCKNAME = Text("sockname", re.compile(r"[A-Za-z0-9._-]{1,200}"), "letters, digits, dots and hyphens", "pack_dest")
-ENTRY = Text(
-    "entry", re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]+"), "a dispatcher line without its setid", "staging"
-)
+ENTRY = entry("a dispatcher line without its setid")
 ATTRS = {
     number.name: number
     for number in (
@@ -122,9 +121,8 @@ def _from_fields(fields: Fields, common: Common) -> Record:
     setid = SETID.read(fields.get("setid"))
     flags = FLAGS.read(value) if (value := fields.get("flags")) not in (None, "") else None
     priority = PRIORITY.read(value) if (value := fields.get("priority")) not in (None, "") else 10
-    entry = fields.get("entry")
-    if entry is not None:
-        return _from_words(setid, split(ENTRY.read(entry), open_words=3), flags, priority, common)
+    if (text := fields.get("entry")) is not None:
+        return _from_words(setid, split(ENTRY.read(text), open_words=3), flags, priority, common)
     uri = _uri(fields)
     share = _share(fields)
     attrs = [*_duid(fields), *_weight(share), *_options(fields)]
@@ -165,27 +163,12 @@ def _options(fields: Fields) -> list[str]:
     return [f"{name}={read(value)}" for name, read in _OPTIONS.items() if (value := fields.get(name)) not in (None, "")]
 
 
-def _bare_uri(name: str) -> Callable[[object], str]:
-    """Reads a URI that can stand in attrs: a ";" would end it."""
-
-    def read(value: object) -> str:
-        if not isinstance(value, str) or ";" in value or "," in value:
-            raise BadValue(name, value, "a SIP URI without parameters")
-        try:
-            return read_uri(value).text
-        except BadValue as bad:
-            bad.field = name
-            raise
-
-    return read
-
-
 _OPTIONS: dict[str, Callable[[object], object]] = {
     "maxload": ATTRS["maxload"].read,
     "socket": SOCKET.read,
     "sockname": SOCKNAME.read,
-    "ping_from": _bare_uri("ping_from"),
-    "obproxy": _bare_uri("obproxy"),
+    "ping_from": partial(read_bare_uri, field="ping_from"),
+    "obproxy": partial(read_bare_uri, field="obproxy"),
 }
 """What a service's meta may set [design.md 5: behind an allow-list]."""
 
@@ -273,8 +256,20 @@ def _states(reply: tuple[Value, ...]) -> Memory:
     return _decode_short([reply])
 
 
+TIERS = "10; where any instance has the tag `primary`, 5 for those without"
+WEIGHTS = "What `Weights.Passing` becomes: `rweight` (algorithm 11), `weight` (9, scaled to 100), or nothing."
+
 DATASET = Dataset(
     name="dispatcher",
+    file_doc="Kamailio's list_file",
+    usual_file="/etc/kamailio/dispatcher.list",
+    set_doc="A source of destinations.",
+    set_keys=(
+        SetKey("setid", SETID, 1, "Set of Kamailio's dispatcher."),
+        SetKey("priority", PRIORITY, None, "Priority of each record.", TIERS),
+        SetKey("weight_as", WEIGHT_AS, "rweight", WEIGHTS),
+    ),
+    first_set={"service": "router"},
     notation=Words(),
     parse_staging=JsonLines("dispatcher", _from_fields),
     parse_native=WordsReader(_from_line),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from consul_kam.core import replies
 from consul_kam.core.dataset import Ask, Dataset, Gap, same_place
 from consul_kam.core.dbtext import Column, DbText, DbTextReader, Row, escape
-from consul_kam.core.grammar import BadValue, Text, read_host
+from consul_kam.core.grammar import BadValue, Text, entry, read_host
 from consul_kam.core.jsonlines import Common, Fields, JsonLines
 from consul_kam.core.ports import Value
 from consul_kam.core.records import Key, Memory, Record, Seen, Source, Use
@@ -22,7 +22,7 @@ DID = Text(
     "1 to 4096 characters, no control ones",
     "domain.c: any string; db_text: a field ends at 16 kB",
 )
-ENTRY = Text("entry", re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]+"), "DOMAIN [DID]", "docs/templates.md")
+ENTRY = entry("DOMAIN [DID]")
 
 
 def _record(domain: str, did: str, common: Common) -> Record:
@@ -75,6 +75,8 @@ def _ours(data: bytes) -> frozenset[Key]:
 
 DATASET = Dataset(
     name="domain",
+    file_doc="the db_text table `domain`",
+    first_set={"service": "router"},
     notation=DbText(
         "id(int,auto) domain(string) did(string) last_modified(int)",
         versions={"domain": 2, "domain_attrs": 1},

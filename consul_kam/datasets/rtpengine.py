@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from consul_kam.core import replies
-from consul_kam.core.dataset import Ask, Dataset, Gap, Window, same_place
+from consul_kam.core.dataset import Ask, Dataset, Gap, SetKey, Window, same_place
 from consul_kam.core.dbtext import Column, DbText, DbTextReader, Row, escape
-from consul_kam.core.grammar import INT_MAX, PORT, BadValue, Choice, Number, Text, is_literal, read_host
+from consul_kam.core.grammar import INT_MAX, PORT, BadValue, Choice, Number, entry, is_literal, read_host
 from consul_kam.core.jsonlines import Common, Fields, JsonLines
 from consul_kam.core.ports import Value
 from consul_kam.core.records import Key, Memory, Record, Seen, Source, Use
@@ -29,7 +29,7 @@ WEIGHT = Number("weight", 0, INT_MAX, "rtpp_load_db: an int, wraps beyond")
 DISABLED = Number("disabled", 0, 1, "rtpp_load_db")
 PROTO = Choice("proto", ("udp", "udp6", "ws", "wss"), "add_rtpengine_socks")
 WEIGHT_AS = Choice("weight_as", ("weight", "none"), "docs/templates.md")
-ENTRY = Text("entry", re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]+"), "URL [WEIGHT]", "docs/templates.md")
+ENTRY = entry("URL [WEIGHT]")
 
 _ALLOWED = "udp:HOST[:PORT], udp6:[IPV6][:PORT], unix:PATH, ws://HOST[:PORT][/PATH] or wss://..."
 _URL = re.compile(r"(?P<proto>udp:|udp6:|unix:|wss?://)(?P<rest>[^\x00-\x20\x7f\ud800-\udfff]{1,255})", re.IGNORECASE)
@@ -153,6 +153,15 @@ def _ours(data: bytes) -> frozenset[Key]:
 
 DATASET = Dataset(
     name="rtpengine",
+    file_doc="the db_text table `rtpengine`",
+    set_doc="A source of RTPEngine nodes.",
+    set_keys=(
+        SetKey("setid", SETID, 0, "Set of Kamailio's rtpengine module."),
+        SetKey("port", PORT, None, "Port of the ng protocol.", "the service's"),
+        SetKey("proto", PROTO, "udp", "Transport of the ng protocol."),
+        SetKey("weight_as", WEIGHT_AS, "weight", "What `Weights.Passing` becomes."),
+    ),
+    first_set={"service": "rtp"},
     notation=DbText(
         "id(int,auto) setid(int) url(string) weight(int) disabled(int) stamp(int)", versions={"rtpengine": 1}
     ),

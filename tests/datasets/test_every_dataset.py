@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consul_kam.config import parse as parse_toml
 from consul_kam.core.records import Use
 from consul_kam.datasets import dataset, datasets
 from consul_kam.errors import ListError
@@ -33,6 +34,21 @@ def test_it_has_a_template_a_test_file_and_cases(name: str) -> None:
     assert (REPO / "templates" / f"{name}.ctmpl").is_file()
     assert (HERE / f"test_{name}.py").is_file()
     assert list((HERE / "cases" / name).glob("*.txt"))
+
+
+@every
+def test_the_keys_of_its_sets_are_sound_and_its_template_heeds_them(name: str) -> None:
+    found, template = dataset(name), (REPO / "templates" / f"{name}.ctmpl").read_text(encoding="utf-8")
+    for key in found.set_keys:
+        assert isinstance(key.grammar, type) or key.grammar.name == key.name
+        if key.default is None:
+            assert key.otherwise, f"{key.name}: what is worked out where it is left out?"
+        else:
+            assert (key.default if isinstance(key.grammar, type) else key.grammar.read(key.default)) == key.default
+        assert f'index $set "{key.name}"' in template
+    toml = f'[datasets.{name}]\nfile = "/live"\n' + ("" if found.first_set else 'sets = [{ service = "a" }]')
+    (entry,) = parse_toml(toml, "test", {}).dataset(name).sets
+    assert entry.items() >= {**{key.name: key.default for key in found.set_keys}, **(found.first_set or {})}.items()
 
 
 @every

@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from consul_kam.adapters.control import ControlUnreachable, ask
+from consul_kam.core.dbtext import DbText
+from consul_kam.datasets import dataset
 from tests.lab.kamailio import Kamailio
 from tests.lab.process import Process, tail, wait_for
 
@@ -30,10 +32,17 @@ rpc = "unix:{ctl}"
 """
 
 
+def live_file(kamailio: Kamailio, name: str) -> Path:
+    """Where a dataset's live file is in the lab: a db_text table among the others, or DATASET.list."""
+    table = isinstance(dataset(name).notation, DbText)
+    return kamailio.dbtext / name if table else kamailio.live / f"{name}.list"
+
+
 class Engine:
     """`with Engine(tmp_path, kam, consul.address, dispatcher="max_shrink = 0.5") as engine:`
 
-    `dispatcher`, `domain`, `rtpengine`, `kamailio`: TOML lines for their tables; a dataset is on where it is not None.
+    `dispatcher`, `kamailio_lines` and the name of any other dataset: TOML lines for their tables; a dataset is on where
+    it is not None. Its live file is `live_file(kamailio, name)`.
     `start=False` makes only the configuration, as for kam-apply with no engine running.
     """
 
@@ -44,14 +53,13 @@ class Engine:
         consul: str,
         *,
         dispatcher: str | None = "",
-        domain: str | None = None,
-        rtpengine: str | None = None,
         kamailio_lines: str = "min_gap = 0.02",
         more: str = "",
         verify_every: float = 30.0,
         start: bool = True,
         wrapper: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        **others: str | None,
     ) -> None:
         self.kamailio, self.directory, self._wanted, self._wrapper = kamailio, directory, start, list(wrapper)
         self.state = kamailio.run / f"state-{directory.name}"
@@ -61,12 +69,11 @@ class Engine:
         self.log = directory / "engine.log"
         self.config = directory / "consul-kam.toml"
         self.env = {"CONSUL_KAM_CONFIG": str(self.config), "PYTHONPATH": str(ROOT), **(env or {})}
-        files = {
-            "dispatcher": (dispatcher, kamailio.list_file),
-            "domain": (domain, kamailio.dbtext / "domain"),
-            "rtpengine": (rtpengine, kamailio.dbtext / "rtpengine"),
-        }
-        tables = [f'[datasets.{n}]\nfile = "{p}"\n{lines}' for n, (lines, p) in files.items() if lines is not None]
+        tables = [
+            f'[datasets.{name}]\nfile = "{live_file(kamailio, name)}"\n{lines}'
+            for name, lines in {"dispatcher": dispatcher, **others}.items()
+            if lines is not None
+        ]
         text = CONFIG.format(
             verify_every=verify_every,
             state=self.state,

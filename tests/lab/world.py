@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from consul_kam.config import known_datasets
 from tests.lab import ConsulAgent, Dispatcher, Engine, Kamailio, Lab, Sampler, uris, wait_for
 from tests.lab.consul_template import Template
 from tests.lab.ports import is_free
@@ -55,7 +56,7 @@ class World:
         self.kam: Kamailio = lab.kamailio(**{"reload_delta": 0, **(kamailio or {})})
         self.seen: Sampler[Dispatcher] = lab.sampler(self.kam)
         self.engine: Engine = lab.engine(self.kam, consul, dispatcher=dispatcher, **engine)
-        datasets = {"dispatcher": dispatcher, **{n: engine.get(n) for n in ("domain", "rtpengine")}}
+        datasets = {"dispatcher": dispatcher, **{n: engine.get(n) for n in known_datasets() if n != "dispatcher"}}
         wanted: list[Template] = [self.engine.template(name) for name, lines in datasets.items() if lines is not None]
         if templates:
             self.ct = lab.consul_template(consul, wanted, env, token)
