@@ -68,6 +68,7 @@ class Settings:
     verify_every: float
     state_dir: Path
     consul: keys.Consul
+    consul_template: keys.ConsulTemplate
     kamailio: keys.Kamailio
     datasets: Mapping[str, DatasetSettings]
     """Every known one, by name; those that are on: `enabled`."""
@@ -163,6 +164,7 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         verify_every=top.verify_every,
         state_dir=state_dir.absolute(),
         consul=_consul(top.consul, environ),
+        consul_template=top.consul_template,
         kamailio=keys.replace(top.kamailio, rpc=top.kamailio.rpc or default_rpc()),
         datasets={name: _dataset(name, tables.get(name, {}), top, state_dir, source) for name in known},
         alert=top.alert,

@@ -83,6 +83,19 @@ class Consul(Keys, frozen=True):
     datacenter: Annotated[Name, doc("Data centre of the sets that name none.", "the agent's own")] = ""
 
 
+class ConsulTemplate(Keys, frozen=True):
+    """The consul-template that `status` and `render` run once to see what would be staged now."""
+
+    path: Annotated[Path, doc("The program.", "the consul-template in PATH")] = ""
+    templates: Annotated[
+        Path,
+        doc(
+            "Directory of the templates that you have changed, named as `templates export` names them.",
+            "the shipped ones, with the sets configured here",
+        ),
+    ] = ""
+
+
 class Kamailio(Keys, frozen=True):
     """The Kamailio whose memory is kept right."""
 
@@ -208,6 +221,7 @@ class File(Keys, frozen=True):
     verify_every: Annotated[float, Meta(ge=1), doc("How often memory is compared with the target, s.")] = 30.0
     node: Node = Node()
     consul: Consul = Consul()
+    consul_template: ConsulTemplate = ConsulTemplate()
     kamailio: Kamailio = Kamailio()
     datasets: dict[str, Dataset] = {}
     alert: Alert = Alert()

@@ -111,7 +111,10 @@ def test_one_path_for_staging_and_live_file_is_unprotected(tmp_path: Path) -> No
 
 SET = "[[datasets.dispatcher.sets]]\n"
 BAD = [
-    ("x = 1", "x: expected one of mode, verify_every, node, consul, kamailio, datasets, alert, log, got 'x'"),
+    (
+        "x = 1",
+        "x: expected one of mode, verify_every, node, consul, consul_template, kamailio, datasets, alert, log, got 'x'",
+    ),
     ("moed = 1", "moed: expected one of * got 'moed' (did you mean mode?)"),
     ('mode = "foo"', "mode: expected one of apply, observe, got 'foo'"),
     ("[kamailio]\nmin_gap = 'a'", "kamailio.min_gap: expected a number from 0, got 'a'"),
@@ -192,7 +195,8 @@ def test_the_example_says_only_defaults_and_holds_every_key() -> None:
     datasets = raw["datasets"]
     assert {each.name for each in parse(every_key, "example", {}).enabled} == set(datasets)
     shown = {
-        keys.File: raw, keys.Node: raw["node"], keys.Consul: raw["consul"], keys.Kamailio: raw["kamailio"],
+        keys.File: raw, keys.Node: raw["node"], keys.Consul: raw["consul"],
+            keys.ConsulTemplate: raw["consul_template"], keys.Kamailio: raw["kamailio"],
         keys.Alert: raw["alert"], keys.Log: raw["log"], keys.Dataset: datasets["dispatcher"],
         keys.Set: datasets["dispatcher"]["sets"][0],
     }  # fmt: skip

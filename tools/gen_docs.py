@@ -30,9 +30,11 @@ may be added.
 
 | request | reply, beside `"ok": true` |
 |---|---|
-| `{"do":"status"}` | `version pid since detached`, `kamailio: {rpc reachable up_since trouble}`, `datasets: [...]` |
+| `{"do":"status","consul":true or false}` | `version pid since detached`, \
+`kamailio: {rpc reachable up_since trouble}`, `datasets: [...]` |
 | ... each dataset | `name phase verdict reason at digest records paused observe pinned next`, \
-`staging: [{path digest state error at}]`, `live: {path state}`, `memory: {state difference records}`, \
+`staging: [{path digest state error at consul}]`, `consul: {state at reason missing extra}` or null, \
+`live: {path state}`, `memory: {state difference records}`, \
 `held: [{key why until}]`, `named: [{key why}]`, \
 lists of text: `dropped refused draining blocked`, `states: {key: FLAGS}`, `unverifiable: {name: reason}` |
 | `{"do":"apply","wait":2.0}` | `verdicts: [{dataset verdict release detail}]`, `waiting: [dataset]` |
@@ -46,6 +48,7 @@ changed misordered}]` |
 A refusal is `{"ok": false, "error": "cannot ..."}`: on the command line that line on standard error, and exit code 1.
 Staging is `ok`, `native` (Kamailio's own format: not proof against injection), `unprotected` (it is the live file
 itself), `rejected` or `absent`; a live file `equal`, `differs` or `absent`; memory `equal`, `differs` or `unknown`.
+`consul` says the same of staging against Consul, null where that was not asked for: it costs a run of consul-template.
 Verdicts: PUBLISHED, HELD (published with held records), REJECTED, BLOCKED (a known name does not resolve), BUSY (waits
 for a window or for Kamailio), DEGRADED, SUPERSEDED, DRIFT, OBSERVED, NONE.
 
@@ -70,6 +73,7 @@ or a bad value is an error that names file, key, what is expected and what was f
         for name, table in (
             ("node", settings.Node),
             ("consul", settings.Consul),
+            ("consul_template", settings.ConsulTemplate),
             ("kamailio", settings.Kamailio),
             ("datasets.NAME", settings.Dataset),
         )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from consul_kam.adapters.consul import Consul, Source
 from consul_kam.app.loop import Loop, Worker
+from consul_kam.config import DatasetSettings
 from consul_kam.core.records import Answer
 
 
@@ -42,6 +43,16 @@ class AclWatch:
     def _make_client(self) -> None:
         if self._client is None:
             self._client = self._factory()
+
+
+def sources_of(chosen: DatasetSettings) -> dict[str, tuple[Source, ...]]:
+    """Part -> what of Consul its staging file is made of."""
+    parts: dict[str, tuple[Source, ...]] = {}
+    for entry in chosen.sets:
+        part = str(entry["datacenter"])
+        found = [Source(kind, str(entry[kind])) for kind in ("service", "kv") if entry[kind]]
+        parts[part] = (*parts.get(part, ()), *found)
+    return parts
 
 
 def _offered(source: Source, answer: Answer) -> int:

@@ -67,12 +67,16 @@ class Engine:
         self.after: list[Callable[[], None]] = []
         """Called after each event: waiters for verdicts, a detached engine's end."""
         self.each_tick: list[Callable[[], None]] = []
+        self.at_end: list[Callable[[], None]] = []
+        """Called once no more events are served."""
         self._verify_every = verify_every
 
     def run(self) -> None:
         """Serve events until stopped."""
         self.loop.at(time.monotonic() + self._verify_every, self._tick)
         self.loop.run(self._after)
+        for call in self.at_end:
+            call()
         for worker in (self.rpc, self.disk):
             worker.close(2.0)
         self.reporter.close()

@@ -10,6 +10,7 @@ from consul_kam import __version__
 from consul_kam.adapters.control import Reply
 from consul_kam.app import views
 from consul_kam.app.engine import Engine, Lane
+from consul_kam.app.freshness import Freshness, Looked
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
 from consul_kam.app.work import DAMAGED, restored
@@ -43,14 +44,16 @@ LONGEST = 60.0
 class Operator:
     """Answers requests; the protocol is described in consul_kam.adapters.control."""
 
-    def __init__(self, engine: Engine, intake: Intake, heartbeat: Heartbeat, rpc: str, detached: bool) -> None:
-        self._engine, self._intake, self._heartbeat = engine, intake, heartbeat
+    def __init__(
+        self, engine: Engine, intake: Intake, heartbeat: Heartbeat, freshness: Freshness, rpc: str, detached: bool
+    ) -> None:
+        self._engine, self._intake, self._heartbeat, self._freshness = engine, intake, heartbeat, freshness
         self._rpc, self._detached, self._since = rpc, detached, time.time()
         self._waiting: list[tuple[float, Reply]] = []
         self._diffs: list[_Diff] = []
-        self._later = {"apply": self._apply, "diff": self._diff}
+        self._later = {"apply": self._apply, "diff": self._diff, "status": self._status}
         self._verbs: dict[str, Callable[[dict[str, object]], dict[str, Any]]] = {
-            "status": self._status, "history": self._history, "rollback": self._rollback,
+            "history": self._history, "rollback": self._rollback,
             "approve": self._approve, "pause": self._pause, "resume": self._resume, "stop": self._stop,
         }  # fmt: skip
         engine.after += [self._settle, self._show_diffs]
@@ -73,6 +76,16 @@ class Operator:
             reply({"ok": False, "error": str(error)})
         except OSError as error:
             reply({"ok": False, "error": f"cannot {verb}: {error.filename}: {error.strerror}"})
+
+    # -- status: with a look at Consul for whoever wants that ---------------------------------------------------------
+
+    def _status(self, request: dict[str, object], reply: Reply) -> None:
+        """`"consul": true` costs a run of consul-template, so programs that ask often leave it out."""
+        lanes = self._lanes(request)
+        if request.get("consul") is True:
+            self._freshness.ask(lambda looked: reply({"ok": True, **self._at_a_glance(lanes, looked)}))
+        else:
+            reply({"ok": True, **self._at_a_glance(lanes, None)})
 
     # -- apply: a verdict for whoever waits --------------------------------------------------------------------------
 
@@ -123,7 +136,7 @@ class Operator:
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
-    def _status(self, request: dict[str, object]) -> dict[str, Any]:
+    def _at_a_glance(self, lanes: list[Lane], looked: Looked | None) -> dict[str, Any]:
         beat = self._heartbeat
         return {
             "version": __version__,
@@ -136,7 +149,7 @@ class Operator:
                 "up_since": beat.up_since,
                 "trouble": beat.trouble,
             },
-            "datasets": [views.status(lane) for lane in self._lanes(request)],
+            "datasets": [views.status(lane, looked) for lane in lanes],
         }
 
     def _history(self, request: dict[str, object]) -> dict[str, Any]:

@@ -1,18 +1,27 @@
 """consul-template, once, into a scratch directory: what would be staged now."""
 
+import contextlib
+import os
+import re
+import resource
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from consul_kam.adapters import files
 from consul_kam.app import templates
 from consul_kam.app.client import OutOfReach
 from consul_kam.config import DatasetSettings, Settings
 
-KILL_AFTER = 2.0
-"""Seconds between SIGINT, which consul-template heeds (SIGTERM it ignores), and SIGKILL."""
+PROGRAM = "consul-template"
+SAID = 4096
+"""Bytes of what consul-template said last that are looked at."""
+_STAMP = re.compile(r"^\S+ \[[A-Z]+\] (\([a-z]+\) )?")
 
 
 class RenderFailed(OutOfReach):
@@ -21,56 +30,143 @@ class RenderFailed(OutOfReach):
 
 @dataclass(frozen=True)
 class Rendered:
-    """One staging file as it would be now."""
+    """One staging file as it would be now. `part` is "" or what follows the "@" in its name."""
 
     dataset: str
+    part: str
     file: str
     content: bytes
 
 
-def render(
-    settings: Settings, datasets: tuple[DatasetSettings, ...], deadline: float, program: str = "consul-template"
-) -> tuple[Rendered, ...]:
-    """Render the templates of `datasets`, all or none. `deadline`: seconds. Raises RenderFailed, OSError."""
-    with tempfile.TemporaryDirectory(prefix="consul_kam-") as name:
-        scratch = Path(name)
-        wanted: dict[str, str] = {}
-        command = [program, "-once", "-log-level=err", *_consul_flags(settings)]
+@dataclass(frozen=True)
+class Attempt:
+    """`failed`: the files that were not rendered, and why."""
+
+    rendered: tuple[Rendered, ...]
+    failed: Mapping[str, str]
+
+
+@dataclass
+class Renderer:
+    """Runs one consul-template at a time. `retry`: whether it tries Consul again until the deadline."""
+
+    settings: Settings
+    retry: bool = True
+    program: str = ""
+    """Default: `[consul_template] path`, else the one in PATH."""
+    directory: Path | None = None
+    """Where scratch directories are made; default: the system's own place."""
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _running: subprocess.Popen[bytes] | None = None
+
+    def attempt(self, datasets: Collection[DatasetSettings], deadline: float) -> Attempt:
+        """Render the templates of `datasets`; the scratch directory is private (0700) and gone afterwards.
+
+        `deadline`: seconds. Raises RenderFailed (there is no consul-template), ConfigError, OSError.
+        """
+        until = time.monotonic() + deadline
+        with tempfile.TemporaryDirectory(prefix="scratch-", dir=self.directory) as name:
+            scratch = Path(name)
+            sources = self._sources(datasets, scratch)
+            failed = self._round(scratch, sources, until)
+            if failed and not self.retry:
+                # What ended it may concern one source alone (a data centre that is away, a forbidden prefix).
+                for file in list(failed) if len(sources) > 1 else ():
+                    self._round(scratch, {file: sources[file]}, until, failed)
+            found = [_rendered(file, scratch / file) for file in sources if file not in failed]
+            return Attempt(tuple(found), failed)
+
+    def stop(self) -> None:
+        """From any thread, for good: what is under way ends at once."""
+        self._stopped.set()
+        self._kill(self._running)
+
+    def _sources(self, datasets: Collection[DatasetSettings], scratch: Path) -> dict[str, Path]:
+        """Staging file's name -> its template: the operator's own where it is known, else ours."""
+        own, found = self.settings.consul_template.templates, {}
         for dataset in datasets:
             for file, text in templates.exported({dataset.name: dataset.sets}).items():
-                (scratch / file).write_text(text, encoding="utf-8")
-                staged = file.removesuffix(".ctmpl")
-                wanted[staged] = dataset.name
-                command.append(f"-template={scratch / file}:{scratch / staged}")
-        said = _run(command, deadline)
-        missing = [file for file in wanted if not (scratch / file).exists()]
-        if missing:
-            raise RenderFailed(f"cannot render {', '.join(missing)}: {said}")
-        return tuple(Rendered(dataset, file, (scratch / file).read_bytes()) for file, dataset in wanted.items())
+                source = Path(own) / file if own else scratch / file
+                if not own or not source.exists():
+                    source = scratch / file
+                    source.write_text(text, encoding="utf-8")
+                found[file.removesuffix(".ctmpl")] = source
+        return found
+
+    def _round(
+        self, scratch: Path, sources: Mapping[str, Path], until: float, failed: dict[str, str] | None = None
+    ) -> dict[str, str]:
+        """One run. Returns `failed` (those of `sources` that were not rendered, and why), brought up to date."""
+        failed = {} if failed is None else failed
+        said = self._run([f"-template={source}:{scratch / file}" for file, source in sources.items()], scratch, until)
+        for file in sources:
+            failed.pop(file, None)
+            if not (scratch / file).exists():
+                failed[file] = said
+        return failed
+
+    def _run(self, wanted: Sequence[str], scratch: Path, until: float) -> str:
+        """What it said last, or why it said nothing. Raises RenderFailed."""
+        program = self.program or self.settings.consul_template.path or PROGRAM
+        command = [program, "-once", "-log-level=err", *_consul_flags(self.settings), *wanted]
+        command += [] if self.retry else ["-consul-retry=false"]
+        began, late = time.monotonic(), ""
+        with (scratch / ".said").open("w+b") as said:
+            try:
+                # A session of its own: whatever a template's plugin starts ends with it. Output to a file: no pipe to
+                # keep empty, and the limit on file sizes bounds it too.
+                self._running = process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+                )
+            except (FileNotFoundError, PermissionError):
+                cure = "it is not in PATH; install it, or set [consul_template] path, or give --program"
+                raise RenderFailed(f"cannot run {program}: {cure}") from None
+            with contextlib.suppress(OSError):  # it has ended already
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (files.LARGEST, files.LARGEST))
+            if self._stopped.is_set():
+                self._kill(process)
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                late = f"nothing within {round(until - began, 1):g} s; is Consul there? "
+            self._kill(process)
+            process.wait()
+            return f"{late}{_last_words(said.fileno(), process.returncode)}"
+
+    @staticmethod
+    def _kill(process: subprocess.Popen[bytes] | None) -> None:
+        """SIGKILL: it only ever writes to scratch. Its pid is ours until it is waited for."""
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
-def _run(command: list[str], deadline: float) -> str:
-    """What it said last, or why it said nothing."""
-    try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    except FileNotFoundError:
-        raise RenderFailed(f"cannot run {command[0]}: it is not in PATH; install it or give --program") from None
-    late = ""
-    try:
-        output, _ = process.communicate(timeout=deadline)
-    except subprocess.TimeoutExpired:
-        late = f"nothing within {deadline:g} s; is Consul there? "
-        process.send_signal(signal.SIGINT)
-        try:
-            output, _ = process.communicate(timeout=KILL_AFTER)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
-    lines = output.decode("utf-8", "replace").strip().splitlines()
-    return f"{late}consul-template: {lines[-1]}" if lines else f"{late}consul-template ended with {process.returncode}"
+def render(
+    settings: Settings, datasets: tuple[DatasetSettings, ...], deadline: float, program: str = ""
+) -> tuple[Rendered, ...]:
+    """Render the templates of `datasets`, all or none. `deadline`: seconds. Raises RenderFailed, OSError."""
+    attempt = Renderer(settings, program=program).attempt(datasets, deadline)
+    if attempt.failed:
+        raise RenderFailed(f"cannot render {', '.join(attempt.failed)}: {next(iter(attempt.failed.values()))}")
+    return attempt.rendered
+
+
+def _rendered(file: str, path: Path) -> Rendered:
+    dataset, _, part = file.partition("@")
+    return Rendered(dataset, part, file, files.read_regular(path))
+
+
+def _last_words(descriptor: int, returncode: int | None) -> str:
+    size = os.fstat(descriptor).st_size
+    said = os.pread(descriptor, SAID, max(0, size - SAID)).decode("utf-8", "replace")
+    lines = said.strip().splitlines()
+    if not lines:
+        return f"consul-template ended with {returncode}"
+    return "consul-template: " + _STAMP.sub("", lines[-1])[:500]
 
 
 def _consul_flags(settings: Settings) -> list[str]:
+    """No token: that is in its file, or in the environment, which consul-template reads itself."""
     consul = settings.consul
     flags: Mapping[str, str] = {
         "-consul-addr": consul.address,

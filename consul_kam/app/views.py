@@ -6,10 +6,12 @@ from typing import Any
 
 from consul_kam.adapters import files
 from consul_kam.app.engine import Lane
+from consul_kam.app.freshness import Looked
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.reports import text
 from consul_kam.core.compare import Difference
 from consul_kam.core.events import Phase
+from consul_kam.core.fresh import Fresh
 from consul_kam.core.records import Release
 from consul_kam.core.state import compare
 
@@ -17,8 +19,11 @@ SHOWN = 200
 """Keys listed of each kind; the counts are always whole."""
 
 
-def status(lane: Lane) -> dict[str, Any]:
-    """One dataset at a glance: is Consul = staging = live file = memory, what is kept from it, what to type next."""
+def status(lane: Lane, looked: Looked | None) -> dict[str, Any]:
+    """One dataset at a glance: is Consul = staging = live file = memory, what is kept from it, what to type next.
+
+    `looked`: None where nobody asked what Consul says.
+    """
     pipeline = lane.pipeline
     state, target = pipeline.state, pipeline.state.target
     diff = compare(state, state.memory) if target is not None and state.memory is not None else None
@@ -32,7 +37,8 @@ def status(lane: Lane) -> dict[str, Any]:
         "at": pipeline.verdict_at,
         "digest": target.digest[:12] if target is not None else "",
         "records": len(target.records) if target is not None else 0,
-        "staging": [_staging(lane, part) for part in lane.staging],
+        "consul": _consul(looked.of(pipeline.dataset.name), looked.at) if looked is not None else None,
+        "staging": [{**_staging(lane, part), "consul": _word(looked, lane, part)} for part in lane.staging],
         "live": {"path": str(lane.work.live), "state": _live(lane)},
         "memory": {"state": _memory(diff), "difference": str(diff) if diff else "", "records": len(state.memory or ())},
         "held": [{"key": text(k), "why": h.why, "until": h.until} for k, h in list(held.items())[:SHOWN]],
@@ -72,6 +78,15 @@ def diff(lane: Lane, since: float) -> dict[str, Any]:
         ],
         "misordered": list(found.misordered),
     }
+
+
+def _consul(found: Fresh, at: float) -> dict[str, Any]:
+    missing, extra = list(found.missing), list(found.extra)
+    return {"state": found.state, "at": at, "reason": found.reason, "missing": missing, "extra": extra}
+
+
+def _word(looked: Looked | None, lane: Lane, part: str) -> str | None:
+    return looked.parts[lane.pipeline.dataset.name, part].state if looked is not None else None
 
 
 def _staging(lane: Lane, part: str) -> dict[str, Any]:

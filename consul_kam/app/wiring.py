@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from consul_kam.adapters import files, rpc
-from consul_kam.adapters.consul import Consul, Source
+from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.control import ControlUnreachable, Server, ask
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.lock import KamailioLock
 from consul_kam.adapters.releases import Releases
 from consul_kam.adapters.staging import Watch
-from consul_kam.app.acls import AclWatch
+from consul_kam.app.acls import AclWatch, sources_of
 from consul_kam.app.engine import Engine, Lane
+from consul_kam.app.freshness import Freshness
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
 from consul_kam.app.loop import end_loudly
@@ -83,14 +84,16 @@ def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]
     acls = AclWatch(engine.loop, _consul(settings))
     intake = Intake(engine, acls)
     heartbeat = Heartbeat(engine)
-    operator = Operator(engine, intake, heartbeat, settings.kamailio.rpc, detached)
+    freshness = Freshness(engine.loop, settings, _consul(settings))
+    engine.at_end.append(freshness.close)
+    operator = Operator(engine, intake, heartbeat, freshness, settings.kamailio.rpc, detached)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)
     engine.loop.post(heartbeat.start)
     if not detached:
         acls.warm_up()
     else:
-        engine.after.append(lambda: _end_when_done(engine, settings.control))
+        engine.after.append(lambda: _end_when_done(engine, freshness, settings.control))
     return engine, intake, operator
 
 
@@ -109,11 +112,12 @@ def _retire_detached(control: Path) -> None:
                 time.sleep(0.02)
 
 
-def _end_when_done(engine: Engine, control: Path) -> None:
-    """Nothing is pending, or nobody can reach us any more: our state directory was removed."""
+def _end_when_done(engine: Engine, freshness: Freshness, control: Path) -> None:
+    """Nothing is pending, nobody waits for an answer; or nobody can reach us, as our state directory was removed."""
     lanes = engine.lanes.values()
     quiet = time.monotonic() - max(lane.touched for lane in lanes) > LINGER
-    if not control.exists() or (quiet and not any(lane.pipeline.pending for lane in lanes)):
+    pending = freshness.busy or any(lane.pipeline.pending for lane in lanes)
+    if not control.exists() or (quiet and not pending):
         engine.stop()
 
 
@@ -160,7 +164,7 @@ def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
             pipeline.last = restored(found, pinned)
             pipeline.pinned = pinned.name
     staging = {part: chosen.staging_of(part) for part in chosen.parts}
-    return Lane(pipeline, work, staging, _sources(chosen))
+    return Lane(pipeline, work, staging, sources_of(chosen))
 
 
 def _policy(settings: Settings, chosen: DatasetSettings) -> Policy:
@@ -172,15 +176,6 @@ def _policy(settings: Settings, chosen: DatasetSettings) -> Policy:
         probing=settings.kamailio.probing,
     )
     return Policy(limits, chosen.max_records, chosen.on_bad_record == "reject")
-
-
-def _sources(chosen: DatasetSettings) -> dict[str, tuple[Source, ...]]:
-    parts: dict[str, tuple[Source, ...]] = {}
-    for entry in chosen.sets:
-        part = str(entry["datacenter"])
-        found = [Source(kind, str(entry[kind])) for kind in ("service", "kv") if entry[kind]]
-        parts[part] = (*parts.get(part, ()), *found)
-    return parts
 
 
 def _last_known_good(found: Dataset, releases: Releases) -> tuple[Release | None, frozenset[Key]]:

@@ -39,14 +39,18 @@ def apply(invocation: Invocation, wait: float, as_json: bool) -> None:
 def status(invocation: Invocation, as_json: bool) -> None:
     """Is Consul = staging = live file = memory, since when, and what is held back?
 
-    Exit code 1: a staging file is rejected, memory differs, or a list is blocked or degraded. Held records are fine.
+    consul-template is run once, beside the one that stages, to see what Consul says now; that takes at most some 3 s.
+    Where it cannot be seen, the column says unknown, and the reason is below.
+
+    Exit code 1: staging is not what Consul says, or is rejected, memory differs, or a list is blocked or degraded.
+    Held records are fine, and so is what is unknown.
 
     \b
     Examples:
       consul-kam status
       consul-kam status --json | jq '.datasets[] | {name, verdict}'
     """
-    reply = request(invocation.settings, "status")
+    reply = request(invocation.settings, "status", consul=True)
     unprotected = [dataset.name for dataset in invocation.settings.unprotected]
     if as_json:
         print_json({**reply, "unprotected": unprotected})
@@ -59,9 +63,9 @@ def status(invocation: Invocation, as_json: bool) -> None:
 
 def _right(entry: dict[str, Any]) -> bool:
     rejected = any(staging["state"] == "rejected" for staging in entry["staging"])
-    return (
-        entry["memory"]["state"] == "equal" and entry["phase"] != "DEGRADED" and not rejected and not entry["blocked"]
-    )
+    stale = (entry.get("consul") or {}).get("state") == "differs"  # an older engine does not say
+    equal = entry["memory"]["state"] == "equal"
+    return equal and entry["phase"] != "DEGRADED" and not (rejected or stale or entry["blocked"])
 
 
 @click.command()

@@ -113,7 +113,7 @@ def _plain(each: Any) -> dict[str, Any]:
 @click.command()
 @dataset_option
 @click.option("--deadline", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, help="Seconds to wait.")
-@click.option("--program", default="consul-template", show_default=True, help="consul-template to run.")
+@click.option("--program", default="", help="consul-template to run. Default: the configured one.")
 @as_json
 @pass_invocation
 def render(invocation: Invocation, dataset: str | None, deadline: float, program: str, as_json: bool) -> None:

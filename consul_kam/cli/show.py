@@ -54,7 +54,7 @@ def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
     out.print(word(f"Kamailio at {kamailio['rpc']} {up}", "" if kamailio["reachable"] else "red"))
     if kamailio.get("trouble"):
         out.print(word(f"  {kamailio['trouble']}", "red"))
-    head = ("dataset", "verdict", "since", "records", "staging", "live file", "memory", "phase")
+    head = ("dataset", "verdict", "since", "records", "consul", "staging", "live file", "memory", "phase")
     out.print(table(head, map(_status_row, reply["datasets"])))
     for entry in reply["datasets"]:
         for line in _notes(entry, entry["name"] in unprotected):
@@ -72,6 +72,7 @@ def _status_row(entry: Mapping[str, Any]) -> Sequence[object]:
         entry["verdict"] or "NONE",
         moment(entry["at"]),
         entry["records"],
+        (entry.get("consul") or {}).get("state", ""),
         worst,
         entry["live"]["state"],
         entry["memory"]["state"],
@@ -88,6 +89,7 @@ def _notes(entry: Mapping[str, Any], unprotected: bool) -> Iterable[Text]:
             yield word(f"{name}: {text}" + (f" {entry[flag]}" if flag == "pinned" else ""), "yellow")
     for text in filter(None, (entry.get("reason"), entry["memory"].get("difference"))):
         yield word(f"{name}: {text}", "yellow")
+    yield from _against_consul(name, entry.get("consul") or {})
     for staging in entry["staging"]:
         if staging["state"] == "native":
             yield word(f"{name}: {staging['path']} is in Kamailio's format: not proof against injection", "yellow")
@@ -98,6 +100,15 @@ def _notes(entry: Mapping[str, Any], unprotected: bool) -> Iterable[Text]:
             yield word(
                 f"{name}: {kind}: {_item(item)}", "red" if kind in ("dropped", "refused", "blocked") else "yellow"
             )
+
+
+def _against_consul(name: str, consul: Mapping[str, Any]) -> Iterable[Text]:
+    if consul.get("reason"):
+        how = "staging differs" if consul["state"] == "differs" else "what Consul says is not known"
+        yield word(f"{name}: {how}: {consul['reason']}", STYLES[consul["state"]])
+    for kind, what in (("missing", "Consul, not staging"), ("extra", "staging, not Consul")):
+        for record in consul.get(kind) or ():
+            yield word(f"{name}: in {what}: {record}", "red")
 
 
 def _item(item: Any) -> str:
