@@ -21,9 +21,9 @@ WHOLE = ""
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`[datasets.NAME]` of the configuration. `min_records`: None means 1 once the set has been filled, else 0."""
+    """`[datasets.NAME]` of the configuration; each is meant per set."""
 
-    min_records: int | None = None
+    min_records: int = 1
     max_shrink: float = 0.5
     hold_for: float = 60.0
     min_callable: int = 1
@@ -47,7 +47,6 @@ class Group:
     """(time, live records), less those excused since; one for each change of the members."""
     below: float = 0.0
     """The last moment with live < min_records."""
-    filled: bool = False
 
     def peak(self, now: float) -> int:
         """The most live records of the last MEMORY seconds; a sample lasts until the next one."""
@@ -62,7 +61,7 @@ class Group:
         kept = tuple(s for i, s in enumerate(self.samples) if self._end(i, now) >= now - MEMORY)
         if changed or not kept or kept[-1][1] != live:
             kept += ((now, live),)
-        return replace(self, samples=kept, filled=self.filled or live > 0)
+        return replace(self, samples=kept)
 
     def excused(self, joined: float, left: float) -> "Group":
         """Without one record in all samples that counted it: it went on purpose."""
@@ -171,18 +170,11 @@ def _remember(past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str],
     for name, count in counts.items():
         before = groups.get(name, Group())
         group = before.sampled(now, count, name in changed)
-        least = _least(group, name, limits)
         # Until this very answer the set was as the last one left it.
+        least = limits.min_records
         below = now if count < least or (before.samples and before.samples[-1][1] < least) else group.below
         groups[name] = replace(group, below=below)
     return replace(past, groups=groups, joined=joined, live=dict(live), leaves=leaves)
-
-
-def _least(group: Group, name: str, limits: Limits) -> int:
-    """A configured minimum is meant per set; for all together it is the default."""
-    if limits.min_records is None or name == WHOLE:
-        return 1 if group.filled else 0
-    return limits.min_records
 
 
 def _hold(
@@ -190,7 +182,7 @@ def _hold(
 ) -> Hold | None:
     """Whether this record, about to leave, stays; None lets it go."""
     live, group = _count(past, record.group), past.groups[record.group]
-    least = _least(group, record.group, limits)
+    least = limits.min_records
     # Consul calls it critical (it is not absent), and nobody probes whether it lives: calls to it would fail.
     if now_said is not None and not limits.probing and live >= max(least, 1):
         return None
@@ -211,9 +203,8 @@ def _hold(
 def _reason(record: Record, past: Past, limits: Limits, now: float, total: int) -> str:
     """Why a record may not leave now; "" where it may."""
     live = _count(past, record.group)
-    least = _least(past.groups[record.group], record.group, limits)
-    if live < least:
-        return f"only {live} left, at least {least} wanted"
+    if live < limits.min_records:
+        return f"only {live} left, at least {limits.min_records} wanted"
     for name, count in ((record.group, live), (WHOLE, total)):
         peak = past.groups[name].peak(now)
         if count < round((1 - limits.max_shrink) * peak, 6):

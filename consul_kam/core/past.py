@@ -9,7 +9,7 @@ from consul_kam.core.records import Key
 def dump(past: Past) -> dict[str, Any]:
     """A JSON-able form. Keys are tuples, which JSON has not, so mappings by key become lists of pairs."""
     return {
-        "groups": {n: {"samples": g.samples, "below": g.below, "filled": g.filled} for n, g in past.groups.items()},
+        "groups": {n: {"samples": g.samples, "below": g.below} for n, g in past.groups.items()},
         "joined": list(past.joined.items()),
         "live": list(past.live.items()),
         "leaves": list(past.leaves.items()),
@@ -21,11 +21,7 @@ def dump(past: Past) -> dict[str, Any]:
 def load(data: dict[str, Any]) -> Past:
     """The reverse of `dump`. Raises KeyError, TypeError or ValueError for anything else."""
     groups = {
-        name: Group(
-            tuple((_number(t), int(_number(n))) for t, n in group["samples"]),
-            _number(group["below"]),
-            bool(group["filled"]),
-        )
+        name: Group(tuple((_number(t), int(_number(n))) for t, n in group["samples"]), _number(group["below"]))
         for name, group in dict(data["groups"]).items()
     }
     return Past(

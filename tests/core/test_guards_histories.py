@@ -16,7 +16,7 @@ pauses = st.sampled_from([0.0, 1.0, 20.0, 60.0, 300.0, 601.0])
 histories = st.lists(st.tuples(pauses, answers), min_size=1, max_size=8)
 limits = st.builds(
     Limits,
-    min_records=st.sampled_from([None, None, 1, 2]),
+    min_records=st.sampled_from([1, 1, 2]),
     max_shrink=st.sampled_from([0.0, 0.5, 1.0]),
     hold_for=st.sampled_from([0.0, 60.0]),
     min_callable=st.integers(1, 2),
@@ -62,7 +62,7 @@ def test_a_set_in_use_is_never_emptied_without_an_operators_word(history: list[t
 
 @given(histories, limits)
 def test_below_min_records_whatever_does_not_drain_stays(history: list[tuple[float, Said]], by: Limits) -> None:
-    story, now, filled = Story(by), 0.0, set()
+    story, now = Story(by), 0.0
     for pause, said in history:
         now += pause
         served = [name for name in story.target if name not in story.spared] if story.last else []
@@ -70,9 +70,7 @@ def test_below_min_records_whatever_does_not_drain_stays(history: list[tuple[flo
         told(story, now, said)
         for group, used in before.items():
             live = of(group, [name for name, use in said.items() if use is Use.IN])
-            filled |= {group} if live else set()
-            least = by.min_records if by.min_records is not None else int(group in filled)
-            if len(live) < least:
+            if len(live) < by.min_records:
                 leaving = {name for name in used if said.get(name) not in (Use.IN, Use.DRAINING)}
                 assert leaving <= set(story.held)
                 assert all(story.held[name] is None for name in leaving)

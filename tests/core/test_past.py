@@ -12,7 +12,7 @@ from consul_kam.core.records import Key
 
 times = st.floats(0, 4e9)
 keys = st.lists(st.integers() | st.text(), min_size=1, max_size=3).map(tuple)
-groups = st.builds(Group, st.lists(st.tuples(times, st.integers(0, 9))).map(tuple), times, st.booleans())
+groups = st.builds(Group, st.lists(st.tuples(times, st.integers(0, 9))).map(tuple), times)
 holds = st.builds(Hold, times, st.text(), st.none() | times)
 pasts = st.builds(
     Past,
@@ -28,7 +28,7 @@ jsons = st.recursive(  # what Python reads as JSON: infinities and huge integers
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
 )
 FULL = Past(
-    {"1": Group(((0.0, 1),), 5.0, True)},
+    {"1": Group(((0.0, 1),), 5.0)},
     {(1, "a"): 2.0},
     {(1, "a"): "1"},
     {(1, "b"): (3.0,)},
@@ -48,7 +48,7 @@ def test_anything_else_is_refused_by_the_errors_promised(field: str, value: obje
     _refused_or_past({**dump(FULL), field: value})
 
 
-@pytest.mark.parametrize("field", ["samples", "below", "filled"])
+@pytest.mark.parametrize("field", ["samples", "below"])
 @given(value=jsons)
 def test_a_strange_group_is_refused(field: str, value: object) -> None:
     _refused_or_past({**dump(FULL), "groups": {"1": {**dump(FULL)["groups"]["1"], field: value}}})

@@ -103,3 +103,11 @@ def test_one_that_is_out_gives_way_to_a_newcomer() -> None:
     there, newcomer = record(Use.OUT, id="old"), record(Use.IN, id="new")
     kept, _ = one_per_key([Answer((there, newcomer))], make_release([record(id="old")]))
     assert kept == [newcomer]
+
+
+def test_a_twin_in_another_file_is_named_with_that_file() -> None:
+    one = Answer((record(id="a"),), file="list", lines=(4,))
+    _, problems = one_per_key([one, Answer((record(id="b"),), file="list@dc2", lines=(7,))])
+    assert [str(problem) for problem in problems] == [
+        "cannot use list@dc2:7:1: 1 k stands already in list:4 (s/a on n), allowed: once (s/b on n)"
+    ]

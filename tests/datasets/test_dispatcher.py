@@ -278,3 +278,26 @@ def test_the_same_list_in_any_order_gives_the_same_canonical_file() -> None:
         ordered = sorted(records("\n".join(lines) + "\n"), key=lambda record: record.sort)
         files.add(DISPATCHER.notation.write([record.line for record in DISPATCHER.in_file_order(ordered)]))
     assert len(files) == 1
+
+
+# ---- what else the engine asks for
+
+
+def test_the_states_are_read_and_put_back_by_the_shortest_requests() -> None:
+    states = DISPATCHER.states
+    assert states is not None
+    assert states.ask == Ask("dispatcher.list", ("short",))
+    short = reply("dispatcher", "two_sets_short")
+    assert states.decode(short) == memory("two_sets_short")  # type: ignore[arg-type]
+    assert states.put_back((1, "sip:a"), "ip") == Ask("dispatcher.set_state", ("ip", 1, "sip:a"))
+
+
+def test_a_service_id_that_is_no_text_is_refused() -> None:
+    staged = b'{"setid":1,"address":"10.0.0.1","duid":7}\n{"end":"dispatcher","records":1}\n'
+    (problem,) = DISPATCHER.parse_staging("list", staged).problems
+    assert (problem.column, problem.reason) == (33, "duid is 7, allowed: text")
+
+
+def test_the_gap_grows_with_the_records() -> None:
+    assert DISPATCHER.gap.seconds(0) == 0.1
+    assert DISPATCHER.gap.seconds(1000) == 0.6

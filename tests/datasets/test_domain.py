@@ -58,3 +58,12 @@ def test_the_tables_that_the_module_wants_beside_it() -> None:
 def test_another_shape_is_malformed(value: Value) -> None:
     with pytest.raises(RpcMalformed, match=r"^cannot read domain\.dump"):
         DOMAIN.decode([(value,)])
+
+
+def test_no_reply_is_no_domains() -> None:
+    assert DOMAIN.decode([()]) == ()
+
+
+def test_it_is_written_in_the_order_it_is_kept_in() -> None:
+    records = DOMAIN.parse_staging("l", b'{"domain":"b"}\n{"domain":"a"}\n{"end":"domain","records":2}\n').records
+    assert [record.line for record in DOMAIN.in_file_order(records)] == ["0:b:b:0", "0:a:a:0"]
