@@ -3,8 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from tests.lab import Kamailio, Uas, program
-from tests.lab.kamailio_cfg import modules_path
+from tests.lab import Kamailio, Uas
 
 CFG = Path(__file__).with_name("kamailio.cfg")
 
@@ -46,7 +45,7 @@ class Sbc(Kamailio):
     def write_cfg(self) -> None:
         values = {
             "SIP_PORT": self.sip_port,
-            "MODULES": modules_path(),
+            "MODULES": self.found.modules,
             "CTL": self.ctl,
             "LIST_FILE": self.list_file,
         }
@@ -58,7 +57,7 @@ class Sbc(Kamailio):
     def kamcmd(self, *words: str) -> str:
         """What somebody types at a shell."""
         done = subprocess.run(
-            [program("kamcmd"), "-s", f"unix:{self.ctl}", *words],
+            [self.found.kamcmd, "-s", f"unix:{self.ctl}", *words],
             capture_output=True,
             text=True,
             timeout=10,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Destination, Fault, Lab, LabError, Unreachable, program, uris, wait_for
+from tests.lab import VERSIONS, Destination, Fault, Kamailio, Lab, LabError, Unreachable, program, uris, wait_for
 from tests.lab.kamailio import DOMAIN_HEADER, RTPENGINE_HEADER
+from tools import kamailio_roots
 
 ARTICLE = '{{range service "router"}}1 sip:{{.Address}}:{{.Port}} 16 10\n{{end}}'
 
@@ -102,3 +103,28 @@ def test_a_missing_program_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(LabError, match="cannot find the program 'kamailio'"):
         program("kamailio")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_version_of_kamailio_starts_from_its_own_files(tmp_path: Path, version: str) -> None:
+    with Lab(tmp_path, version) as lab:
+        kam = lab.kamailio(reload_delta=0)
+        (said,) = kam.rpc.call("core.version")
+        assert f" {version} (" in str(said)
+        kam.list_file.write_text("1 sip:10.0.0.1\n")
+        shown = subprocess.run(
+            [kam.found.kamcmd, "-s", f"unix:{kam.ctl}", "dispatcher.reload"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+        assert shown.stdout == "Ok. Dispatcher successfully reloaded.\n"
+        modules = {line.split()[-1] for line in Path(f"/proc/{kam.pid}/maps").read_text().splitlines() if ".so" in line}
+        assert any(path.startswith(f"{kam.found.modules}/dispatcher.so") for path in modules)
+
+
+def test_a_version_that_is_not_there_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    other = next(version for version in VERSIONS if version != kamailio_roots.own_version())
+    with pytest.raises(LabError, match=f"cannot find Kamailio {other} below {tmp_path}/.*: ./dev setup fetches it"):
+        Kamailio(tmp_path, version=other)
+    with pytest.raises(LabError, match=r"cannot start Kamailio 4\.4: known are 5\.6\.3, 6\.0\.1"):
+        Kamailio(tmp_path, version="4.4")

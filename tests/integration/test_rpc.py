@@ -37,7 +37,7 @@ class Lab:
             "unix": f"unix:{self.kamailio.ctl}",
             "tcp": f"tcp:127.0.0.1:{tcp}",
             "udp": f"udp:127.0.0.1:{udp}",
-            "kamcmd": f"kamcmd:kamcmd -s unixs:{self.kamailio.ctl}",
+            "kamcmd": f"kamcmd:{self.kamailio.found.kamcmd} -s unixs:{self.kamailio.ctl}",
         }
 
     def rpc(self, transport: str) -> Rpc:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from tests.lab.consul import ConsulAgent
 from tests.lab.consul_template import ConsulTemplate, Template
 from tests.lab.engine import Engine
-from tests.lab.kamailio import Kamailio
+from tests.lab.kamailio import VERSIONS, Kamailio
 from tests.lab.ports import free_port
 from tests.lab.process import LabError, Process, program, wait_for
 from tests.lab.rpc import Destination, Fault, Rpc, Struct, Unreachable
@@ -23,6 +23,7 @@ from tests.lab.sampler import Dispatcher, Sampler, uris
 from tests.lab.sip import Calls, Sipp, Uas
 
 __all__ = [
+    "VERSIONS",
     "Calls",
     "ConsulAgent",
     "ConsulTemplate",
@@ -48,10 +49,13 @@ __all__ = [
 
 
 class Lab:
-    """`with Lab(tmp_path) as lab:` then lab.consul(), lab.kamailio(...), ...: each started, and closed in reverse."""
+    """`with Lab(tmp_path) as lab:` then lab.consul(), lab.kamailio(...), ...: each started, and closed in reverse.
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    `version`: of its Kamailio, as in kamailio_cfg.Options.
+    """
+
+    def __init__(self, directory: Path, version: str = "") -> None:
+        self.directory, self.version = directory, version
         self._stack = ExitStack()
         self._count = 0
 
@@ -65,8 +69,8 @@ class Lab:
         return self._stack.enter_context(ConsulAgent(self._own("consul"), acl, persist, datacenter))
 
     def kamailio(self, **options: object) -> Kamailio:
-        """Options as in kamailio_cfg.Options."""
-        return self._stack.enter_context(Kamailio(self._own("kam"), **options))
+        """Options as in kamailio_cfg.Options; the lab's version where they name none."""
+        return self._stack.enter_context(Kamailio(self._own("kam"), **{"version": self.version, **options}))
 
     def consul_template(
         self, consul: ConsulAgent, templates: Sequence[Template], env: Mapping[str, str] | None = None, token: str = ""

@@ -13,6 +13,10 @@ from tests.lab.kamailio_cfg import Options, render
 from tests.lab.ports import free_port
 from tests.lab.process import LabError, Process, tail, wait_for
 from tests.lab.rpc import Fault, Rpc, Unreachable
+from tools import kamailio_roots
+
+VERSIONS = tuple(kamailio_roots.DEBIAN)
+"""The versions that what is true of Kamailio is tested with."""
 
 # table versions that Kamailio 5.6 asks for (each module's own *_TABLE_VERSION)
 _VERSION = "table_name(string) table_version(int)\n" + "".join(
@@ -31,8 +35,18 @@ DOMAIN_ATTRS_HEADER = "id(int,auto) did(string) name(string) type(int) value(str
 RTPENGINE_HEADER = "id(int,auto) setid(int) url(string) weight(int) disabled(int) stamp(int)\n"
 
 
+def find(version: str = "") -> kamailio_roots.Kamailio:
+    """Programs and modules of a version, "" as in `Options`. Raises LabError where it is not there."""
+    try:
+        return kamailio_roots.of_version(version or os.environ.get("LAB_KAMAILIO") or kamailio_roots.own_version())
+    except kamailio_roots.RootError as error:
+        raise LabError(str(error)) from None
+
+
 class Kamailio:
     """`with Kamailio(tmp_path, reload_delta=0) as kam:`; keyword arguments are those of `Options`.
+
+    Which version: `version="6.0.1"`; else `LAB_KAMAILIO` of the environment; else this machine's own.
 
     Live files: `kam.list_file`, `kam.dbtext/domain`, `kam.dbtext/rtpengine`; RPC: `kam.rpc` (the independent client)
     on the unix socket `kam.ctl`.
@@ -40,6 +54,7 @@ class Kamailio:
 
     def __init__(self, directory: Path, **options: object) -> None:
         self.options = Options(**options)  # type: ignore[arg-type]
+        self.found = find(self.options.version)
         self.directory = directory
         self.live = directory / "live"
         self.dbtext = self.live / "dbtext"
@@ -70,7 +85,9 @@ class Kamailio:
 
     def write_cfg(self) -> None:
         """Write kamailio.cfg from `options` again (it is read at the next start)."""
-        self.cfg.write_text(render(self.options, self.sip_port, self.http_port, self.ctl, self.live))
+        self.cfg.write_text(
+            render(self.options, self.found.modules, self.sip_port, self.http_port, self.ctl, self.live)
+        )
 
     @property
     def pid(self) -> int:
@@ -88,7 +105,7 @@ class Kamailio:
         """Start and wait until RPC and SIP OPTIONS answer (`timeout` s: a dead resolver costs up to 30)."""
         memory = ["-m", str(self.options.shm), "-M", str(self.options.pkg)]
         argv: list[str | Path] = [
-            "kamailio",
+            self.found.kamailio,
             "-f",
             self.cfg,
             "-DD",

@@ -3,10 +3,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_MODULE_PATHS = (
-    Path("/usr/lib/x86_64-linux-gnu/kamailio/modules"),
-    Path("/usr/lib/aarch64-linux-gnu/kamailio/modules"),
-)
 _MODULES = ["tm", "sl", "rr", "pv", "maxfwd", "textops", "siputils", "xlog", "kex"]
 _MODULES += ["ctl", "jsonrpcs", "xhttp", "dispatcher", "db_text"]
 
@@ -30,6 +26,7 @@ request_route {
 class Options:
     """What a test may choose about its Kamailio; the defaults are the modules' own wherever there is one."""
 
+    version: str = ""  # of Kamailio, a key of kamailio_roots.DEBIAN; "" is LAB_KAMAILIO's, else this machine's own
     reload_delta: int | None = None  # whole s between two dispatcher writes; None leaves the module's 5
     ping_interval: int = 0  # s between OPTIONS probes of the dispatcher; 0 is off
     probing_mode: int = 1  # with pings: 1 probes all destinations, 0 only those flagged
@@ -54,12 +51,7 @@ class Options:
     argv: list[str] = field(default_factory=list)  # further command line words
 
 
-def modules_path() -> Path:
-    """Where Debian keeps Kamailio's modules."""
-    return next((path for path in _MODULE_PATHS if path.is_dir()), _MODULE_PATHS[0])
-
-
-def render(options: Options, sip_port: int, http_port: int, ctl: Path, live: Path) -> str:
+def render(options: Options, modules_path: Path, sip_port: int, http_port: int, ctl: Path, live: Path) -> str:
     """The whole configuration; `live` holds dispatcher.list and dbtext/."""
     modules = [*_MODULES, *(["domain"] if options.domain else []), *(["rtpengine"] if options.rtpengine else [])]
     route = options.route if options.route is not None else _DEFAULT_ROUTE % vars(options)
@@ -72,7 +64,7 @@ def render(options: Options, sip_port: int, http_port: int, ctl: Path, live: Pat
             f"listen=udp:127.0.0.1:{sip_port}\nlisten=tcp:127.0.0.1:{sip_port}\nlisten=tcp:127.0.0.1:{http_port}",
             "tcp_children=1\ntcp_accept_no_cl=yes",
             options.globals,
-            f'mpath="{modules_path()}/"',
+            f'mpath="{modules_path}/"',
             *(f'loadmodule "{module}.so"' for module in modules),
             *_modparams(options, ctl, live),
             options.modparams,

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from consul_kam.config import known_datasets
-from tests.lab import ConsulAgent, Dispatcher, Engine, Kamailio, Lab, Sampler, uris, wait_for
+from tests.lab import VERSIONS, ConsulAgent, Dispatcher, Engine, Kamailio, Lab, Sampler, uris, wait_for
 from tests.lab.consul_template import Template
 from tests.lab.ports import is_free
 
-__all__ = ["BASE", "World", "agent", "consul", "empty", "flags", "lab", "uri"]
+__all__ = ["BASE", "World", "agent", "consul", "empty", "every_version", "flags", "lab", "uri"]
 
 
 def _base() -> int:
@@ -156,6 +156,10 @@ def consul(agent: ConsulAgent) -> ConsulAgent:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with Lab(tmp_path) as opened:
+def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    with Lab(tmp_path, getattr(request, "param", "")) as opened:
         yield opened
+
+
+every_version = pytest.mark.parametrize("lab", VERSIONS, indirect=True)
+"""For tests (or as a module's `pytestmark`) whose `lab` shall have each version of Kamailio in turn."""
