@@ -13,7 +13,7 @@ REPO = Path(__file__).parents[2]
 TEXT = (REPO / "docs" / "add-a-dataset.md").read_text(encoding="utf-8")
 TOML = re.findall(r"^```toml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 FILES = {Path(path): text for path, text in re.findall(r"^```\w+ (\S+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)}
-NEEDED = ("consul_kam", "templates", "plugins", "tests", "pyproject.toml")
+NEEDED = ("consul_kam", "templates", "plugins", "tests", "tools", "pyproject.toml")
 
 
 @pytest.fixture(scope="module")
