@@ -5,6 +5,7 @@ What comes first wins: $CONSUL_KAM_STATE_DIR, the file, $CONSUL_HTTP_* (see `Con
 
 import math
 import os
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from consul_kam.datasets import dataset as dataset_named
 from consul_kam.errors import ConfigError
 
 CONFIG_FILE = "/etc/consul_kam/consul-kam.toml"
+LARGEST = 2**20
+"""Bytes of a configuration file."""
 STATE_DIR = "/var/lib/consul_kam"
 CTL_SOCKETS = ("/run/kamailio/kamailio_ctl", "/var/run/kamailio/kamailio_ctl")
 CONSUL_VARIABLES = {
@@ -133,7 +136,16 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Se
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigError(f"cannot read {path}: it is no regular file")
+        if found.st_mode & stat.S_IWOTH:
+            raise ConfigError(f"cannot use {path}: everybody may write it, and it names commands; chmod o-w {path}")
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise ConfigError(f"cannot use {path}: it is longer than {LARGEST} bytes")
+        return data.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"cannot use {path}: byte {error.start}: expected UTF-8") from None
     except OSError as error:

@@ -6,9 +6,14 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from consul_kam.adapters import files
+
+LARGEST_TOKEN = 4096
+"""Bytes; a token is 36 letters."""
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
 _FILTERED = "X-Consul-Results-Filtered-By-ACLs"
@@ -92,8 +97,7 @@ class Consul:
         if not self._token_file:
             token = os.environ.get("CONSUL_HTTP_TOKEN", "")
         else:
-            with open(self._token_file, encoding="ascii") as file:
-                token = file.read().strip()
+            token = files.read_regular(Path(self._token_file), LARGEST_TOKEN, follow=True).decode("ascii").strip()
         return {"X-Consul-Token": token} if token else {}
 
 

@@ -2,7 +2,8 @@
 
 Requests are {"do": VERB, ...}; replies {"ok": true, ...} or {"ok": false, "error": "cannot ..."}. One thread serves all
 clients without ever blocking on one of them. Who holds the flock beside the socket is the one that listens, so a dead
-engine's socket is replaced and a live one's never is.
+engine's socket is replaced and a live one's never is. The socket has mode 0600; both ends ask the kernel besides who is
+at the other one: the engine serves root and its own user, a client believes nobody else than those of trust.may_serve.
 """
 
 import fcntl
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from consul_kam.adapters import trust
 from consul_kam.errors import ConsulKamError
 
 MAX_REQUEST = 64 * 1024
@@ -61,7 +63,8 @@ class Server:
 
     def __init__(self, path: Path, handle: Handle) -> None:
         self._path, self._handle = path, handle
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        trust.make_directory(path.parent, 0o700)
+        self._served = trust.trusted()
         self._lock = _locked(path.with_name(path.name + ".lock"), path)
         self._listener = _listening(path)
         self._awake, self._waker = socket.socketpair()
@@ -108,7 +111,11 @@ class Server:
             return
         client = _Client(connection, time.monotonic() + READ_DEADLINE)
         self._clients.append(client)
-        self._selector.register(connection, selectors.EVENT_READ, client)
+        uid, _ = trust.peer(connection)
+        if uid in self._served:
+            self._selector.register(connection, selectors.EVENT_READ, client)
+        else:
+            self._refuse(client, f"cannot serve user id {uid}: ask as root or as user id {os.geteuid()}")
 
     def _advance(self, client: _Client) -> None:
         try:
@@ -222,6 +229,9 @@ def ask(path: Path, request: Mapping[str, object], deadline: float) -> dict[str,
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(deadline)
             _connect(connection, path, until)
+            uid, _ = trust.peer(connection)
+            if not trust.may_serve(uid, path.parent):
+                raise ControlUnreachable(f"cannot trust {path}: user id {uid} listens there, who is not the engine's")
             connection.sendall(json.dumps(request).encode() + b"\n")
             while len(received) <= MAX_REPLY:
                 connection.settimeout(max(0.001, until - time.monotonic()))
@@ -271,7 +281,8 @@ def as_text(reply: Mapping[str, Any]) -> bytes:
 
 
 def _locked(lock: Path, path: Path) -> int:
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(lock, flags, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -285,12 +296,12 @@ def _listening(path: Path) -> socket.socket:
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    os.fchmod(listener.fileno(), 0o600)  # before anybody sees it, whatever the umask
     try:
         listener.bind(str(new))
     except OSError as error:  # "AF_UNIX path too long" has no errno
         listener.close()
         raise OSError(error.errno, f"{error.strerror or error}: choose a shorter [node] state_dir", str(path)) from None
-    new.chmod(0o600)
     listener.listen(1024)
     listener.setblocking(False)
     new.rename(path)

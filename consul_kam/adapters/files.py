@@ -10,26 +10,39 @@ LARGEST = 64 * 2**20
 """Bytes; a staging or live file above this is refused unread."""
 
 
-def read_regular(path: Path, largest: int = LARGEST) -> bytes:
+class Unusable(OSError):
+    """What is there is no file that we read: of another kind, too large, or one that everybody may write."""
+
+
+def read_regular(path: Path, largest: int = LARGEST, follow: bool = False, closed: bool = False) -> bytes:
     """The content of a regular file.
 
-    Raises FileNotFoundError, and OSError for anything that is no regular file (a symlink, FIFO, directory) or that is
-    larger than `largest` bytes. Never blocks on a FIFO.
+    Raises FileNotFoundError, and Unusable for anything that is no regular file (a symlink, unless `follow`; a FIFO,
+    socket, device, directory), that is larger than `largest` bytes or, where it has to be `closed`, that everybody may
+    write. Never blocks, and never reads more than `largest` bytes.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    _usable(path, os.stat(path, follow_symlinks=follow), largest, closed)  # opening a device may already do something
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        if found.st_size > largest:
-            raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, allowed are {largest}", str(path))
+        _usable(path, os.fstat(descriptor), largest, closed)
         with os.fdopen(os.dup(descriptor), "rb") as file:
             data = file.read(largest + 1)
     finally:
         os.close(descriptor)
     if len(data) > largest:
-        raise OSError(errno.EFBIG, f"it grew beyond {largest} bytes", str(path))
+        raise Unusable(errno.EFBIG, f"it grew beyond {largest} bytes", str(path))
     return data
+
+
+def _usable(path: Path, found: os.stat_result, largest: int, closed: bool) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise Unusable(errno.ELOOP, "it is a symlink", str(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise Unusable(errno.EINVAL, "it is no regular file", str(path))
+    if closed and found.st_mode & stat.S_IWOTH:
+        raise Unusable(errno.EPERM, f"everybody may write it; chmod o-w {path}", str(path))
+    if found.st_size > largest:
+        raise Unusable(errno.EFBIG, f"it has {found.st_size} bytes, allowed are {largest}", str(path))
 
 
 def read_if_there(path: Path) -> bytes | None:
@@ -41,7 +54,7 @@ def read_if_there(path: Path) -> bytes | None:
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644, later: bool = False, sync: bool = False) -> None:
-    """Replace `path` by `data` in one rename; owner and mode of an existing file stay.
+    """Replace `path` by `data` in one rename. Owner and mode of an existing file stay, less what everybody may write.
 
     `mode` of a new one, whatever the umask: Kamailio mostly runs as another user, and has to read what we make.
 
@@ -52,7 +65,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, later: bool = False
     temporary = path.with_name(f".{path.name}.consul-kam")
     temporary.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, mode)
+    descriptor = os.open(temporary, flags, 0o600)  # nobody reads on while it is written
     try:
         before = _stat(path)
         with os.fdopen(descriptor, "wb") as file:
@@ -74,10 +87,10 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, later: bool = False
 
 
 def _like(descriptor: int, before: os.stat_result) -> None:
-    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
     now = os.fstat(descriptor)
     if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
         os.fchown(descriptor, before.st_uid, before.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(before.st_mode) & 0o775)
 
 
 def _rename(temporary: Path, path: Path) -> None:
@@ -100,8 +113,8 @@ def _stat(path: Path) -> os.stat_result | None:
 
 def sync(path: Path) -> None:
     """fsync a file and its directory. Raises OSError."""
-    for place in (path, path.parent):
-        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    for place, kind in ((path, os.O_NOFOLLOW | os.O_NONBLOCK), (path.parent, os.O_DIRECTORY)):
+        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | kind)
         try:
             os.fsync(descriptor)
         finally:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consul_kam.adapters import files
+from consul_kam.adapters import files, trust
 
 KEPT = 20
 """Releases that are kept for `rollback` and `history`."""
 _NAME = re.compile(r"[0-9]{6,}-[0-9a-f]+")
+_DAMAGED = (FileNotFoundError, files.Unusable, ValueError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,11 @@ class Releases:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        trust.make_directory(directory, 0o700)
 
     def publish(self, digest: str, content: bytes, about: dict[str, Any]) -> str:
         """Store a release, on disk when this returns; returns its name."""
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        trust.make_directory(self._directory, 0o700)
         names = self.names()
         number = int(names[-1].split("-")[0]) + 1 if names else 1
         name = f"{number:06d}-{digest[:12]}"
@@ -58,7 +59,7 @@ class Releases:
         try:
             about = json.loads(files.read_regular(self._path(name, "json")))
             content = files.read_regular(self._path(name, "list"))
-        except (FileNotFoundError, ValueError):
+        except _DAMAGED:
             return None
         return Stored(name, content, about) if isinstance(about, dict) else None
 
@@ -78,7 +79,7 @@ class Releases:
         """What was last remembered; {} where that is nothing, or damaged."""
         try:
             found = json.loads(files.read_regular(self._directory / "memory.json"))
-        except (FileNotFoundError, ValueError):
+        except _DAMAGED:
             return {}
         return found if isinstance(found, dict) else {}
 

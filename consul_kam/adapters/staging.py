@@ -10,6 +10,8 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
+from consul_kam.adapters import trust
+
 POLL = 1.0
 """Seconds between looks where inotify does not work (some network and FUSE file systems, exhausted watches)."""
 
@@ -60,7 +62,7 @@ class Watch:
 
     def _seen(self) -> list[tuple[int, int]]:
         for place in self._places:
-            place.mkdir(parents=True, exist_ok=True, mode=0o750)
+            trust.make_directory(place, 0o750)
         return [(found.st_dev, found.st_ino) for found in map(os.stat, self._places)]
 
 

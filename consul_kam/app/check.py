@@ -1,11 +1,13 @@
 """Checking list files without an engine, a Kamailio or a Consul."""
 
+import contextlib
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from consul_kam import datasets
+from consul_kam.adapters import files
 from consul_kam.config import Settings, known_datasets
 from consul_kam.core.lines import is_staging
 from consul_kam.core.records import Problem, Record
@@ -66,9 +68,15 @@ def _end_line(data: bytes) -> str:
     return end if isinstance(end, str) else ""
 
 
-def read(file: str) -> bytes:
-    """`-` is standard input. Raises ConfigError."""
+def read(file: str, staged: bool = False) -> bytes:
+    """`-` is standard input, and a pipe is read; not so where the engine `staged` it. Raises ConfigError.
+
+    A byte more than the engine takes is read at most, which is said of the file then.
+    """
     try:
-        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        if staged:
+            return files.read_regular(Path(file), closed=True)
+        with contextlib.nullcontext(sys.stdin.buffer) if file == "-" else open(file, "rb") as given:
+            return given.read(files.LARGEST + 1)
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from None

@@ -133,7 +133,7 @@ class Intake:
 def _take_in(lane: Lane, path: Path, known: str) -> tuple[str, Answer | None, str] | None:
     """(digest, answer or None, error) of a staging file; None where it is not there or as it was."""
     try:
-        data = files.read_regular(path)
+        data = files.read_regular(path, closed=True)
     except FileNotFoundError:
         return None
     except OSError as error:

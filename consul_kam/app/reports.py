@@ -50,6 +50,10 @@ class Reporter:
         entry = {"at": time.time(), "dataset": dataset, "event": event, **facts}
         self._worker.submit(lambda: self._write(entry, None))
 
+    def warn(self, event: str) -> None:
+        """What an operator should mend, beside all datasets."""
+        self._worker.submit(lambda: self._write({"at": time.time(), "event": event}, None, "warning"))
+
     def tail(self, limit: int) -> list[dict[str, Any]]:
         return self.journal.tail(limit)
 
@@ -57,13 +61,13 @@ class Reporter:
         self._worker.close(2.0)
         self._alerts.close(0.1)
 
-    def _write(self, entry: dict[str, Any], verdict: Verdict | None) -> None:
+    def _write(self, entry: dict[str, Any], verdict: Verdict | None, level: str = "info") -> None:
         try:
             self.journal.write(entry)
         except OSError as error:
             self._log({"event": "cannot write the journal", "reason": error.strerror}, "error")
         alarming = verdict in ALARMING
-        self._log(entry, "warning" if alarming else "info")
+        self._log(entry, "warning" if alarming else level)
         if alarming and self.alert_command:
             self._alerts.submit(lambda: self._alert(entry))
 
@@ -128,5 +132,7 @@ def text(key: Key) -> str:
 
 
 def _text(value: Any) -> str:
+    """One word of a log line: in quotes where it needs them, printable whatever Consul holds."""
     written = value if isinstance(value, str) else json.dumps(value)
-    return json.dumps(written) if any(c.isspace() or c in '"=' or ord(c) < 32 for c in written) else written
+    plain = all(c.isprintable() and not c.isspace() and c not in '"=' for c in written)
+    return written if plain else json.dumps(written).replace("\x7f", "\\u007f")

@@ -1,7 +1,6 @@
 """From the configuration to a running engine: the one place that knows every part."""
 
 import contextlib
-import os
 import signal
 import threading
 import time
@@ -16,6 +15,7 @@ from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.lock import KamailioLock
 from consul_kam.adapters.releases import Releases
 from consul_kam.adapters.staging import Watch
+from consul_kam.app import places
 from consul_kam.app.acls import AclWatch, sources_of
 from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.freshness import Freshness
@@ -44,11 +44,11 @@ LINGER = 5.0
 def run(settings: Settings, detached: bool = False) -> int:
     """Run an engine until SIGTERM, SIGINT, or, detached, until nothing is pending. Returns the exit code."""
     threading.excepthook = end_loudly
-    settings.staging_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+    places.prepare(settings)
     if not detached:
         _retire_detached(settings.control)
     server: list[Server] = []
-    lock = KamailioLock(settings.kamailio.rpc)
+    lock = KamailioLock(settings.kamailio.rpc, places.written(settings))
     try:
         engine, intake, operator = build(settings, detached)
         server.append(Server(settings.control, operator.handle))
@@ -62,9 +62,9 @@ def run(settings: Settings, detached: bool = False) -> int:
         engine.run()
         staging.stop()
     finally:
+        lock.release()  # first: whoever finds the socket gone may start at once
         for each in server:
             each.close()
-        lock.release()
     return 0
 
 
@@ -81,6 +81,9 @@ def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]
         settings.log.level,
     )
     engine = Engine([lane(settings, each, client) for each in settings.enabled], reporter, settings.verify_every)
+    trouble = places.exposed(settings)
+    if trouble:
+        reporter.warn(trouble)
     acls = AclWatch(engine.loop, _consul(settings))
     intake = Intake(engine, acls)
     heartbeat = Heartbeat(engine)
@@ -125,11 +128,9 @@ def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
     """One dataset with all that outlived the last engine. Raises ConfigError, OSError."""
     found = dataset(chosen.name)
     assert chosen.file is not None
-    if not chosen.observe:
-        _writable(chosen.file)
     releases = Releases(settings.releases / chosen.name)
     lkg, ours = _last_known_good(found, releases)
-    live = files.read_if_there(chosen.file)
+    live = _live(chosen.file, known=lkg is not None)
     ours |= _marked(found, live)
     memory = releases.memory()
     least = settings.kamailio.min_gap
@@ -197,6 +198,20 @@ def _marked(found: Dataset, live: bytes | None) -> frozenset[Key]:
         return frozenset()
 
 
+def _live(path: Path, known: bool) -> bytes | None:
+    """The live file at the start. What stands in its place is replaced where it is `known` that we published one there.
+
+    Raises ConfigError.
+    """
+    try:
+        return files.read_if_there(path)
+    except OSError as error:
+        if known:
+            return None
+        cure = "remove it, or name another file"
+        raise ConfigError(f"cannot keep {path}: {error.strerror or error}; {cure}") from None
+
+
 def _adopted(found: Dataset, path: Path, live: bytes | None) -> Release | None:
     """At the very first start the list that Kamailio has is what removals are counted from."""
     if live is None:
@@ -219,14 +234,3 @@ def _consul(settings: Settings) -> Callable[[], Consul]:
     given = settings.consul
     certificate = (given.cert_file, given.key_file) if given.cert_file else None
     return lambda: Consul(given.address, given.token_file, given.ca_file, certificate)
-
-
-def _writable(path: Path) -> None:
-    """The live directory has to be ours to write (design.md, 7). Raises ConfigError with the cure."""
-    if not path.parent.is_dir():
-        raise ConfigError(f"cannot keep {path}: there is no directory {path.parent}; make it, writable by this user")
-    # A disk that the kernel turned read-only may come back; until then the verdict is DEGRADED.
-    if not os.access(path.parent, os.W_OK) and not os.statvfs(path.parent).f_flag & os.ST_RDONLY:
-        raise ConfigError(f"cannot keep {path}: {path.parent} is not writable by user id {os.getuid()}; chown it")
-    if path.is_mount():
-        raise ConfigError(f"cannot keep {path}: it is a mount point of its own; mount its directory instead")

@@ -60,7 +60,7 @@ def check(invocation: Invocation, files: tuple[str, ...], as_json: bool) -> None
 
     name, rest = _split(files)
     paths = rest or _staged(invocation, name)
-    found = [checking.check(name, file, checking.read(file), invocation.settings) for file in paths]
+    found = [checking.check(name, file, checking.read(file, not rest), invocation.settings) for file in paths]
     live = {str(each.file) for each in invocation.settings.unprotected}
     unprotected = [file for file in paths if os.path.realpath(file) in map(os.path.realpath, live)]
     _show_checked(found, as_json, unprotected)
