@@ -52,6 +52,7 @@ class ControlTaken(ConsulKamError):
 class _Client:
     socket: socket.socket
     until: float
+    uid: int
     received: bytearray = field(default_factory=bytearray)
     to_send: memoryview | None = None
     as_text: bool = False
@@ -109,13 +110,9 @@ class Server:
         if len(self._clients) >= MAX_CLIENTS and not self._drop_idle():
             connection.close()
             return
-        client = _Client(connection, time.monotonic() + READ_DEADLINE)
+        client = _Client(connection, time.monotonic() + READ_DEADLINE, trust.peer(connection)[0])
         self._clients.append(client)
-        uid, _ = trust.peer(connection)
-        if uid in self._served:
-            self._selector.register(connection, selectors.EVENT_READ, client)
-        else:
-            self._refuse(client, f"cannot serve user id {uid}: ask as root or as user id {os.geteuid()}")
+        self._selector.register(connection, selectors.EVENT_READ, client)
 
     def _advance(self, client: _Client) -> None:
         try:
@@ -144,6 +141,9 @@ class Server:
     def _ask(self, client: _Client, line: bytes) -> None:
         self._selector.unregister(client.socket)
         client.asked, client.until = True, time.monotonic() + ANSWER_DEADLINE
+        if client.uid not in self._served:
+            self._refuse(client, f"cannot serve user id {client.uid}: ask as root or as user id {os.geteuid()}")
+            return
         try:
             request = json.loads(line)
         except (ValueError, RecursionError) as error:

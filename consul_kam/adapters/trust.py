@@ -30,7 +30,7 @@ def make_directory(path: Path, mode: int) -> None:
 def refuse_foreign_state(directory: Path) -> None:
     """Refuse a state directory that is not ours alone to write. Raises ConfigError with the cure, OSError."""
     found = os.stat(directory)
-    if found.st_uid not in trusted():
+    if stat.S_ISDIR(found.st_mode) and found.st_uid not in trusted():
         raise ConfigError(
             f"cannot use the state directory {directory}: it belongs to user id {found.st_uid}, and this is user id "
             f"{os.geteuid()}; run as that user, chown it, or choose another [node] state_dir"
@@ -48,9 +48,9 @@ def refuse_open(what: str, directory: Path) -> None:
         raise ConfigError(f"cannot use {what} {directory}: it is no directory; remove it")
     if found.st_mode & _EVERYBODY:
         raise ConfigError(f"cannot use {what} {directory}: everybody may write in it; chmod o-w {directory}")
-    allowed = {*trusted(), found.st_uid}
-    for place, seen in _way(directory):
-        if seen.st_uid not in allowed:
+    ours = trusted()
+    for place, seen, planted in _way(directory):
+        if seen.st_uid not in ours and (planted or seen.st_uid != found.st_uid):
             raise ConfigError(
                 f"cannot use {what} {directory}: user id {seen.st_uid} owns {place} and may swap it; "
                 "chown that, or choose another place"
@@ -97,10 +97,11 @@ def _unmapped() -> tuple[int, ...]:
         return ()
 
 
-def _way(path: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Every directory and symlink that is met on the way to `path`, itself included. Raises OSError."""
+def _way(path: Path) -> Iterator[tuple[str, os.stat_result, bool]]:
+    """Every directory and symlink that is met on the way to `path`, itself included, and whether anybody might have
+    planted it where it lies. Raises OSError."""
     left, at, links = os.path.abspath(path).split("/")[:0:-1], "/", 0
-    yield at, os.lstat(at)
+    yield at, os.lstat(at), False
     while left:
         name = left.pop()
         if name in ("", "."):
@@ -110,7 +111,7 @@ def _way(path: Path) -> Iterator[tuple[str, os.stat_result]]:
             continue
         place = os.path.join(at, name)
         seen = os.lstat(place)
-        yield place, seen
+        yield place, seen, bool(os.stat(at).st_mode & _EVERYBODY)
         if not stat.S_ISLNK(seen.st_mode):
             at = place
         elif (links := links + 1) <= _MOST_LINKS:

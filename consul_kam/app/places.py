@@ -15,6 +15,7 @@ def prepare(settings: Settings) -> None:
     try:
         trust.make_directory(state, 0o700)
         trust.refuse_foreign_state(state)
+        trust.make_directory(settings.releases, 0o700)
         for directory in sorted({path.parent for path in _staged(settings)}):
             trust.make_directory(directory, 0o750)
             trust.refuse_open("the staging directory", directory)

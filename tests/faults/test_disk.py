@@ -49,7 +49,11 @@ def test_the_live_directory(lab: Lab, consul: ConsulAgent, spoil: Spoil) -> None
         spoil(live, False)
         world.expect(1, 2, 3, timeout=40)
         world.verdict("PUBLISHED")
-        assert sorted(path.name for path in world.kam.live.iterdir()) == ["dbtext", "dispatcher.list"]
+        assert sorted(path.name for path in world.kam.live.iterdir()) == [
+            ".dispatcher.list.consul-kam.lock",
+            "dbtext",
+            "dispatcher.list",
+        ]
 
 
 @spoils
