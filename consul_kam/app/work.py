@@ -96,11 +96,12 @@ class Work:
         try:
             if isinstance(before, RpcError):
                 raise before
-            for key, state in overwritten(self.dataset, wrote, riding, states.decode(before)):
+            lost = dict(overwritten(self.dataset, wrote, riding, states.decode(before)))
+            for key, state in {**lessened(self.dataset, wrote, riding), **lost}.items():
                 ask = states.put_back(key, state)
                 try:
                     self.rpc.call(ask.method, *ask.params, deadline=self.deadline)
-                    done.append((key, state))
+                    done += [(key, state)] if key in lost else []
                 except RpcFault as fault:  # not loaded, or gone again: the read-back will tell
                     failed = str(fault)
         except RpcError as error:
@@ -197,6 +198,15 @@ def overwritten(
     changed = {key: state for key, state in now if state and riding.get(key, state) != state}
     loaded = {record.key for record in wrote.release.records} if changed else set()
     return [(key, state) for key, state in changed.items() if key in loaded and key not in wrote.release.disabled]
+
+
+def lessened(dataset: Dataset, wrote: events.DoWrite, riding: Mapping[Key, str]) -> dict[Key, str]:
+    """The states that rode and are not, from a file, what they were in memory (`States.less`)."""
+    states, ours = dataset.states, wrote.release.disabled
+    if states is None:
+        return {}
+    rode = ((record, riding.get(record.key, "")) for record in wrote.release.records if record.key not in ours)
+    return {record.key: state for record, state in rode if state and states.less(record, state)}
 
 
 def _digest(content: bytes) -> str:

@@ -52,11 +52,14 @@ class States:
 
     `ask`: the shortest RPC that shows keys and states; it leaves together with the reload. `decode`: its reply ->
     memory, of which only keys and states are used; raises RpcMalformed. `put_back`: gives one record this state.
+    `less`: whether this state means less for this record when it was loaded than when it was set in memory; then it is
+    put back although it rode.
     """
 
     ask: Ask
     decode: Callable[[tuple[Value, ...]], Memory]
     put_back: Callable[[Key, str], Ask]
+    less: Callable[[Record, str], bool] = lambda record, state: False
 
 
 class Notation(Protocol):

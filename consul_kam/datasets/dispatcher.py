@@ -256,6 +256,11 @@ def _states(reply: tuple[Value, ...]) -> Memory:
     return _decode_short([reply])
 
 
+def _less(record: Record, state: str) -> bool:
+    """6.0 pings nothing with flag 16 or 32: what lost them by being found dead stays so if it is loaded with them."""
+    return state == "IP" and bool(int(record.line.split(" ", 3)[2]) & (NO_DNS | NO_PING))
+
+
 TIERS = "10; where any instance has the tag `primary`, 5 for those without"
 WEIGHTS = "What `Weights.Passing` becomes: `rweight` (algorithm 11), `weight` (9, scaled to 100), or nothing."
 
@@ -286,7 +291,7 @@ DATASET = Dataset(
     inactivate=lambda key: Ask("dispatcher.set_state", ("ip", *key)),
     active=lambda state: state.startswith("A"),
     carry=_carry,
-    states=States(_SHORT, _states, lambda key, state: Ask("dispatcher.set_state", (state, *key))),
+    states=States(_SHORT, _states, lambda key, state: Ask("dispatcher.set_state", (state, *key)), _less),
     unverifiable={
         "flags": "Kamailio shows neither the bit for no DNS look-up (16) nor, before 6.0, the one for no ping (32)",
         "address": "dispatcher.list does not show what a host name was looked up to",

@@ -1,7 +1,7 @@
 """rtpengine: the media relays (modparam rtpengine db_url "text://DIR", table rtpengine).
 
 Sources: src/modules/rtpengine/rtpengine_db.c (rtpp_load_db) and rtpengine.c (add_rtpengine_socks, build_rtpp_socks,
-add_rtpp_node_info) of Kamailio 5.6; what was tried: ../shared/kamailio-facts.md section 5 and docs/findings.md.
+add_rtpp_node_info) of Kamailio 5.6 and 6.0; what was tried: ../shared/kamailio-facts.md section 5 and docs/findings.md.
 
 A draining node has weight 0: it gets no new calls, and those that it has go on, which `disabled` 1 breaks unless
 rtpengine_allow_op is set (docs/findings.md, "An rtpengine that leaves"). `disabled` is the operator's own and rides;
@@ -22,7 +22,8 @@ from consul_kam.core.records import Key, Memory, Record, Seen, Source, Use
 
 WHAT = "rtpengine.show"
 PERMANENT = "1(permanent)"
-"""How rtpengine.show tells "disabled by the table or by an operator" from "does not answer" (1)."""
+"""How rtpengine.show of 5.6 tells "disabled by the table or by an operator" from "does not answer" (1). 6.0 says for
+the first `disabled` 1, and for the second `disabled` 0 and `active` 0: here both read as 5.6 has it."""
 
 SETID = Number("setid", 0, INT_MAX, "rtpp_load_db: an int, wraps beyond")
 WEIGHT = Number("weight", 0, INT_MAX, "rtpp_load_db: an int, wraps beyond")
@@ -130,7 +131,15 @@ def _decode(answers: Sequence[tuple[Value, ...]]) -> Memory:
 def _seen(row: Mapping[str, Value]) -> Seen:
     key = replies.number(row, "set", WHAT), replies.text(row, "url", WHAT)
     weight = replies.number(row, "weight", WHAT)
-    return Seen(key, (weight,), replies.text(row, "disabled", WHAT), weight == 0)
+    return Seen(key, (weight,), _state(row), weight == 0)
+
+
+def _state(row: Mapping[str, Value]) -> str:
+    """ "0", "1" (does not answer) or PERMANENT."""
+    disabled = replies.text(row, "disabled", WHAT)
+    if "active" not in row:
+        return disabled
+    return PERMANENT if disabled == "1" else str(int(replies.text(row, "active", WHAT) == "0"))
 
 
 _READER = DbTextReader(
@@ -180,6 +189,6 @@ DATASET = Dataset(
     as_disabled=_disabled,
     unverifiable={
         "order": "a node that is known keeps its place over a reload",
-        "health": "disabled 1: does not answer",
+        "health": "disabled 1 (6.0: active 0): does not answer",
     },
 )

@@ -1,5 +1,7 @@
 """What Work does about states that change under it, reply by reply; a real Kamailio: tests/integration."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from consul_kam.app.work import Work
 from consul_kam.core import events
 from consul_kam.core.plan import make_release
 from consul_kam.core.ports import Value
+from consul_kam.core.records import Release
 from consul_kam.datasets import dataset
 from consul_kam.errors import RpcError, RpcFault, RpcMalformed, RpcTimeout, RpcTooBig, RpcUnreachable
 from consul_kam.testing import FakeKamailio, dispatcher
@@ -16,20 +19,21 @@ from consul_kam.testing import FakeKamailio, dispatcher
 DISPATCHER = dataset("dispatcher")
 A, B = "sip:10.0.0.1:5060", "sip:10.0.0.2:5060"
 RELEASE = make_release(DISPATCHER.parse_native("list", f"1 {A} 0 9\n1 {B} 0 8\n".encode()).records)
+BOTH_UP = {A: "AX", B: "AX"}
 
 
 class World:
     """Two destinations; whoever changes `flags` after the reading is the operator."""
 
-    def __init__(self, directory: Path) -> None:
-        self.flags = {A: "AX", B: "AX"}
+    def __init__(self, directory: Path, release: Release = RELEASE, flags: Mapping[str, str] = BOTH_UP) -> None:
+        self.flags = dict(flags)
         self.rpc = FakeKamailio(
             {"dispatcher.list": self.listed, "dispatcher.reload": self.reload, "dispatcher.set_state": self.set_state}
         )
         self.work = Work(DISPATCHER, self.rpc, directory / "list", Releases(directory / "releases"))
         memory = self.work.memory()
         none = frozenset[tuple[str | int, ...]]()
-        assert self.work.write(events.DoWrite(1, RELEASE, memory, none, none)) == events.Wrote(1)
+        assert self.work.write(events.DoWrite(1, release, memory, none, none)) == events.Wrote(1)
         self.rpc.log.clear()
 
     def listed(self, *how: str) -> tuple[Value, ...]:
@@ -68,6 +72,22 @@ def test_a_changed_state_is_put_back(world: World) -> None:
     assert world.apply() == events.Applied(2, (((1, B), "DX"),))
     assert world.rpc.log[2:] == [("dispatcher.set_state", "DX", 1, B)]
     assert world.flags == {A: "AX", B: "DX"}
+
+
+def test_a_state_that_rode_but_means_less_from_a_file_is_put_back_without_a_word(tmp_path: Path) -> None:
+    """6.0 never pings what it loads with flag 16 or 32: what is dead would stay so."""
+    named = make_release(DISPATCHER.parse_native("list", f"1 {A} 16 9\n1 {B} 0 8\n".encode()).records)
+    world = World(tmp_path, named, {A: "IP", B: "IP"})
+    assert world.apply() == events.Applied(2)
+    assert world.rpc.log[2:] == [("dispatcher.set_state", "IP", 1, A)]
+    world = World(tmp_path, named, {A: "IP", B: "IP"})
+    world.flags[A] = "AP"
+    assert world.apply() == events.Applied(2, (((1, A), "AP"),))
+    assert world.rpc.log[2:] == [("dispatcher.set_state", "AP", 1, A)]
+    draining = replace(named, disabled=frozenset({(1, A)}))
+    world = World(tmp_path, draining, {A: "IP", B: "IP"})
+    assert world.apply() == events.Applied(2)
+    assert world.called() == BOTH
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,14 @@ def test_a_node_that_does_not_answer_is_no_difference_but_gets_no_calls() -> Non
     assert [RTPENGINE.active(state) for state in ("0", "1", "1(permanent)")] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("disabled", "active", "state"), [("0", "1", "0"), ("0", "0", "1"), ("1", "0", "1(permanent)")]
+)
+def test_6_0_says_the_same_in_other_words(disabled: str, active: str, state: str) -> None:
+    node = (("url", "udp:10.0.0.1"), ("set", "0"), ("weight", "1"), ("disabled", disabled), ("active", active))
+    assert RTPENGINE.decode([(node,)])[0].state == state
+
+
 def test_a_draining_node_has_weight_0_and_keeps_its_calls() -> None:
     record = one('"weight":5,"status":"maintenance"')
     assert record.use is Use.DRAINING

@@ -18,7 +18,7 @@ from consul_kam.core.twins import without_twins
 from consul_kam.datasets import dataset
 from consul_kam.errors import ListError
 from tests.datasets.common import HERE
-from tests.lab import Fault, Kamailio, free_port, wait_for
+from tests.lab import VERSIONS, Fault, Kamailio, free_port, wait_for
 
 DISPATCHER, DOMAIN, RTPENGINE = dataset("dispatcher"), dataset("domain"), dataset("rtpengine")
 Held = tuple[int, str, int, str]  # setid, URI, priority, attrs
@@ -27,10 +27,11 @@ Held = tuple[int, str, int, str]  # setid, URI, priority, attrs
 _mtimes = itertools.count(int(time.time()) + 100_000)
 
 
-@pytest.fixture(scope="module")
-def kamailio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
+@pytest.fixture(scope="module", params=VERSIONS)
+def kamailio(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Kamailio]:
     ipv6 = f"dns_try_ipv6=yes\nlisten=udp:[::1]:{free_port()}"
-    with Kamailio(tmp_path_factory.mktemp("kam"), reload_delta=0, domain=True, globals=ipv6) as kam:
+    directory = tmp_path_factory.mktemp("kam")
+    with Kamailio(directory, version=request.param, reload_delta=0, domain=True, globals=ipv6) as kam:
         yield kam
 
 
@@ -278,8 +279,9 @@ def test_a_table_without_rows_is_written_so_that_kamailio_takes_it(kamailio: Kam
     assert reload_domains(kamailio, DOMAIN.notation.write([])) == []
 
 
-def test_kamailio_starts_on_the_files_we_make_and_foreign_versions_stay(tmp_path: Path) -> None:
-    kam = Kamailio(tmp_path, domain=True, rtpengine=True)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kamailio_starts_on_the_files_we_make_and_foreign_versions_stay(tmp_path: Path, version: str) -> None:
+    kam = Kamailio(tmp_path, version=version, domain=True, rtpengine=True)
     (record,) = DOMAIN.parse_native("domain", HEADER.encode() + b"1:a.example:x:0\n").records
     existing = b"table_name(string) table_version(int)\nhtable:2\nrtpengine:1"
     for found in (DOMAIN, RTPENGINE):
@@ -298,12 +300,13 @@ def test_kamailio_starts_on_the_files_we_make_and_foreign_versions_stay(tmp_path
 # ---- rtpengine: a reload each 10 s, so all rows go together
 
 
-def test_rtpengine_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_rtpengine_rows(tmp_path: Path, version: str) -> None:
     whole = (HERE / "cases" / "rtpengine" / "native.txt").read_bytes()
     answer = checked(RTPENGINE, whole)
     assert answer is not None
     records = [record for record in answer.records if not record.key[1].lower().startswith("ws")]  # type: ignore[union-attr]
-    with Kamailio(tmp_path, rtpengine=True, rtpengine_tout_ms=5) as kam:
+    with Kamailio(tmp_path, version=version, rtpengine=True, rtpengine_tout_ms=5) as kam:
         rows = [b"9:9:10.0.0.1\\:22222:1:0:0", b"9:9:udp\\:10.0.0.1\\:99999:1:0:0", b"9:9:tcp\\:10.0.0.1:1:0:0"]
         rows += [b"9:8:udp\\:10.0.0.1\\:0:1:0:0", b"9:8:udp\\:10.0.0.1\\:1 udp\\:10.0.0.2\\:2:1:0:0"]
         rows += [b"9:7:udp\\:10.0.0.9\\:1:1:0:0", b"9:7:udp\\:10.0.0.9\\:1:5:0:0", b"9:4294967302:udp\\:10.0.0.9:1:0:0"]
@@ -317,16 +320,11 @@ def test_rtpengine_rows(tmp_path: Path) -> None:
         ]
         write_table(kam.dbtext / "rtpengine", RTPENGINE.notation.write([*lines, *map(bytes.decode, rows)]))
         wait_for("rtpengine's window", lambda: reloaded(kam), 30, every=0.5)
-        held = {(setid, url): weight for setid, url, weight, _ in rtpengines(kam)}
-        permanent = {(setid, url) for setid, url, _, disabled in rtpengines(kam) if disabled == "1(permanent)"}
+        held = {(setid, url): weight for setid, url, weight, _ in kam.rpc.rtpengines()}
+        permanent = {(setid, url) for setid, url, _, disabled in kam.rpc.rtpengines() if disabled == "1(permanent)"}
     harmed = {(8, "udp:10.0.0.1:0"): 1, (8, "udp:10.0.0.1:1"): 1, (7, "udp:10.0.0.9:1"): 5, (6, "udp:10.0.0.9"): 1}
     assert held == {record.key: record.seen[0] for record in records} | harmed
     assert permanent == {record.key for record in records if record.use is Use.DISABLED}
-
-
-def rtpengines(kam: Kamailio) -> list[tuple[int, str, int, str]]:
-    shown = kam.rpc.call("rtpengine.show", "all")
-    return [(n["set"], n["url"], n["weight"], str(n["disabled"])) for n in shown]  # type: ignore[index,misc]
 
 
 def reloaded(kam: Kamailio) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.lab import ConsulAgent, Lab, uris, wait_for
-from tests.lab.world import BASE, World, uri
+from tests.lab.world import BASE, World, every_version, uri
 
 
 def change(world: World, wanted: dict[int, int], chance: random.Random) -> None:
@@ -48,6 +48,7 @@ def number_of(each: str) -> int:
     return int(each.rpartition(":")[2]) - BASE
 
 
+@every_version
 @pytest.mark.parametrize("delta", [None, 0])
 def test_forty_changes_back_to_back(lab: Lab, consul: ConsulAgent, delta: int | None) -> None:
     """None: Kamailio's own 5 s."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from consul_kam.config import load
 from tests.lab import ConsulAgent, Destination, Lab, Process, Rpc, Sampler, free_port, uris, wait_for
 from tests.lab.engine import TEMPLATES
-from tests.lab.world import BASE, World, uri
+from tests.lab.world import BASE, World, every_version, uri
 
 SETS = """
 [[datasets.dispatcher.sets]]
@@ -30,6 +30,7 @@ def of(world: World, dataset: str = "dispatcher") -> dict[str, str]:
     return {f"CONSUL_KAM_{dataset.upper()}_SETS": json.dumps(sets)}
 
 
+@every_version
 def test_dispatcher(lab: Lab, consul: ConsulAgent) -> None:
     world = World(lab, consul, dispatcher=SETS, templates=False)
     lab.consul_template(consul, [world.engine.template()], of(world))
@@ -62,6 +63,7 @@ def test_dispatcher(lab: Lab, consul: ConsulAgent) -> None:
     assert text.endswith("\n")
 
 
+@every_version
 def test_domain(lab: Lab, consul: ConsulAgent) -> None:
     world = World(lab, consul, {"domain": True}, dispatcher=None, domain="min_records = 0")
     domains = Sampler(world.kam.ctl, Rpc.domains)
@@ -79,6 +81,7 @@ def test_domain(lab: Lab, consul: ConsulAgent) -> None:
         assert "evil" in " ".join(world.rest(dataset="domain")["dropped"])
 
 
+@every_version
 def test_rtpengine_a_real_one_and_one_that_is_away(lab: Lab, consul: ConsulAgent, tmp_path: Path) -> None:
     world = World(lab, consul, {"rtpengine": True, "rtpengine_tout_ms": 200}, dispatcher=None, rtpengine="")
     port, away = free_port(), free_port()
@@ -90,11 +93,14 @@ def test_rtpengine_a_real_one_and_one_that_is_away(lab: Lab, consul: ConsulAgent
         with nodes:
             consul.register("rtp", "media-1", "127.0.0.1", port, weights=3)
             consul.register("rtp", "media-2", "127.0.0.1", away, weights=2)
-            here, gone = f"udp:127.0.0.1:{port}", f"udp:127.0.0.1:{away}"
-            nodes.wait_until(lambda held: sorted(held) == sorted([(0, here, 3, "0"), (0, gone, 2, "1")]), 40)
+            consul.register("rtp", "media-3", "127.0.0.2", port)
+            here, gone, off = f"udp:127.0.0.1:{port}", f"udp:127.0.0.1:{away}", f"udp:127.0.0.2:{port}"
+            known = [(0, here, 3, "0"), (0, gone, 2, "1"), (0, off, 1, "1")]
+            nodes.wait_until(lambda held: sorted(held) == sorted(known), 40)
             assert world.rest(dataset="rtpengine")["verdict"] == "PUBLISHED"
+            world.kam.rpc.call("rtpengine.enable", off, 0)  # an operator's word, which rides
             consul.deregister("media-2")
-            nodes.wait_until(lambda held: held == [(0, here, 3, "0")], 40)
+            nodes.wait_until(lambda held: sorted(held) == sorted([(0, here, 3, "0"), (0, off, 1, "1(permanent)")]), 40)
     finally:
         media.stop()
 

@@ -1,7 +1,9 @@
 """States belong to Kamailio and its operator: they ride through every change; only our own disabling ends by us."""
 
 from tests.lab import ConsulAgent, Lab, uris
-from tests.lab.world import BASE, World, flags, uri
+from tests.lab.world import BASE, World, every_version, flags, uri
+
+pytestmark = every_version
 
 PROBED = {"ping_interval": 1, "fr_timer": 300}
 

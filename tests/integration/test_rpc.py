@@ -11,7 +11,7 @@ import pytest
 from consul_kam.adapters.rpc import connect
 from consul_kam.core.ports import Rpc, Value
 from consul_kam.errors import RpcFault, RpcTimeout, RpcTooBig, RpcUnreachable
-from tests.lab.kamailio import DOMAIN_HEADER, Kamailio
+from tests.lab.kamailio import DOMAIN_HEADER, VERSIONS, Kamailio
 from tests.lab.ports import free_port
 
 RAISED = {"ctl_body": 8192, "ctl_struct": 4096}
@@ -51,9 +51,9 @@ def lab(directory: Path, count: int, **options: object) -> Iterator[Lab]:
         yield one
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with lab(tmp_path_factory.mktemp("small"), 10) as one:
+@pytest.fixture(scope="module", params=VERSIONS)
+def small(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    with lab(tmp_path_factory.mktemp("small"), 10, version=request.param) as one:
         yield one
 
 
@@ -94,10 +94,11 @@ def uris(reply: tuple[Value, ...]) -> list[str]:
     return [dict(destination)["URI"] for one in sets for _, destination in one["TARGETS"]]  # type: ignore[arg-type, misc]
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("count", "too_big"), [(1_000, {"kamcmd"}), (9_000, set(ALL))])
-def test_default_limits(tmp_path: Path, count: int, too_big: set[str]) -> None:
+def test_default_limits(tmp_path: Path, count: int, too_big: set[str], version: str) -> None:
     """9,000 in two sets: each set's struct is over the default 8 kB."""
-    with lab(tmp_path, count) as one:
+    with lab(tmp_path, count, version=version) as one:
         for transport in ALL:
             rpc = one.rpc(transport)
             if transport in too_big:
@@ -112,8 +113,9 @@ def test_default_limits(tmp_path: Path, count: int, too_big: set[str]) -> None:
                 one.rpc("unix").call("domain.dump", deadline=10)
 
 
-def test_raised_limits(tmp_path: Path) -> None:
-    with lab(tmp_path, 5_000, **RAISED) as one:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_raised_limits(tmp_path: Path, version: str) -> None:
+    with lab(tmp_path, 5_000, version=version, **RAISED) as one:
         for transport in ("unix", "tcp"):
             rpc = one.rpc(transport)
             assert len(set(uris(rpc.call("dispatcher.list", deadline=20)))) == 5_000

@@ -14,9 +14,11 @@ from consul_kam.core import events
 from consul_kam.core.plan import make_release
 from consul_kam.core.records import Key, Memory, Release
 from consul_kam.datasets import dataset
-from tests.lab import ConsulAgent, Kamailio, Lab, Rpc
+from tests.lab import ConsulAgent, Kamailio, Lab, Rpc, wait_for
 from tests.lab.ports import free_port
-from tests.lab.world import World, uri
+from tests.lab.world import World, every_version, uri
+
+pytestmark = every_version
 
 DISPATCHER = dataset("dispatcher")
 NONE: frozenset[Key] = frozenset()
@@ -86,6 +88,31 @@ def test_our_own_disabling_and_its_end_are_not_put_back(change: Change) -> None:
     change.set_state("ip", 3)
     assert change.apply() == events.Applied(2, (((1, uri(3)), "IP"),))
     assert (change.flags()[2], change.flags()[3]) == ("AX", "IP")
+
+
+def test_what_is_dead_comes_back_by_a_ping_whatever_its_flags(lab: Lab) -> None:
+    """6.0 pings nothing that was loaded with 16 or 32, but all that a state was set on since."""
+    routers = {lab.uas(): flags for flags in (0, 16, 32)}
+    change = Change(lab.kamailio(reload_delta=0, ping_interval=1, fr_timer=300))
+
+    def load(priority: int) -> events.Event:
+        lines = "".join(f"1 {router.uri} {flags} {priority}\n" for router, flags in routers.items())
+        change.write(make_release(DISPATCHER.parse_native("list", lines.encode()).records))
+        return change.apply()
+
+    def states() -> set[str]:
+        return {each.flags for each in change.kam.rpc.dispatcher()[1]}
+
+    load(1)
+    for router in routers:
+        router.silent = True
+        change.operator.call("dispatcher.set_state", "ip", 1, router.uri)
+    assert load(2) == events.Applied(2)
+    assert states() == {"IP"}
+    for router in routers:
+        router.silent = False
+    wait_for("all to answer", lambda: states() == {"AP"}, 10)
+    change.work.rpc.close()
 
 
 def test_what_leaves_or_was_removed_by_hand_is_let_go(change: Change) -> None:

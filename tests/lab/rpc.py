@@ -138,10 +138,10 @@ class Rpc:
     def rtpengines(self) -> list[tuple[int, str, int, str]]:
         """rtpengine.show all as (set, url, weight, disabled).
 
-        `disabled`: "0", "1" (does not answer) or "1(permanent)" (by the table or by rtpengine.enable).
+        `disabled`: "0", "1" (does not answer) or "1(permanent)" (by the table or by rtpengine.enable), as 5.6 has it.
         """
         return [
-            (int(str(item["set"])), str(item["url"]), int(str(item["weight"])), str(item["disabled"]))
+            (int(str(item["set"])), str(item["url"]), int(str(item["weight"])), _disabled(item))
             for item in _structs(self.call("rtpengine.show", "all"))
         ]
 
@@ -160,6 +160,13 @@ def _destination(target: Struct) -> Destination:
     attrs = target.get("ATTRS")
     body = str(attrs["BODY"]) if isinstance(attrs, Struct) else ""
     return Destination(str(target["URI"]), str(target["FLAGS"]).strip(), int(str(target["PRIORITY"])), body)
+
+
+def _disabled(node: Struct) -> str:
+    """6.0: `disabled` 1 is for good (recheck_ticks -1), `active` 0 without it a node that does not answer."""
+    shown = {"0": "0", "1": "1(permanent)"} if "active" in dict(node.members) else {}
+    disabled = str(node["disabled"])
+    return "1" if shown and disabled == "0" and not node["active"] else shown.get(disabled, disabled)
 
 
 def _packet(cookie: int, values: list[int | str | float]) -> bytes:
