@@ -177,7 +177,7 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         state_dir=state_dir.absolute(),
         consul=_consul(top.consul, environ),
         consul_template=top.consul_template,
-        kamailio=keys.replace(top.kamailio, rpc=top.kamailio.rpc or default_rpc()),
+        kamailio=_kamailio(top.kamailio, source),
         datasets={name: _dataset(name, tables.get(name, {}), top, state_dir, source) for name in known},
         alert=top.alert,
         log=top.log,
@@ -214,6 +214,12 @@ def _set(dataset: Dataset, raw: object, top: keys.File, source: str, prefix: str
     if source and not (entry.service or entry.static or entry.kv):
         raise ConfigError(f"cannot use {source}: {prefix}: expected service, static or kv, got none of them")
     return {**keys.plain(entry), "datacenter": entry.datacenter or top.consul.datacenter}
+
+
+def _kamailio(given: keys.Kamailio, source: str) -> keys.Kamailio:
+    if given.rpc.startswith("http") and "@" in given.rpc:  # not shown: it may be a password
+        raise ConfigError(f"cannot use {source}: kamailio.rpc: expected no user and password: use rpc_password_file")
+    return keys.replace(given, rpc=given.rpc or default_rpc())
 
 
 def _consul(given: keys.Consul, environ: Mapping[str, str]) -> keys.Consul:

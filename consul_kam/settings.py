@@ -30,7 +30,7 @@ Path = Annotated[str, Meta(pattern=PATH)]
 SERVICE = r"^[A-Za-z0-9_-]*\Z"
 TAG = r"^[A-Za-z0-9._:=-]*\Z"
 PREFIX = r"^[A-Za-z0-9._/-]*\Z"
-RPC = r"^(unix:/.+|(tcp|udp):.+:[0-9]+|kamcmd:.*)?\Z"
+RPC = r"^((unix|fifo):/.+|(tcp|udp):.+:[0-9]+|https?://[!-~]+|kamcmd:.*)?\Z"
 PATTERNS = {
     SERVICE: "letters, digits, `_` and `-`",
     TAG: "letters, digits, `_`, `-`, `.`, `:` and `=`",
@@ -38,7 +38,8 @@ PATTERNS = {
     PATH: "an absolute path",
     TEXT: "text of one line",
     PREFIX: "letters, digits, `.`, `_`, `-` and `/`",
-    RPC: "`unix:PATH`, `tcp:HOST:PORT`, `udp:HOST:PORT` or `kamcmd:[PREFIX ...]`",
+    RPC: "`unix:PATH`, `tcp:HOST:PORT`, `udp:HOST:PORT`, `fifo:PATH`, `http://HOST:PORT/PATH`, "
+    "`https://HOST:PORT/PATH` or `kamcmd:[PREFIX ...]`",
 }
 
 
@@ -103,9 +104,20 @@ class Kamailio(Keys, frozen=True):
         str,
         Meta(pattern=RPC),
         doc(
-            "Where its RPC interface listens.",
+            "Where its RPC interface listens: binrpc on ctl's socket (unix, tcp, udp), jsonrpcs's FIFO, jsonrpcs over "
+            "HTTP (without TLS on loopback only; PATH is /RPC where there is none), or the command kamcmd.",
             "unix:/run/kamailio/kamailio_ctl, or the same below /var/run where only that is there",
         ),
+    ] = ""
+    rpc_reply_dir: Annotated[
+        Path,
+        doc("With `fifo:`: where the replies' FIFOs are made; jsonrpcs's `fifo_reply_dir` without its last slash."),
+    ] = "/tmp"
+    rpc_password_file: Annotated[
+        Path, doc("With `http:` and `https:`: file that holds `user:password` for basic authentication, mode 0600.")
+    ] = ""
+    rpc_ca_file: Annotated[
+        Path, doc("With `https:`: authorities that Kamailio's certificate is checked with (PEM).", "the system's")
     ] = ""
     rpc_deadline: Annotated[Deadline, doc("Longest wait for one RPC, s.")] = 5.0
     min_gap: Annotated[
@@ -286,6 +298,8 @@ def _explained(message: str, raw: Any, to: type[Struct], source: str, prefix: st
         return unknown_key(source, f"{key}." if key else "", unknown[1], list(schema["properties"]))
     for step in steps:
         value = value[step]
+    if isinstance(value, str):
+        value = re.sub(r"//.*@", "//...@", value)  # what may be a password is not repeated
     return ConfigError(f"cannot use {source}: {key}: expected {describe(schema)}, got {value!r}")
 
 

@@ -121,6 +121,12 @@ BAD = [
     ("[kamailio]\nmin_gap = -1", "kamailio.min_gap: expected a number from 0, got -1"),
     ("[kamailio]\nprobing = 1", "kamailio.probing: expected true or false, got 1"),
     ("[kamailio]\nrpc = 'x'", "kamailio.rpc: expected `unix:PATH`, `tcp:HOST:PORT`, * got 'x'"),
+    ("[kamailio]\nrpc = 'fifo:x'", "kamailio.rpc: expected `unix:PATH`, * got 'fifo:x'"),
+    (
+        "[kamailio]\nrpc = 'http://a:b@127.0.0.1:1/'",
+        "kamailio.rpc: expected no user and password: use rpc_password_file",
+    ),
+    ("[kamailio]\nrpc_ca_file = 'ca.pem'", "kamailio.rpc_ca_file: expected an absolute path, got 'ca.pem'"),
     ("[kamailio]\nrpc_deadline = 0", "kamailio.rpc_deadline: expected a number above 0 to 600, got 0"),
     ("kamailio = 2", "kamailio: expected a table, got 2"),
     ("verify_every = nan", "verify_every: expected a finite number, got nan"),

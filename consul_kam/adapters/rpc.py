@@ -1,47 +1,127 @@
 """From the `rpc` setting to a client."""
 
 import ipaddress
+import os
+import re
 import shlex
 import socket
+import ssl
+import stat
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 from consul_kam.adapters.binrpc import Address, BinRpc
+from consul_kam.adapters.jsonrpc_fifo import Fifo
+from consul_kam.adapters.jsonrpc_http import Http, Place
 from consul_kam.adapters.kamcmd import KamCmd
 from consul_kam.core.ports import Rpc
 from consul_kam.errors import ConfigError
 
-_FORMS = "unix:PATH, tcp:HOST:PORT, udp:HOST:PORT or kamcmd:[COMMAND ...]"
+_FORMS = "unix:PATH, tcp:HOST:PORT, udp:HOST:PORT, fifo:PATH, http[s]://HOST:PORT/PATH or kamcmd:[COMMAND ...]"
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+_URL = re.compile(r"https?://[!-~]+")
+_CREDENTIALS = re.compile(rb"[^:\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]+")
 
 
-def connect(spec: str) -> Rpc:
-    """A client for `spec`; nothing is opened before the first call.
+def connect(spec: str, reply_dir: str = "/tmp", password_file: str = "", ca_file: str = "") -> Rpc:
+    """A client for `spec`; nothing is opened before the first call but the files that are named.
 
     `unix:PATH`, `tcp:HOST:PORT`, `udp:HOST:PORT`: binrpc on the ctl socket; HOST is an IP address or localhost, since
-    looking up a name has no deadline. `kamcmd:` alone runs kamcmd; with words behind it these are the command, and
-    `kamcmd` is put behind them where they do not name it (`kamcmd:docker exec sbc`). Raises ConfigError.
+    looking up a name has no deadline. `fifo:PATH`: jsonrpcs's FIFO; replies come by `reply_dir`.
+    `http://HOST:PORT/PATH`: jsonrpcs over HTTP, on loopback only; `https://...` anywhere. `password_file` holds
+    user:password, `ca_file` (PEM) the authorities; "" is none, and the system's own. `kamcmd:` alone runs kamcmd; with
+    words behind it these are the command, and `kamcmd` is put behind them where they do not name it (`kamcmd:docker
+    exec sbc`). Raises ConfigError.
     """
     kind, _, rest = spec.partition(":")
     if kind == "unix" and rest:
         return BinRpc(Address(spec, socket.AF_UNIX, socket.SOCK_STREAM, rest))
+    if kind == "fifo" and rest:
+        return Fifo(Path(rest), Path(reply_dir))
+    if _URL.fullmatch(spec):
+        return Http(_place(spec, password_file, ca_file))
     if kind in _KINDS:
         host, port = _host_and_port(spec, rest)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return BinRpc(Address(spec, family, _KINDS[kind], (host, port)))
     if kind == "kamcmd":
         return KamCmd(_command(spec, rest))
-    raise ConfigError(f"cannot use rpc {spec!r}: expected {_FORMS}")
+    raise ConfigError(f"cannot use rpc {_safe(spec)!r}: expected {_FORMS}")
 
 
 def _host_and_port(spec: str, rest: str) -> tuple[str, int]:
     host, _, port = rest.rpartition(":")
-    host = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError as error:
-        raise ConfigError(f"cannot use rpc {spec!r}: HOST must be an IP address or localhost") from error
     if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
         raise ConfigError(f"cannot use rpc {spec!r}: PORT must be 1 to 65535")
-    return host, int(port)
+    return str(_address(spec, host.removeprefix("[").removesuffix("]"))), int(port)
+
+
+def _address(spec: str, host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError as error:
+        raise ConfigError(f"cannot use rpc {spec!r}: HOST must be an IP address or localhost") from error
+
+
+def _safe(spec: str) -> str:
+    """Without what may be a password."""
+    return re.sub(r"//.*@", "//...@", spec)
+
+
+def _place(spec: str, password_file: str, ca_file: str) -> Place:
+    if "@" in spec:
+        raise ConfigError(f"cannot use rpc {_safe(spec)!r}: a password is no part of it: see rpc_password_file")
+    url = _split(spec)
+    name = url.hostname or ""
+    address = _address(spec, name)
+    if url.scheme == "http" and not address.is_loopback:
+        raise ConfigError(f"cannot use rpc {spec!r}: everybody on the way could command Kamailio: use https")
+    if not url.port or url.fragment:
+        raise ConfigError(f"cannot use rpc {spec!r}: expected http[s]://HOST:PORT/PATH")
+    path = (url.path or "/RPC") + (f"?{url.query}" if url.query else "")
+    tls = _context(ca_file) if url.scheme == "https" else None
+    return Place(spec, str(address), url.port, path, name, _credentials(password_file), tls)
+
+
+def _split(spec: str) -> SplitResult:
+    try:
+        url = urlsplit(spec)
+        url.port  # noqa: B018 - is checked when it is asked for
+    except ValueError as error:
+        raise ConfigError(f"cannot use rpc {spec!r}: {error}") from error
+    return url
+
+
+def _context(ca_file: str) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:  # ssl.SSLError too
+        raise ConfigError(f"cannot use rpc_ca_file {ca_file}: {error.strerror or error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _credentials(path: str) -> bytes:
+    """What stands in the file, which nobody else may read; no message shows it."""
+    if not path:
+        return b""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            about = os.fstat(descriptor)
+            found = file.read(1_025) or b""
+    except OSError as error:
+        raise ConfigError(f"cannot read rpc_password_file {path}: {error.strerror}") from error
+    mode = about.st_mode
+    # systemd's LoadCredential= hands out files of group root, readable by it.
+    if not stat.S_ISREG(mode) or mode & 0o037 or (mode & 0o040 and about.st_gid != 0):
+        raise ConfigError(f"cannot use rpc_password_file {path}: expected a file that nobody else may read: chmod 600")
+    if about.st_uid not in (0, os.geteuid()):
+        raise ConfigError(f"cannot use rpc_password_file {path}: it belongs to user id {about.st_uid}")
+    line = found.removesuffix(b"\n")
+    if len(found) > 1_024 or not _CREDENTIALS.fullmatch(line):
+        raise ConfigError(f"cannot use rpc_password_file {path}: expected one line, user:password")
+    return line
 
 
 def _command(spec: str, rest: str) -> tuple[str, ...]:

@@ -7,6 +7,18 @@ from consul_kam.errors import RpcError, RpcFault, RpcTooBig
 
 CURE = 'set modparam("ctl","binrpc_max_body_size",8192) and modparam("ctl","binrpc_struct_max_body_size",4096)'
 
+CTL = f"ctl's limits: {CURE}"
+"""What a reply over ctl (binrpc, kamcmd) is over, and the cure."""
+
+MEMORY = "the memory that Kamailio's host has left"
+"""The same for jsonrpcs, which builds its replies with malloc."""
+
+HTTP_PRIVATE = "start Kamailio with more private memory (-M 64)"
+"""xhttp copies a reply into private memory, twice, and where that is used up it answers nothing at all."""
+
+HTTP_QUEUE = "set tcp_conn_wq_max=67108864 and tcp_wq_max=134217728 in kamailio.cfg"
+"""What the kernel does not take at once (about 4 MB) has to fit there, else the connection is closed in the middle."""
+
 CODE = re.compile(r"-?[0-9]{1,10}")
 """A fault's code."""
 
@@ -20,10 +32,10 @@ _OVERFLOWS_TOO = ("Internal error reply structure", "Internal server error: out 
 _LAST_MEMBER = {"domain.dump": "attributes"}
 
 
-def fault(method: str, code: int, reason: str) -> RpcError:
-    """The error that a fault stands for."""
+def fault(method: str, code: int, reason: str, limits: str = CTL) -> RpcError:
+    """The error that a fault stands for; `limits`: those of the transport that it came by."""
     if code == 500 and reason.startswith(_OVERFLOWS + _OVERFLOWS_TOO):
-        return RpcTooBig(f"cannot {method}: the reply is over ctl's limits ({reason}): {CURE}")
+        return RpcTooBig(f"cannot {method}: the reply ({reason}) is over {limits}")
     return RpcFault(method, code, reason)
 
 

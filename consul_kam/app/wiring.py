@@ -72,7 +72,8 @@ def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]
     """The engine and what feeds it, not yet running. Raises ConfigError."""
     if not settings.enabled:
         raise ConfigError("cannot run: no dataset is enabled; set `file` in [datasets.dispatcher]")
-    client = rpc.connect(settings.kamailio.rpc)
+    way = settings.kamailio
+    client = rpc.connect(way.rpc, way.rpc_reply_dir, way.rpc_password_file, way.rpc_ca_file)
     reporter = Reporter(
         Journal(settings.journal),
         settings.alert.command,

@@ -9,7 +9,7 @@ Struct: TypeAlias = tuple[tuple[str, "Value"], ...]
 """Members in the order sent, *duplicates kept*: `dispatcher.list` repeats SET and DEST inside one struct."""
 
 Value: TypeAlias = str | Struct
-"""One value of a reply. Every scalar is text (`"10"`, `"0.000000"`), because kamcmd prints no types and both transports
+"""One value of a reply. Every scalar is text (`"10"`, `"0.250000"`), because kamcmd prints no types and all transports
 must agree; bytes that are no UTF-8 arrive as surrogate escapes. An array is a Struct whose member names are `""`."""
 
 Call: TypeAlias = tuple[str, tuple[str | int, ...]]
@@ -32,7 +32,7 @@ class Rpc(Protocol):
         `deadline`: seconds from now, for connecting, sending and reading together.
         Raises RpcFault (Kamailio says no), RpcUnreachable (the request cannot have been carried out), RpcTimeout (it
         went out and no whole reply came: it may have been), RpcMalformed (what came back is no reply; it may have
-        been), RpcTooBig (the reply is over a limit; it was carried out).
+        been), RpcTooBig (the reply is over a limit; it was carried out. Or the request is, and was not sent).
         """
         ...
 
@@ -40,7 +40,8 @@ class Rpc(Protocol):
         """Run `calls` in this order and return a reply for each; one that fails does not stop the next.
 
         Over binrpc on a stream (unix, tcp) they leave in one packet, and Kamailio serves no other client of ctl in
-        between. **Over udp and kamcmd they are not atomic**: one goes after the other, `deadline` counts for each.
+        between. Over a FIFO they leave in one write: no other client of the FIFO comes between, but those of ctl do.
+        **Over udp, kamcmd and HTTP they are not atomic**: one goes after the other, `deadline` counts for each.
         Never sends a request twice. Raises RpcUnreachable (the last cannot have been carried out; those before it may
         have been: let them be reads), RpcTimeout, RpcMalformed, RpcTooBig (any of them may have been carried out).
         """
@@ -54,7 +55,8 @@ class Rpc(Protocol):
     def generation(self) -> int:
         """Grows with each new connection: a change means that Kamailio may have restarted in between.
 
-        Where there is no connection (udp, kamcmd) it grows after a call that failed: other restarts go unseen.
+        Where there is no connection (udp, kamcmd, a FIFO) it grows after a call that failed: other restarts go unseen,
+        but for a FIFO that is another file since.
         """
         ...
 

@@ -61,10 +61,10 @@ class Kamailio:
         self.list_file = self.live / "dispatcher.list"
         self.log = directory / "kamailio.log"
         self.cfg = directory / "kamailio.cfg"
-        self.sip_port, self.http_port = free_port(), free_port()
+        self.sip_port, self.http_port, self.rpc_port = free_port(), free_port(), free_port()
         # a unix socket's path holds 107 bytes at most: pytest's directories are too long for it
         self.run = Path(tempfile.mkdtemp(prefix="ck-"))
-        self.ctl = self.run / "ctl"
+        self.ctl, self.fifo = self.run / "ctl", self.run / "rpc.fifo"
         self.rpc = Rpc(self.ctl)
         self._process: Process | None = None
         self._lay_out()
@@ -85,9 +85,8 @@ class Kamailio:
 
     def write_cfg(self) -> None:
         """Write kamailio.cfg from `options` again (it is read at the next start)."""
-        self.cfg.write_text(
-            render(self.options, self.found.modules, self.sip_port, self.http_port, self.ctl, self.live)
-        )
+        ports = (self.sip_port, self.http_port, self.rpc_port)
+        self.cfg.write_text(render(self.options, self.found.modules, *ports, self.run, self.live))
 
     @property
     def pid(self) -> int:

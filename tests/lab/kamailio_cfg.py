@@ -1,7 +1,9 @@
 """The text of the lab's kamailio.cfg, after ../shared/baseline/kamailio.cfg."""
 
+import base64
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 _MODULES = ["tm", "sl", "rr", "pv", "maxfwd", "textops", "siputils", "xlog", "kex"]
 _MODULES += ["ctl", "jsonrpcs", "xhttp", "dispatcher", "db_text"]
@@ -40,6 +42,9 @@ class Options:
     db_mode: int = 1  # of db_text; the module's own 0 never sees a changed file
     ctl_body: int | None = None  # ctl's binrpc_max_body_size, kB
     ctl_struct: int | None = None  # ctl's binrpc_struct_max_body_size, kB
+    fifo: bool = False  # jsonrpcs's FIFO, `Kamailio.fifo`; replies go to `Kamailio.run`
+    http_rpc: Literal["", "tcp", "tls"] = ""  # jsonrpcs over HTTP or HTTPS on `Kamailio.rpc_port`, /RPC
+    rpc_password: str = ""  # USER:PASSWORD of basic authentication for it
     children: int = 2
     shm: int = 64  # MB, -m
     pkg: int = 8  # MB, -M
@@ -51,8 +56,13 @@ class Options:
     argv: list[str] = field(default_factory=list)  # further command line words
 
 
-def render(options: Options, modules_path: Path, sip_port: int, http_port: int, ctl: Path, live: Path) -> str:
-    """The whole configuration; `live` holds dispatcher.list and dbtext/."""
+RPC_CFG = Path(__file__).parents[2] / "examples" / "kamailio-rpc.cfg"
+
+
+def render(
+    options: Options, modules_path: Path, sip_port: int, http_port: int, rpc_port: int, run: Path, live: Path
+) -> str:
+    """The whole configuration; `live` holds dispatcher.list and dbtext/, `run` the sockets and the certificate."""
     modules = [*_MODULES, *(["domain"] if options.domain else []), *(["rtpengine"] if options.rtpengine else [])]
     route = options.route if options.route is not None else _DEFAULT_ROUTE % vars(options)
     return "\n".join(
@@ -63,12 +73,17 @@ def render(options: Options, modules_path: Path, sip_port: int, http_port: int, 
             "dns=no\nrev_dns=no\ndns_retr_time=1\ndns_retr_no=1\ndns_servers_no=1\ndns_use_search_list=no",
             f"listen=udp:127.0.0.1:{sip_port}\nlisten=tcp:127.0.0.1:{sip_port}\nlisten=tcp:127.0.0.1:{http_port}",
             "tcp_children=1\ntcp_accept_no_cl=yes",
+            f"listen={options.http_rpc}:127.0.0.1:{rpc_port}" if options.http_rpc else "",
+            "enable_tls=yes" if options.http_rpc == "tls" else "",
             options.globals,
             f'mpath="{modules_path}/"',
             *(f'loadmodule "{module}.so"' for module in modules),
-            *_modparams(options, ctl, live),
+            *_modparams(options, run, live),
             options.modparams,
-            'event_route[xhttp:request] {\n  if ($hu == "/status") { xhttp_reply("200","OK","text/plain",""); exit; }\n'
+            *(_http_rpc(options, rpc_port, run) if options.http_rpc else ()),
+            "event_route[xhttp:request] {",
+            "  route(CONSUL_KAM_RPC);" if options.http_rpc else "",
+            '  if ($hu == "/status") { xhttp_reply("200","OK","text/plain",""); exit; }',
             '  xhttp_reply("404","Not Found","text/plain","");\n}',
             route,
             options.routes,
@@ -77,12 +92,26 @@ def render(options: Options, modules_path: Path, sip_port: int, http_port: int, 
     )
 
 
-def _modparams(options: Options, ctl: Path, live: Path) -> list[str]:
+def _http_rpc(options: Options, port: int, run: Path) -> list[str]:
+    """What examples/kamailio-rpc.cfg asks for, and that file itself."""
+    lines = [f"#!define CONSUL_KAM_RPC_PORT {port}"]
+    if options.rpc_password:
+        secret = base64.b64encode(options.rpc_password.encode()).decode()
+        lines.append(f'#!define CONSUL_KAM_RPC_AUTH "Basic {secret}"')
+    if options.http_rpc == "tls":
+        lines += ['loadmodule "tls.so"', 'modparam("tls","tls_method","TLSv1.2+")']
+        lines += [f'modparam("tls","certificate","{run}/cert.pem")', f'modparam("tls","private_key","{run}/key.pem")']
+    return [*lines, f'include_file "{RPC_CFG}"']
+
+
+def _modparams(options: Options, run: Path, live: Path) -> list[str]:
     wanted: list[tuple[str, str, int | str | None]] = [
-        ("ctl", "binrpc", f"unix:{ctl}"),
+        ("ctl", "binrpc", f"unix:{run}/ctl"),
         ("ctl", "binrpc_max_body_size", options.ctl_body),
         ("ctl", "binrpc_struct_max_body_size", options.ctl_struct),
-        ("jsonrpcs", "transport", 1),
+        ("jsonrpcs", "transport", 3 if options.fifo else 1),
+        ("jsonrpcs", "fifo_name", f"{run}/rpc.fifo" if options.fifo else None),
+        ("jsonrpcs", "fifo_reply_dir", f"{run}/" if options.fifo else None),
         ("db_text", "db_mode", options.db_mode),
         ("tm", "fr_timer", options.fr_timer),
         ("dispatcher", "list_file", f"{live}/dispatcher.list"),
