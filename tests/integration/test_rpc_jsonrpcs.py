@@ -20,10 +20,10 @@ from tests.lab.tls import Authority
 PASSWORD = "kam:pass word:1"
 
 
-def filled(directory: Path, count: int = 3, **options: object) -> Kamailio:
+def filled(directory: Path, count: int = 3, note: str = "x", **options: object) -> Kamailio:
     kamailio = Kamailio(directory, reload_delta=0, domain=True, **options)
     # descending priorities keep the load fast
-    lines = (f"1 sip:10.{n >> 8}.{n & 255}.1:5060 0 {count - n} duid=r{n};note=abcdefghij\n" for n in range(count))
+    lines = (f"1 sip:10.{n >> 8}.{n & 255}.1:5060 0 {count - n} duid=r{n};note={note}\n" for n in range(count))
     kamailio.list_file.write_text("".join(lines))
     return kamailio
 
@@ -98,8 +98,8 @@ def test_tls(tmp_path: Path) -> None:
 
 
 def test_http_says_what_it_cannot_carry(tmp_path: Path) -> None:
-    """2.3 MB does not fit into 4 MB of private memory twice: xhttp would say nothing."""
-    with filled(tmp_path, 10_000, fifo=True, http_rpc="tcp", shm=128, pkg=4) as kamailio:
+    """3 MB does not fit into 4 MB of private memory twice: xhttp would say nothing."""
+    with filled(tmp_path, 10_000, "x" * 80, fifo=True, http_rpc="tcp", shm=128, pkg=4) as kamailio:
         rpc = http(kamailio)
         with pytest.raises(RpcTooBig, match="-M 64"):
             rpc.call("dispatcher.list", deadline=20)
@@ -111,11 +111,12 @@ def test_http_says_what_it_cannot_carry(tmp_path: Path) -> None:
 @pytest.mark.parametrize("raised", [False, True])
 def test_http_breaks_off_what_is_over_the_queue(tmp_path: Path, raised: bool) -> None:
     queue = "tcp_conn_wq_max=67108864\ntcp_wq_max=134217728" if raised else ""
-    # 4.9 MB; the kernel takes up to net.ipv4.tcp_wmem's third number, 4 MB by default
-    with filled(tmp_path, 20_000, http_rpc="tcp", shm=256, pkg=64, globals=queue) as kamailio:
+    # 16 MB; the kernel takes up to net.ipv4.tcp_wmem's third number at once, 4 MB by default
+    big = {"note": "x" * 800, "shm": 256, "pkg": 128, "globals": queue}
+    with filled(tmp_path, 15_000, http_rpc="tcp", **big) as kamailio:
         rpc = http(kamailio)
         if raised:
-            assert str(rpc.call("dispatcher.list", deadline=40)).count("'DEST'") == 20_000
+            assert str(rpc.call("dispatcher.list", deadline=40)).count("'DEST'") == 15_000
         else:
             with pytest.raises(RpcTooBig, match=r"broke off after \d+ of \d+ bytes.*tcp_conn_wq_max=67108864"):
                 rpc.call("dispatcher.list", deadline=40)
