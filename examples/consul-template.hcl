@@ -38,3 +38,11 @@ template {
     command = ["kam-apply"]
   }
 }
+
+template {
+  source      = "/etc/consul_kam/templates/address.ctmpl"
+  destination = "/var/lib/consul_kam/staging/address"
+  exec {
+    command = ["kam-apply"]
+  }
+}

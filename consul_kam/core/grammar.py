@@ -96,8 +96,10 @@ def is_literal(host: str) -> bool:
     return host.startswith("[") or _IPV4.fullmatch(host) is not None
 
 
-def read_host(value: object, field: str = "address", bare_ipv6: bool = False) -> str:
+def read_host(value: object, field: str = "address", bare_ipv6: bool = False, unspecified: bool = False) -> str:
     """An IPv4 address, an IPv6 one in brackets (which `bare_ipv6` adds where they lack), or a host name.
+
+    `unspecified`: also 0.0.0.0 and [::], which are the start of a network.
 
     Refused, because Kamailio loads them as something else: 127.0.0.256 (its octets wrap), 0.0.0.0 and [::] (nobody),
     1.2.3 and 0x7f.1 (libc makes addresses of them). [kamailio-facts.md, 2; RFC 1123 2.1; RFC 3261 25.1]
@@ -106,14 +108,14 @@ def read_host(value: object, field: str = "address", bare_ipv6: bool = False) ->
     if not isinstance(value, str) or not value:
         raise BadValue(field, value, allowed)
     if value.startswith("[") and value.endswith("]"):
-        return f"[{_ipv6(value[1:-1], value, field)}]"
+        return f"[{_ipv6(value[1:-1], value, field, unspecified)}]"
     if bare_ipv6 and ":" in value and _BARE_IPV6.fullmatch(value):
-        return f"[{_ipv6(value, value, field)}]"
+        return f"[{_ipv6(value, value, field, unspecified)}]"
     if _IPV4.fullmatch(value):
         octets = [int(octet) for octet in value.split(".")]
         if max(octets) > 255:
             raise BadValue(field, value, "octets from 0 to 255")
-        if not any(octets):
+        if not any(octets) and not unspecified:
             raise BadValue(field, value, "an address of one host")
         return value
     if not _NAME.fullmatch(value) or _NUMERIC_END.fullmatch(value):
@@ -121,16 +123,16 @@ def read_host(value: object, field: str = "address", bare_ipv6: bool = False) ->
     return value
 
 
-def _ipv6(text: str, value: str, field: str) -> str:
+def _ipv6(text: str, value: str, field: str, unspecified: bool) -> str:
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
         raise BadValue(field, value, "an IPv6 address in brackets") from None
     if "%" in text:
         raise BadValue(field, value, "an IPv6 address without a zone")
-    if address.is_unspecified:
+    if address.is_unspecified and not unspecified:
         raise BadValue(field, value, "an address of one host")
-    if "." in text or ("::" in text and len([group for group in text.split(":") if group]) == 7):
-        # str2ip6 takes these for no address; RFC 5952 4.2.2 has no "::" for one group either
-        raise BadValue(field, value, "an IPv6 address of hexadecimal groups, with :: for two of them at least")
+    if "." in text or text.count(":") > 7:
+        # str2ip6 takes these for no address
+        raise BadValue(field, value, "an IPv6 address of hexadecimal groups and at most 7 colons")
     return text

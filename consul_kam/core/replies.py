@@ -1,6 +1,6 @@
 """Reading the replies of Kamailio's RPC: the shape that is expected, or RpcMalformed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from consul_kam.core.grammar import shown
 from consul_kam.core.ports import Struct, Value
@@ -17,6 +17,15 @@ def struct(value: Value, what: str) -> Struct:
 def members(value: Value, what: str) -> Mapping[str, Value]:
     """A struct whose names do not repeat, as a mapping."""
     return dict(struct(value, what))
+
+
+def repeated(value: Value, names: Sequence[str], what: str) -> list[Mapping[str, Value]]:
+    """A struct in which these members come again and again: one mapping for each time."""
+    columns = [[member for name, member in struct(value, what) if name == wanted] for wanted in names]
+    if len({len(column) for column in columns}) > 1:
+        counts = ", ".join(f"{len(column)} {name}" for name, column in zip(names, columns, strict=True))
+        raise RpcMalformed(f"cannot read {what}: expected as many of each member, got {counts}")
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def text(found: Mapping[str, Value], name: str, what: str) -> str:
