@@ -7,8 +7,8 @@ import math
 import os
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from consul_kam.errors import ConfigError
 CONFIG_FILE = "/etc/consul_kam/consul-kam.toml"
 LARGEST = 2**20
 """Bytes of a configuration file."""
+ORDER = ("address", "dispatcher")
+"""A peer is trusted before it is routed to."""
 STATE_DIR = "/var/lib/consul_kam"
 CTL_SOCKETS = ("/run/kamailio/kamailio_ctl", "/var/run/kamailio/kamailio_ctl")
 CONSUL_VARIABLES = {
@@ -69,6 +71,9 @@ class Settings:
     """The file that was read, or ""."""
     observe: bool
     verify_every: float
+    order: tuple[str, ...]
+    """Enabled datasets only, and none unless there are two."""
+    order_wait: float
     state_dir: Path
     consul: keys.Consul
     consul_template: keys.ConsulTemplate
@@ -174,6 +179,8 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         source=source,
         observe=top.mode == "observe",
         verify_every=top.verify_every,
+        order=(),
+        order_wait=top.order_wait,
         state_dir=state_dir.absolute(),
         consul=_consul(top.consul, environ),
         consul_template=top.consul_template,
@@ -183,7 +190,19 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         log=top.log,
     )
     _no_shared_files(complete)
-    return complete
+    return replace(complete, order=_order(top.order, complete))
+
+
+def _order(given: Sequence[str] | None, settings: Settings) -> tuple[str, ...]:
+    names = ORDER if given is None else given
+    for index, name in enumerate(names if given is not None else ()):
+        if name not in settings.datasets:
+            raise keys.unknown_key(settings.source, "order: ", name, list(settings.datasets))
+        if name in names[:index]:
+            raise ConfigError(f"cannot use {settings.source}: order: expected each dataset once, got {name!r} twice")
+    enabled = {dataset.name for dataset in settings.enabled}
+    chosen = tuple(name for name in names if name in enabled)
+    return chosen if len(chosen) > 1 else ()
 
 
 def _dataset(name: str, raw: object, top: keys.File, state_dir: Path, source: str) -> DatasetSettings:

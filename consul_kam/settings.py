@@ -230,6 +230,14 @@ class File(Keys, frozen=True):
     """A whole configuration file."""
 
     mode: Annotated[Mode, doc("`observe` writes nothing at all and says what it would do.")] = "apply"
+    order: Annotated[
+        list[Name] | None,
+        doc(
+            "Lists that belong together: who is new is added in this order, who leaves is removed against it.",
+            'those of `["address", "dispatcher"]` that are enabled: trusted before it is routed to',
+        ),
+    ] = None
+    order_wait: Annotated[Seconds, doc("How long one list waits for another at most, s.")] = 10.0
     verify_every: Annotated[float, Meta(ge=1), doc("How often memory is compared with the target, s.")] = 30.0
     node: Node = Node()
     consul: Consul = Consul()

@@ -9,7 +9,6 @@ from pathlib import Path
 from consul_kam.adapters import files
 from consul_kam.app.acls import AclWatch
 from consul_kam.app.engine import Engine, Lane, Trace
-from consul_kam.core import events
 from consul_kam.core.events import Phase
 from consul_kam.core.lines import is_staging
 from consul_kam.core.records import Answer, Use
@@ -127,7 +126,7 @@ class Intake:
         for lane in self._engine.lanes.values():
             pipeline = lane.pipeline
             if pipeline.state.newest is None and pipeline.state.lkg is not None and not lane.asked:
-                self._engine.do(lane, pipeline.on(events.Wanted(pipeline.state.lkg), time.monotonic()))
+                self._engine.do(lane, pipeline.want(pipeline.state.lkg, time.monotonic()))
 
 
 def _take_in(lane: Lane, path: Path, known: str) -> tuple[str, Answer | None, str] | None:

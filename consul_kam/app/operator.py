@@ -13,6 +13,7 @@ from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.freshness import Freshness, Looked
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
+from consul_kam.app.ordering import Ordering
 from consul_kam.app.work import DAMAGED, restored
 from consul_kam.core import events
 from consul_kam.core.events import Phase
@@ -45,9 +46,17 @@ class Operator:
     """Answers requests; the protocol is described in consul_kam.adapters.control."""
 
     def __init__(
-        self, engine: Engine, intake: Intake, heartbeat: Heartbeat, freshness: Freshness, rpc: str, detached: bool
+        self,
+        engine: Engine,
+        intake: Intake,
+        heartbeat: Heartbeat,
+        freshness: Freshness,
+        ordering: Ordering,
+        rpc: str,
+        detached: bool,
     ) -> None:
-        self._engine, self._intake, self._heartbeat, self._freshness = engine, intake, heartbeat, freshness
+        self._engine, self._intake, self._heartbeat = engine, intake, heartbeat
+        self._freshness, self._ordering = freshness, ordering
         self._rpc, self._detached, self._since = rpc, detached, time.time()
         self._waiting: list[tuple[float, Reply]] = []
         self._diffs: list[_Diff] = []
@@ -149,7 +158,8 @@ class Operator:
                 "up_since": beat.up_since,
                 "trouble": beat.trouble,
             },
-            "datasets": [views.status(lane, looked) for lane in lanes],
+            "order": {"datasets": self._ordering.names, "wait": self._ordering.patience},
+            "datasets": [views.status(lane, looked, self._ordering) for lane in lanes],
         }
 
     def _history(self, request: dict[str, object]) -> dict[str, Any]:
@@ -219,7 +229,7 @@ class Operator:
 
 
 def _settled(lane: Lane) -> bool:
-    return lane.pipeline.state.phase in SETTLED and not lane.asked
+    return lane.pipeline.state.phase in SETTLED and not lane.asked and not lane.pipeline.waits
 
 
 def _verdict(lane: Lane) -> dict[str, Any]:

@@ -5,17 +5,17 @@ list of actions that the engine hands to its workers.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from consul_kam.app.remembered import Refusal, Staging
 from consul_kam.core import events, release
 from consul_kam.core.backoff import backoff
 from consul_kam.core.dataset import Dataset
-from consul_kam.core.events import Action, Event, Halt, Phase, Refuse, Report, Unresolve, Verdict, Wanted
+from consul_kam.core.events import Action, Event, Halt, Phase, Read, Refuse, Report, Unresolve, Verdict, Wanted
 from consul_kam.core.guards import Past
 from consul_kam.core.plan import Known, Plan, Policy, make_release, plan
-from consul_kam.core.records import Answer, Key, Release
+from consul_kam.core.records import Answer, Key, Memory, Release
 from consul_kam.core.state import State
 
 
@@ -41,6 +41,8 @@ class Resolve:
 
 
 Doing = Action | Inactivate | Wake | Resolve
+Gate = Callable[[Release, Memory | None, float], Release]
+"""(what shall be in memory in the end, memory, now) -> what of it may be there now."""
 
 PASSING = (Verdict.BUSY, Verdict.BLOCKED, Verdict.DEGRADED, Verdict.SUPERSEDED, Verdict.DRIFT)
 """Verdicts that are over once memory is right."""
@@ -75,6 +77,12 @@ class Pipeline:
     pending_inactive: tuple[Key, ...] = ()
     told: Release | None = None
     """What the last PUBLISHED or HELD was said of."""
+    gate: Gate | None = None
+    """Where this list and others follow an order (core/order.py)."""
+    wanted: Release | None = None
+    """What memory shall hold in the end; what of it may be there now is the state's `newest`."""
+    waits: bool = False
+    """Some of it waits for another list."""
     awake_at: float = inf
     """When the one Wake that counts is due, monotonic s; those that it overtook are ignored."""
 
@@ -115,11 +123,26 @@ class Pipeline:
 
     def on(self, event: Event, now: float) -> list[Doing]:
         """One event of the machine."""
+        if isinstance(event, Read) and event.op == self.state.op:
+            self._let_in(event.memory, now)
         self.state, actions = release.step(self.state, event, now)
         done: list[Doing] = []
         for action in actions:
             done += self._act(action, now)
         return [*done, *self._tell(now)]
+
+    def want(self, wanted: Release, now: float) -> list[Doing]:
+        """This shall be in memory, as soon as it may."""
+        self.wanted = wanted
+        return self.on(Wanted(self._allowed(self.state.memory, now)), now)
+
+    def look_again(self, now: float) -> list[Doing]:
+        """Another list changed: more of this one, or less, may be in memory now."""
+        if self.wanted is None or self.state.newest is None:
+            return []
+        allowed = self._allowed(self.state.memory, now)
+        resting = self.state.phase in (Phase.IDLE, Phase.DEGRADED)
+        return self.on(Wanted(allowed), now) if resting and allowed.digest != self.state.newest.digest else []
 
     def wake(self, now: float) -> list[Doing]:
         """A hold may be over, a refused record or a lost name may be tried again."""
@@ -149,7 +172,7 @@ class Pipeline:
         """A rollback: this release, until `approve`."""
         self.pinned = name
         self.last = wanted
-        return self.on(Wanted(wanted), now)
+        return self.want(wanted, now)
 
     def pause(self, on: bool, now: float) -> list[Doing]:
         self.paused = on
@@ -181,11 +204,25 @@ class Pipeline:
         assert made.decision is not None
         self.past, self.last = made.decision.past, made.release
         self.pending_inactive += made.decision.newly_held if self.policy.limits.probing else ()
-        actions = self.on(Wanted(made.release), now)
+        actions = self.want(made.release, now)
         due = [refusal.retry for refusal in self.refusals.values() if not refusal.trying]
         due += [made.decision.wake] if made.decision.wake is not None else []
         due += [self.wall() + LOOK_UP_AGAIN] if self.failing else []
         return [*actions, *self._wake_at(min(due), now)] if due else actions
+
+    def _allowed(self, memory: Memory | None, now: float) -> Release:
+        assert self.wanted is not None
+        return self.wanted if self.gate is None else self.gate(self.wanted, memory, now)
+
+    def _let_in(self, memory: Memory, now: float) -> None:
+        """At each reading, which is where the machine takes up the newest, the order is looked at anew."""
+        newest = self.state.newest
+        if self.gate is None or self.wanted is None or newest is None:
+            return
+        allowed = self._allowed(memory, now)
+        if allowed is not newest:
+            standin = self.state.standin and allowed.digest == newest.digest
+            self.state = replace(self.state, newest=allowed, standin=standin)
 
     def _wake_at(self, at: float, now: float) -> list[Doing]:
         """One timer at a time: each wake orders the next one, so more would never end."""
@@ -271,7 +308,7 @@ class Pipeline:
         """Something is on its way, held or to be tried again: a detached engine has to stay."""
         resting = self.state.phase is Phase.IDLE
         waiting = bool(self.refusals or self.failing or (self.last is not None and self.last.held))
-        return not resting or waiting
+        return not resting or waiting or self.waits
 
     def current(self, part: str, digest: str) -> bool:
         """Whether this staging content was taken in already."""

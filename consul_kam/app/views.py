@@ -7,6 +7,7 @@ from typing import Any
 from consul_kam.adapters import files
 from consul_kam.app.engine import Lane
 from consul_kam.app.freshness import Looked
+from consul_kam.app.ordering import Ordering
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.reports import text
 from consul_kam.core.compare import Difference
@@ -19,7 +20,7 @@ SHOWN = 200
 """Keys listed of each kind; the counts are always whole."""
 
 
-def status(lane: Lane, looked: Looked | None) -> dict[str, Any]:
+def status(lane: Lane, looked: Looked | None, ordering: Ordering) -> dict[str, Any]:
     """One dataset at a glance: is Consul = staging = live file = memory, what is kept from it, what to type next.
 
     `looked`: None where nobody asked what Consul says.
@@ -42,6 +43,8 @@ def status(lane: Lane, looked: Looked | None) -> dict[str, Any]:
         "live": {"path": str(lane.work.live), "state": _live(lane)},
         "memory": {"state": _memory(diff), "difference": str(diff) if diff else "", "records": len(state.memory or ())},
         "held": [{"key": text(k), "why": h.why, "until": h.until} for k, h in list(held.items())[:SHOWN]],
+        "waits": _waits(pipeline, ordering),
+        "out_of_order": _out_of_order(pipeline, ordering),
         "dropped": [str(problem) for problem in last.dropped[:SHOWN]] if last is not None else [],
         "refused": [text(key) for key in list(pipeline.refusals)[:SHOWN]],
         "draining": _draining(target),
@@ -78,6 +81,17 @@ def diff(lane: Lane, since: float) -> dict[str, Any]:
         ],
         "misordered": list(found.misordered),
     }
+
+
+def _waits(pipeline: Pipeline, ordering: Ordering) -> list[dict[str, Any]]:
+    waits = list(ordering.waits(pipeline.dataset.name).items())[:SHOWN]
+    ahead = pipeline.wall() - time.monotonic()
+    return [{"key": text(key), "why": wait.why, "until": wait.until + ahead} for key, wait in waits]
+
+
+def _out_of_order(pipeline: Pipeline, ordering: Ordering) -> list[dict[str, str]]:
+    found = list(ordering.out_of_order(pipeline.dataset.name).items())[:SHOWN]
+    return [{"key": text(key), "why": f"in use, and not in {other}"} for key, other in found]
 
 
 def _consul(found: Fresh, at: float) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
 from consul_kam.app.loop import end_loudly
 from consul_kam.app.operator import Operator
+from consul_kam.app.ordering import Ordering
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.reports import Reporter
 from consul_kam.app.work import DAMAGED, Work, restored
@@ -88,9 +89,10 @@ def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]
     acls = AclWatch(engine.loop, _consul(settings))
     intake = Intake(engine, acls)
     heartbeat = Heartbeat(engine)
+    ordering = Ordering(engine, settings.datasets, settings.order, settings.order_wait)
     freshness = Freshness(engine.loop, settings, _consul(settings))
     engine.at_end.append(freshness.close)
-    operator = Operator(engine, intake, heartbeat, freshness, settings.kamailio.rpc, detached)
+    operator = Operator(engine, intake, heartbeat, freshness, ordering, settings.kamailio.rpc, detached)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)
     engine.loop.post(heartbeat.start)

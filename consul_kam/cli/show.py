@@ -19,7 +19,7 @@ STYLES = {
 }
 PIPE_WIDTH = 1000
 """Columns where the output is no terminal: nothing is cut or wrapped that a script may look for."""
-LISTS = ("held", "named", "dropped", "refused", "draining", "blocked")
+LISTS = ("held", "waits", "out_of_order", "named", "dropped", "refused", "draining", "blocked")
 
 
 def console() -> Console:
@@ -54,6 +54,8 @@ def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
     out.print(word(f"Kamailio at {kamailio['rpc']} {up}", "" if kamailio["reachable"] else "red"))
     if kamailio.get("trouble"):
         out.print(word(f"  {kamailio['trouble']}", "red"))
+    if order := (reply.get("order") or {}).get("datasets"):
+        out.print(word(f"order: {', then '.join(order)}; one waits for another {reply['order']['wait']:g} s at most"))
     head = ("dataset", "verdict", "since", "records", "consul", "staging", "live file", "memory", "phase")
     out.print(table(head, map(_status_row, reply["datasets"])))
     for entry in reply["datasets"]:
@@ -98,7 +100,8 @@ def _notes(entry: Mapping[str, Any], unprotected: bool) -> Iterable[Text]:
     for kind in LISTS:
         for item in entry.get(kind) or ():
             yield word(
-                f"{name}: {kind}: {_item(item)}", "red" if kind in ("dropped", "refused", "blocked") else "yellow"
+                f"{name}: {kind.replace('_', ' ')}: {_item(item)}",
+                "red" if kind in ("dropped", "refused", "blocked") else "yellow",
             )
 
 

@@ -138,6 +138,9 @@ class Dataset:
     """Where states ride (`carry`) and others may change them in the meantime."""
     as_disabled: Callable[[Record], Record] | None = None
     """The record as it is while disabled, where that is a value of its own (rtpengine: weight 0), not a state."""
+    host: Callable[[Key], str] = lambda key: ""
+    """The host that a record is about: an address (IPv6 with or without brackets), a network as ADDRESS/BITS or a name;
+    "" where it is about none. By it the records of two lists are known to belong together (core/order.py)."""
     unverifiable: Mapping[str, str] | None = None
     """What Kamailio never shows, and why: name -> reason."""
 

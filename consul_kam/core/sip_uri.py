@@ -52,6 +52,12 @@ def read_uri(value: str) -> SipUri:
     return SipUri(text, host)
 
 
+def host_of(uri: str) -> str:
+    """The host of a URI as Kamailio shows it; "" where it is none of ours."""
+    match = _URI.match(uri)
+    return match["host"] if match is not None else ""
+
+
 def read_bare_uri(value: object, field: str) -> str:
     """A URI that can stand in dispatcher's attrs, where a ";" would end it. Raises BadValue."""
     if not isinstance(value, str) or ";" in value or "," in value:

@@ -17,7 +17,7 @@ from consul_kam.core.grammar import INT_MAX, PORT, BadValue, Choice, Number, Tex
 from consul_kam.core.jsonlines import Common, Fields, JsonLines
 from consul_kam.core.ports import Struct, Value
 from consul_kam.core.records import Key, Memory, Record, Seen, Share, Source, Use
-from consul_kam.core.sip_uri import TRANSPORTS, SipUri, read_bare_uri, read_uri
+from consul_kam.core.sip_uri import TRANSPORTS, SipUri, host_of, read_bare_uri, read_uri
 from consul_kam.core.weights import Settled
 from consul_kam.core.words import MAX_LINE, Word, Words, WordsReader, at, split
 
@@ -281,6 +281,7 @@ DATASET = Dataset(
     line=_line,
     ours=_ours,
     in_file_order=_in_file_order,
+    host=lambda key: host_of(str(key[1])),
     reload=Ask("dispatcher.reload"),
     readback=(Ask(WHAT, empty=((500, "No Destination Sets"),)),),
     decode=_Decoder(),

@@ -87,6 +87,7 @@ DATASET = Dataset(
     line=_line,
     ours=_ours,
     in_file_order=same_place,
+    host=lambda key: str(key[0]),
     reload=Ask("domain.reload"),
     readback=(Ask(WHAT),),
     decode=_decode,

@@ -63,6 +63,11 @@ def _check_host(url: str, proto: str, rest: str) -> None:
         raise BadValue("url", url, "udp: before an IPv4 address, udp6: before an IPv6 one")
 
 
+def _host(key: Key) -> str:
+    place = _HOST_PORT.fullmatch(str(key[1]).partition(":")[2].removeprefix("//"))
+    return place["host"] if place is not None and not str(key[1]).lower().startswith("unix:") else ""
+
+
 def _record(setid: int, url: str, weight: int, common: Common) -> Record:
     return Record(
         key=(setid, url),
@@ -179,6 +184,7 @@ DATASET = Dataset(
     line=_line,
     ours=_ours,
     in_file_order=same_place,
+    host=_host,
     reload=Ask("rtpengine.reload"),
     readback=(Ask(WHAT, ("all",), empty=((500, "Initializing - try later"),)),),
     decode=_decode,

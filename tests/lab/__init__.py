@@ -6,11 +6,11 @@ an exception or SIGTERM; what the kernel must end for us (SIGKILL of the test) i
 
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from tests.lab.consul import ConsulAgent
 from tests.lab.consul_template import ConsulTemplate, Template
@@ -46,6 +46,9 @@ __all__ = [
     "uris",
     "wait_for",
 ]
+
+
+T = TypeVar("T")
 
 
 class Lab:
@@ -89,7 +92,11 @@ class Lab:
 
     def sampler(self, kamailio: Kamailio, every: float = 0.003) -> "Sampler[Dispatcher]":
         """The dispatcher's memory, asked each `every` s."""
-        return self._stack.enter_context(Sampler(kamailio.ctl, Rpc.dispatcher, every))
+        return self.watch(kamailio, Rpc.dispatcher, every)
+
+    def watch(self, kamailio: Kamailio, read: Callable[[Rpc], T], every: float = 0.003) -> "Sampler[T]":
+        """What `read` makes of memory, asked each `every` s."""
+        return self._stack.enter_context(Sampler(kamailio.ctl, read, every))
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():

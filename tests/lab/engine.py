@@ -82,7 +82,7 @@ class Engine:
             kamailio=kamailio_lines,
             datasets="\n".join(tables),
         )
-        self.config.write_text(more + text if more.startswith("mode") else text + more)
+        self.config.write_text(more + text if more.startswith(("mode", "order")) else text + more)
         self._process: Process | None = None
 
     def start(self, timeout: float = 20.0) -> Self:
