@@ -237,7 +237,7 @@ class File(Keys, frozen=True):
             'those of `["address", "dispatcher"]` that are enabled: trusted before it is routed to',
         ),
     ] = None
-    order_wait: Annotated[Seconds, doc("How long one list waits for another at most, s.")] = 10.0
+    order_wait: Annotated[float, Meta(ge=0, le=600), doc("How long one list waits for another at most, s.")] = 10.0
     verify_every: Annotated[float, Meta(ge=1), doc("How often memory is compared with the target, s.")] = 30.0
     node: Node = Node()
     consul: Consul = Consul()

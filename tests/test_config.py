@@ -84,6 +84,15 @@ def test_mode_is_inherited_and_overridden() -> None:
     assert (found.dataset("dispatcher").observe, found.dataset("domain").observe) == (False, True)
 
 
+def test_an_order_is_kept_between_lists_that_are_enabled() -> None:
+    files = "".join(f'[datasets.{name}]\nfile = "/l/{name}"\n' for name in ("domain", "rtpengine"))
+    wanted = 'order = ["rtpengine", "domain", "dispatcher"]\n'
+    assert settings(wanted + files).order == ("rtpengine", "domain", "dispatcher")
+    assert settings(wanted).order == ()  # dispatcher alone
+    assert (settings(files).order, settings(files).order_wait) == ((), 10.0)
+    assert settings("order = []\n" + files).order == ()
+
+
 def test_each_data_centre_has_a_staging_file() -> None:
     found = settings(
         '[[datasets.dispatcher.sets]]\nservice = "a"\n'
@@ -113,9 +122,13 @@ SET = "[[datasets.dispatcher.sets]]\n"
 BAD = [
     (
         "x = 1",
-        "x: expected one of mode, verify_every, node, consul, consul_template, kamailio, datasets, alert, log, got 'x'",
+        "x: expected one of mode, order, order_wait, verify_every, node, consul, consul_template, kamailio, datasets, "
+        "alert, log, got 'x'",
     ),
     ("moed = 1", "moed: expected one of * got 'moed' (did you mean mode?)"),
+    ('order = ["x"]', "order: x: expected one of *dispatcher*, got 'x'"),
+    ('order = ["domain", "domain"]', "order: expected each dataset once, got 'domain' twice"),
+    ("order_wait = 601", "order_wait: expected a number from 0 to 600, got 601"),
     ('mode = "foo"', "mode: expected one of apply, observe, got 'foo'"),
     ("[kamailio]\nmin_gap = 'a'", "kamailio.min_gap: expected a number from 0, got 'a'"),
     ("[kamailio]\nmin_gap = -1", "kamailio.min_gap: expected a number from 0, got -1"),

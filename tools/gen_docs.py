@@ -31,11 +31,11 @@ may be added.
 | request | reply, beside `"ok": true` |
 |---|---|
 | `{"do":"status","consul":true or false}` | `version pid since detached`, \
-`kamailio: {rpc reachable up_since trouble}`, `datasets: [...]` |
+`kamailio: {rpc reachable up_since trouble}`, `order: {datasets wait}`, `datasets: [...]` |
 | ... each dataset | `name phase verdict reason at digest records paused observe pinned next`, \
 `staging: [{path digest state error at consul}]`, `consul: {state at reason missing extra}` or null, \
 `live: {path state}`, `memory: {state difference records}`, \
-`held: [{key why until}]`, `named: [{key why}]`, \
+`held: [{key why until}]`, `waits: [{key why until}]`, `out_of_order: [{key why}]`, `named: [{key why}]`, \
 lists of text: `dropped refused draining blocked`, `states: {key: FLAGS}`, `unverifiable: {name: reason}` |
 | `{"do":"apply","wait":2.0}` | `verdicts: [{dataset verdict release detail}]`, `waiting: [dataset]` |
 | `{"do":"diff","dataset":NAME or null}` | `datasets: [{name known read_at stale equal missing extra \

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from consul_kam.adapters.consul import Source
+from consul_kam.app.doing import Doing, Inactivate, Resolve, Wake
 from consul_kam.app.loop import Loop, Worker
-from consul_kam.app.pipeline import Doing, Inactivate, Pipeline, Resolve, Wake
+from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.reports import SHOWN, Reporter, text
 from consul_kam.app.work import Work, about
 from consul_kam.core import events, past

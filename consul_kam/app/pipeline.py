@@ -4,12 +4,13 @@ No I/O here: everything that happens is a method call on the decision thread, ev
 list of actions that the engine hands to its workers.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from consul_kam.app.doing import Doing, Gate, Inactivate, Resolve, Wake
 from consul_kam.app.remembered import Refusal, Staging
-from consul_kam.core import events, release
+from consul_kam.core import release
 from consul_kam.core.backoff import backoff
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.events import Action, Event, Halt, Phase, Read, Refuse, Report, Unresolve, Verdict, Wanted
@@ -17,32 +18,6 @@ from consul_kam.core.guards import Past
 from consul_kam.core.plan import Known, Plan, Policy, make_release, plan
 from consul_kam.core.records import Answer, Key, Memory, Release
 from consul_kam.core.state import State
-
-
-@dataclass(frozen=True, slots=True)
-class Inactivate:
-    """Make held records inactive until they answer a probe (design.md, rule 7)."""
-
-    keys: tuple[Key, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """Call `wake` at this time of the wall clock, seconds."""
-
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Resolve:
-    """Look these host names up; answer with `names_resolve`."""
-
-    names: tuple[str, ...]
-
-
-Doing = Action | Inactivate | Wake | Resolve
-Gate = Callable[[Release, Memory | None, float], Release]
-"""(what shall be in memory in the end, memory, now) -> what of it may be there now."""
 
 PASSING = (Verdict.BUSY, Verdict.BLOCKED, Verdict.DEGRADED, Verdict.SUPERSEDED, Verdict.DRIFT)
 """Verdicts that are over once memory is right."""
@@ -320,11 +295,3 @@ def _left_out(release: Release) -> tuple[object, ...]:
     """What a release says beside its list."""
     dropped = {(problem.source, problem.reason) for problem in release.dropped}
     return release.held.keys(), set(release.refused), dropped, release.named.keys()
-
-
-def states_to_carry(dataset: Dataset, action: events.DoWrite) -> Mapping[Key, str]:
-    """The states that ride in the live file: all but the disabling that ends with this release."""
-    if dataset.carry is None:
-        return {}
-    carried = {entry.key: dataset.carry(entry.state, entry.key in action.enable) for entry in action.memory}
-    return {key: state for key, state in carried.items() if state}

@@ -12,7 +12,6 @@ from typing import Any
 
 from consul_kam.adapters import files, names
 from consul_kam.adapters.releases import Releases, Stored
-from consul_kam.app.pipeline import states_to_carry
 from consul_kam.core import events
 from consul_kam.core.dataset import Ask, Dataset
 from consul_kam.core.events import Event
@@ -182,6 +181,14 @@ class Work:
         if right:
             self._published = (now, digest)
         return right
+
+
+def states_to_carry(dataset: Dataset, action: events.DoWrite) -> Mapping[Key, str]:
+    """The states that ride in the live file: all but the disabling that ends with this release."""
+    if dataset.carry is None:
+        return {}
+    carried = {entry.key: dataset.carry(entry.state, entry.key in action.enable) for entry in action.memory}
+    return {key: state for key, state in carried.items() if state}
 
 
 def overwritten(

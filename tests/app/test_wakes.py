@@ -2,7 +2,8 @@
 
 import hashlib
 
-from consul_kam.app.pipeline import Doing, Pipeline, Wake
+from consul_kam.app.doing import Doing, Wake
+from consul_kam.app.pipeline import Pipeline
 from consul_kam.core.plan import Policy
 from consul_kam.core.release import State
 from consul_kam.datasets import dataset
