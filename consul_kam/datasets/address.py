@@ -226,6 +226,7 @@ DATASET = Dataset(
     line=_line,
     ours=_ours,
     in_file_order=_in_file_order,
+    host=lambda key: f"{key[1]}/{key[2]}" if key[2] else str(key[1]),
     reload=Ask("permissions.addressReload"),
     readback=(Ask(HOSTS), Ask(NETWORKS), Ask(NAMES)),
     decode=_decode,
