@@ -247,7 +247,6 @@ def _seen(setid: int, dest: Value) -> Seen:
     return Seen((setid, replies.text(found, "URI", WHAT)), (priority, read_attrs(attrs)), state, "D" in state)
 
 
-_SHORT = Ask(WHAT, ("short",))
 _decode_short = _Decoder()
 """Of its own, because a decoder remembers one reply."""
 
@@ -292,7 +291,7 @@ DATASET = Dataset(
     inactivate=lambda key: Ask("dispatcher.set_state", ("ip", *key)),
     active=lambda state: state.startswith("A"),
     carry=_carry,
-    states=States(_SHORT, _states, lambda key, state: Ask("dispatcher.set_state", (state, *key)), _less),
+    states=States(Ask(WHAT, ("short",)), _states, lambda key, word: Ask("dispatcher.set_state", (word, *key)), _less),
     unverifiable={
         "flags": "Kamailio shows neither the bit for no DNS look-up (16) nor, before 6.0, the one for no ping (32)",
         "address": "dispatcher.list does not show what a host name was looked up to",
