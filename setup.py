@@ -34,7 +34,7 @@ setup(
     packages=find_packages(include=["consul_kam", "consul_kam.*"]),
     # consul_kam/templates and consul_kam/plugins are symlinks to the top level: a package_dir mapping instead would
     # break editable installs.
-    package_data={"consul_kam": ["py.typed", "templates/*", "plugins/*"]},
+    package_data={"consul_kam": ["py.typed", "templates/*", "plugins/*", "recordings/*/*/*.json"]},
     scripts=["plugins/kam-apply", "plugins/kam-check", "plugins/kam-rollback"],
     entry_points={"console_scripts": ["consul-kam = consul_kam.cli:main"]},
     install_requires=[

@@ -4,7 +4,7 @@ import pytest
 
 from consul_kam.core.ports import Rpc
 from consul_kam.errors import RpcFault, RpcTimeout
-from consul_kam.testing import FakeKamailio, dispatcher
+from consul_kam.testing import VERSIONS, FakeKamailio, dispatcher, recording
 
 
 def test_a_fake_is_an_rpc() -> None:
@@ -12,13 +12,13 @@ def test_a_fake_is_an_rpc() -> None:
 
     def reload() -> tuple[str, ...]:
         memory[1] = [("sip:10.0.0.1:5060", "AX", 10, "duid=r1")]
-        return ("Ok. Dispatcher successfully reloaded.",)
+        return recording("dispatcher", "reload_ok")()
 
     fake = FakeKamailio({"dispatcher.reload": reload, "dispatcher.list": lambda: dispatcher(memory)})
     rpc: Rpc = fake
     with pytest.raises(RpcFault, match="No Destination Sets"):
         rpc.call("dispatcher.list", deadline=1)
-    fake.fail_next("dispatcher.reload", RpcFault("dispatcher.reload", 500, "Ongoing reload"))
+    fake.fail_next("dispatcher.reload", recording("dispatcher", "reload_too_soon"))
     fake.fail_next("dispatcher.reload", RpcTimeout("cannot tell"), carried_out=True)
     with pytest.raises(RpcFault):
         rpc.call("dispatcher.reload", deadline=1)
@@ -47,7 +47,16 @@ def test_a_restart_shows() -> None:
     fake = FakeKamailio()
     fake.uptime = 7
     before = fake.generation
-    assert fake.call("core.uptime", deadline=1) == ((("uptime", "7"),),)
+    assert dict(fake.call("core.uptime", deadline=1)[0])["uptime"] == "7"  # type: ignore[arg-type]
     fake.restart()
     assert fake.generation > before
-    assert fake.call("core.uptime", deadline=1) == ((("uptime", "0"),),)
+    assert dict(fake.call("core.uptime", deadline=1)[0])["uptime"] == "0"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_recorded_reply_or_fault_is_an_answer(version: str) -> None:
+    fake = FakeKamailio({"rtpengine.show": recording("rtpengine", "states", version)}, version)
+    fake.fail_next("rtpengine.reload", recording("rtpengine", "reload_too_soon", version))
+    with pytest.raises(RpcFault, match="Too short reload interval - try later"):
+        fake.call("rtpengine.reload", deadline=1)
+    assert len(fake.call("rtpengine.show", "all", deadline=1)) == 4

@@ -14,7 +14,7 @@ from consul_kam.core.ports import Value
 from consul_kam.core.records import Release
 from consul_kam.datasets import dataset
 from consul_kam.errors import RpcError, RpcFault, RpcMalformed, RpcTimeout, RpcTooBig, RpcUnreachable
-from consul_kam.testing import FakeKamailio, dispatcher
+from consul_kam.testing import FakeKamailio, Recording, dispatcher, recording
 
 DISPATCHER = dataset("dispatcher")
 A, B = "sip:10.0.0.1:5060", "sip:10.0.0.2:5060"
@@ -37,15 +37,15 @@ class World:
         self.rpc.log.clear()
 
     def listed(self, *how: str) -> tuple[Value, ...]:
-        return dispatcher({1: [(uri, flags, 9, "") for uri, flags in self.flags.items()]})
+        return dispatcher({1: [(uri, flags, 9, "") for uri, flags in self.flags.items()]}, short=how == ("short",))
 
     def reload(self) -> tuple[Value, ...]:
         self.flags = {A: "AX", B: "AX"}
-        return ("Ok",)
+        return recording("dispatcher", "reload_ok")()
 
     def set_state(self, state: str, setid: int, uri: str) -> tuple[Value, ...]:
         self.flags[uri] = state
-        return ()
+        return recording("dispatcher", "set_state_ok")()
 
     def apply(self) -> events.Event:
         return self.work.apply(events.DoApply(2))
@@ -93,15 +93,15 @@ def test_a_state_that_rode_but_means_less_from_a_file_is_put_back_without_a_word
 @pytest.mark.parametrize(
     ("error", "event"),
     [
-        (RpcFault("dispatcher.reload", 500, "Ongoing reload"), events.Busy),
-        (RpcFault("dispatcher.reload", 500, "Reload Failed"), events.Faulted),
+        (recording("dispatcher", "reload_too_soon"), events.Busy),
+        (recording("dispatcher", "reload_bad_line"), events.Faulted),
         (RpcTooBig("cannot dispatcher.reload"), events.Faulted),
         (RpcTimeout("cannot tell"), events.Faulted),
         (RpcUnreachable("cannot reach"), events.Unreachable),
     ],
 )
 def test_a_reload_that_was_not_confirmed_puts_nothing_back(
-    world: World, error: RpcError, event: type[events.Event]
+    world: World, error: RpcError | Recording, event: type[events.Event]
 ) -> None:
     world.flags[B] = "DX"
     world.rpc.fail_next("dispatcher.reload", error)

@@ -1,6 +1,5 @@
 """What the tests of all datasets share: rendering an answer, reading recorded replies."""
 
-import json
 from pathlib import Path
 
 from consul_kam.core.dataset import Dataset
@@ -9,6 +8,7 @@ from consul_kam.core.ports import Value
 from consul_kam.core.records import Answer, Use
 from consul_kam.core.twins import without_twins
 from consul_kam.errors import ListError
+from consul_kam.testing import OLDEST, recording
 
 HERE = Path(__file__).parent
 
@@ -32,15 +32,7 @@ def rendered(dataset: Dataset, file: str, data: bytes) -> str:
     return "\n".join(lines) + "\n"
 
 
-def reply(dataset: str, name: str) -> tuple[Value, ...] | tuple[int, str]:
-    """A recorded reply of 5.6.3 as `Rpc.call` gives it, or (code, reason) of a fault."""
-    recorded = json.loads((HERE / "replies" / dataset / f"{name}.json").read_text(encoding="utf-8"))
-    if "fault" in recorded:
-        return recorded["fault"]["code"], recorded["fault"]["reason"]
-    return tuple(_value(value) for value in recorded["values"])
-
-
-def _value(value: object) -> Value:
-    if isinstance(value, dict):
-        return tuple((name, _value(member)) for name, member in value["struct"])
-    return f"{value:.6f}" if isinstance(value, float) else str(value)
+def reply(dataset: str, name: str, version: str = OLDEST) -> tuple[Value, ...] | tuple[int, str]:
+    """A recorded reply as `Rpc.call` gives it, or (code, reason) of a fault."""
+    found = recording(dataset, name, version)
+    return found.fault or found.values

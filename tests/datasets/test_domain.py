@@ -6,13 +6,15 @@ from consul_kam.core.ports import Value
 from consul_kam.core.records import Seen, Use
 from consul_kam.datasets import dataset
 from consul_kam.errors import RpcMalformed
+from consul_kam.testing import OLDEST, VERSIONS
 from tests.datasets.common import reply
 
 DOMAIN = dataset("domain")
+every_version = pytest.mark.parametrize("version", VERSIONS)
 
 
-def memory(name: str) -> tuple[Seen, ...]:
-    return DOMAIN.decode([reply("domain", name)])  # type: ignore[list-item]
+def memory(name: str, version: str = OLDEST) -> tuple[Seen, ...]:
+    return DOMAIN.decode([reply("domain", name, version)])  # type: ignore[list-item]
 
 
 def staged(text: str) -> tuple[Use, ...]:
@@ -20,15 +22,17 @@ def staged(text: str) -> tuple[Use, ...]:
     return tuple(record.use for record in DOMAIN.parse_staging("domain", data).records)
 
 
-def test_memory_is_read_in_any_amount() -> None:
-    assert memory("empty") == ()
-    assert memory("one") == (Seen(("a.example",), ("a.example",)),)
-    assert len(memory("thirty")) == 30
-    assert len(memory("hostile")) > 3
+@every_version
+def test_memory_is_read_in_any_amount(version: str) -> None:
+    assert memory("empty", version) == ()
+    assert memory("one", version) == (Seen(("a.example",), ("a.example",)),)
+    assert len(memory("thirty", version)) == 30
+    assert len(memory("hostile", version)) > 3
 
 
-def test_twins_in_memory_are_both_seen() -> None:
-    keys = [entry.key for entry in memory("hostile")]
+@every_version
+def test_twins_in_memory_are_both_seen(version: str) -> None:
+    keys = [entry.key for entry in memory("hostile", version)]
     assert keys.count(("dup.example",)) == 2
 
 

@@ -6,13 +6,17 @@ from consul_kam.core.ports import Value
 from consul_kam.core.records import Record, Seen, Use
 from consul_kam.datasets import dataset
 from consul_kam.errors import RpcMalformed
+from consul_kam.testing import OLDEST, VERSIONS
 from tests.datasets.common import reply
 
 RTPENGINE = dataset("rtpengine")
 
 
-def memory(name: str) -> tuple[Seen, ...]:
-    return RTPENGINE.decode([reply("rtpengine", name)])  # type: ignore[list-item]
+def memory(name: str, version: str = OLDEST) -> tuple[Seen, ...]:
+    return RTPENGINE.decode([reply("rtpengine", name, version)])  # type: ignore[list-item]
+
+
+every_version = pytest.mark.parametrize("version", VERSIONS)
 
 
 def one(text: str = '"weight":5') -> Record:
@@ -21,32 +25,29 @@ def one(text: str = '"weight":5') -> Record:
     return record
 
 
-def test_no_node_is_no_value_or_a_fault_that_means_empty() -> None:
-    assert memory("none_left") == ()
+@every_version
+def test_no_node_is_no_value_or_a_fault_that_means_empty(version: str) -> None:
+    assert memory("none", version) == memory("none_left", version) == ()
     assert RTPENGINE.decode([()]) == ()
-    assert RTPENGINE.readback[0].empty == (reply("rtpengine", "empty"),)
+    assert RTPENGINE.readback[0].empty == ((500, "Initializing - try later"),)
 
 
-def test_nodes_are_known_by_set_and_url() -> None:
-    found = {entry.key: entry for entry in memory("several")}
+@every_version
+def test_nodes_are_known_by_set_and_url(version: str) -> None:
+    found = {entry.key: entry for entry in memory("several", version)}
     assert found[0, "udp:127.0.0.1:2223"] == Seen((0, "udp:127.0.0.1:2223"), (1,), "1")
     assert found[0, "udp:127.0.0.1:2224"] == Seen((0, "udp:127.0.0.1:2224"), (5,), "1(permanent)")
     assert found[3, "udp6:[::1]:2223"] == Seen((3, "udp6:[::1]:2223"), (0,), "1", disabled=True)
     assert found[4, "udp:127.0.0.1:2223"].seen == (3,)
 
 
-def test_a_node_that_does_not_answer_is_no_difference_but_gets_no_calls() -> None:
-    (entry,) = memory("one")
-    assert not entry.disabled
-    assert [RTPENGINE.active(state) for state in ("0", "1", "1(permanent)")] == [True, False, False]
-
-
-@pytest.mark.parametrize(
-    ("disabled", "active", "state"), [("0", "1", "0"), ("0", "0", "1"), ("1", "0", "1(permanent)")]
-)
-def test_6_0_says_the_same_in_other_words(disabled: str, active: str, state: str) -> None:
-    node = (("url", "udp:10.0.0.1"), ("set", "0"), ("weight", "1"), ("disabled", disabled), ("active", active))
-    assert RTPENGINE.decode([(node,)])[0].state == state
+@every_version
+def test_one_that_does_not_answer_is_no_difference_but_gets_no_calls(version: str) -> None:
+    """6.0 says the same in other words: `disabled` is for good there, and `active` 0 is silence."""
+    found = memory("states", version)
+    assert [entry.state for entry in found] == ["0", "1", "1(permanent)", "1(permanent)"]
+    assert [RTPENGINE.active(entry.state) for entry in found] == [True, False, False, False]
+    assert not any(entry.disabled for entry in found)
 
 
 def test_a_draining_node_has_weight_0_and_keeps_its_calls() -> None:

@@ -62,7 +62,7 @@ class Rpc:
 
     def __init__(self, path: Path | str, timeout: float = 5.0) -> None:
         self.path, self.timeout = str(path), timeout
-        self.raw = b""  # the last reply as it came, header included
+        self.body = b""  # the last reply as it came, without its header
         self._socket: socket.socket | None = None
 
     def call(self, method: str, *args: int | str | float) -> list[object]:
@@ -102,7 +102,7 @@ class Rpc:
         if int.from_bytes(sizes[length_size:], "big") != cookie:
             raise OSError("a reply with another request's cookie")
         body = self._read(length)
-        self.raw = head + sizes + body
+        self.body = body
         return head[1] >> 4, body
 
     def _read(self, size: int) -> bytes:
