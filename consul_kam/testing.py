@@ -28,7 +28,8 @@ OLDEST = VERSIONS[0]
 class Recording:
     """One reply of a real Kamailio. It is a Handler: called, it returns `values` or raises `fault`.
 
-    `body`: the reply as it came over binrpc, without its header.
+    `body`: the reply as it came over binrpc, without its header. `json`: what jsonrpcs says to the same; b"" for a call
+    that changes something.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Recording:
     values: tuple[Value, ...]
     fault: tuple[int, str] | None
     body: bytes
+    json: bytes
 
     def __call__(self, *params: str | int) -> tuple[Value, ...]:
         if self.fault is not None:
@@ -49,7 +51,8 @@ def recording(dataset: str, name: str, version: str = OLDEST) -> Recording:
     found = json.loads((_HERE / version / dataset / f"{name}.json").read_text(encoding="ascii"))
     fault = (found["fault"]["code"], found["fault"]["reason"]) if "fault" in found else None
     values = tuple(_value(value) for value in found.get("values", ()))
-    return Recording(found["method"], tuple(found["params"]), values, fault, bytes.fromhex(found["body"]))
+    raw = bytes.fromhex(found["body"]), found.get("json", "").encode("utf-8", "surrogateescape")
+    return Recording(found["method"], tuple(found["params"]), values, fault, *raw)
 
 
 def recorded(version: str = OLDEST) -> dict[str, Recording]:

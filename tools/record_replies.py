@@ -5,10 +5,12 @@
 
 One real Kamailio of each version (tools/kamailio_roots.py) gets the same files and the same calls; they are read by the
 tests' own client. `body` is the reply as it came over binrpc, in hex, less the header with its random cookie; `values`
-is what it says: a struct is {"struct": [[name, value], ...]}, because names repeat. What is recorded: tools/scenes.py.
+is what it says: a struct is {"struct": [[name, value], ...]}, because names repeat; `json` is what jsonrpcs says to the
+same, over HTTP (its FIFO gives the same text), of calls that change nothing. What is recorded: tools/scenes.py.
 """
 
 import argparse
+import http.client
 import itertools
 import json
 import os
@@ -17,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 REPO = Path(__file__).parents[1]
@@ -31,6 +33,8 @@ Documents = dict[str, dict[str, object]]
 
 _mtimes = itertools.count(int(time.time()) + 100, 12)  # db_text reads no file again that is not younger by a second
 _VOLATILE = {"recheck_ticks", "DNSTIME_SEC", "DNSTIME_USEC", "OCTIME_SEC", "OCTIME_USEC", "uptime", "now", "up_since"}
+_VOLATILE_JSON = re.compile(rf'("({"|".join(_VOLATILE)})":\s*)([0-9.]+|"[^"]*")')
+_CHANGES = re.compile(r"reload|set_state|enable|\.sets?|delete", re.IGNORECASE)
 _PORT = re.compile(r"(127\.0\.0\.1:)\d{4,5}\b")
 
 
@@ -61,6 +65,8 @@ class Stage:
             except Fault as fault:
                 document["fault"] = {"code": fault.code, "reason": fault.reason}
             document["body"] = kam.rpc.body.hex()
+            if not _CHANGES.search(method):
+                document["json"] = jsonrpc(kam, method, *params)
             self.documents[f"{version}/{self.dataset}/{name}"] = document
 
     def do(self, method: str, *params: str | int) -> None:
@@ -78,16 +84,31 @@ class Recorder:
 
     @contextmanager
     def stage(self, dataset: str, files: Mapping[str, str] | None = None, **options: object) -> Iterator[Stage]:
-        """`files`: place -> text, there before the start. `options`: of kamailio_cfg.Options."""
+        """`files`: place -> text, there before the start. `options`: of kamailio_cfg.Options, `@LIVE@` in modparams is
+        `Kamailio.live`."""
         with ExitStack() as stack:
             where = self.directory / str(next(self._count))
-            kamailios = {version: Kamailio(where / version, version=version, **options) for version in VERSIONS}
+            kamailios = {version: _kamailio(where / version, version, options) for version in VERSIONS}
             stage = Stage(self.documents, dataset, kamailios)
             for place, text in (files or {}).items():
                 stage.put(place, text)
             for kam in kamailios.values():
                 stack.enter_context(kam)
             yield stage
+
+
+def _kamailio(directory: Path, version: str, options: Mapping[str, object]) -> Kamailio:
+    modparams = str(options.get("modparams", "")).replace("@LIVE@", str(directory / "live"))
+    return Kamailio(directory, **{**options, "version": version, "modparams": modparams, "http_rpc": "tcp"})
+
+
+def jsonrpc(kam: Kamailio, method: str, *params: str | int) -> str:
+    """jsonrpcs's reply; lone surrogates stand for bytes that are no UTF-8."""
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, **({"params": params} if params else {})}
+    connection = http.client.HTTPConnection("127.0.0.1", kam.rpc_port, timeout=10)
+    with closing(connection):
+        connection.request("POST", "/RPC", json.dumps(request))
+        return connection.getresponse().read().decode("utf-8", "surrogateescape")
 
 
 def plain(value: object) -> object:
@@ -115,7 +136,10 @@ def text(document: Mapping[str, object]) -> str:
 
 def settled(document: Mapping[str, object]) -> object:
     """What has to be the same each time: without times, ports, and the bytes that hold them."""
-    return _settled({name: value for name, value in document.items() if name != "body"})
+    compared = {name: value for name, value in document.items() if name != "body"}
+    if "json" in compared:
+        compared["json"] = _VOLATILE_JSON.sub(r"\1?", str(compared["json"]))
+    return _settled(compared)
 
 
 def _settled(value: object) -> object:

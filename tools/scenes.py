@@ -73,6 +73,30 @@ WINDOW = 11.1
 """Seconds after which rtpengine takes a reload again, counted in whole seconds of the clock."""
 
 
+PERMISSIONS = """\
+loadmodule "permissions.so"
+modparam("permissions","address_file","@LIVE@/address.list")
+"""
+ADDRESSES: dict[str, str | bytes] = {
+    "mixed": b"""\
+1 10.0.0.1 32 0 router
+1 10.0.0.1 32 5060
+2 10.0.0.1 32 0 \xff\xfe
+1 2001:db8::77 128 0 NULL
+1 10.0.0.77 24 0 bits
+1 2001:db8::77 64 5060
+0 0.0.0.0 1 0 NULL
+3 SBC.example.com 0 5060 name
+3 10.0.0.0/24
+2147483648 10.0.0.9
+1 10.0.0.2 32 0 a
+1 10.0.0.2 32 0 b
+""",
+    "one": "1 10.0.0.1 32 0 router\n",
+    "none": "# none\n",
+}
+
+
 def table(header: str, rows: list[str]) -> str:
     return header + "".join(f"{row}\n" for row in rows)
 
@@ -122,6 +146,25 @@ def domain(recorder: Any) -> None:
             stage.say(f"reload_{name}", "domain.reload")
         stage.put("dbtext/domain", None)
         stage.say("reload_missing_file", "domain.reload")
+
+
+def address(recorder: Any) -> None:
+    files = {"address.list": "# none yet\n"}
+    at_once = PERMISSIONS + 'modparam("permissions","reload_delta",0)\n'
+    with recorder.stage("address", files, modparams=at_once) as stage:
+        for name, lines in ADDRESSES.items():
+            stage.put("address.list", lines)
+            stage.do("permissions.addressReload")
+            for dump in ("addressDump", "subnetDump", "domainDump"):
+                stage.say(f"{name}_{dump}", f"permissions.{dump}")
+        stage.say("reload_ok", "permissions.addressReload")
+        stage.put("address.list", "1 10.0.0.1 33\n")
+        stage.say("reload_bad_mask", "permissions.addressReload")
+        stage.put("address.list", None)
+        stage.say("reload_missing_file", "permissions.addressReload")
+    with recorder.stage("address", files, modparams=PERMISSIONS) as stage:
+        stage.do("permissions.addressReload")
+        stage.say("reload_too_soon", "permissions.addressReload")
 
 
 def rtpengine(recorder: Any) -> None:
@@ -176,6 +219,7 @@ def answering() -> Iterator[int]:
 
 SCENES: dict[str, Callable[[Any], None]] = {
     "core": core,
+    "address": address,
     "dispatcher": dispatcher,
     "domain": domain,
     "rtpengine": rtpengine,

@@ -5,7 +5,7 @@ import threading
 import time
 from pathlib import Path
 
-from bench.settle.common import at_second, attempt, put, save, say
+from bench.settle.common import at_second, attempt, put, say
 from tests.lab import Fault, Kamailio, Lab, LabError, program
 from tests.lab.permissions import addresses, allows, options
 
@@ -88,26 +88,6 @@ LINES: dict[str, str | bytes] = {
     "good, bad mask, good": "1 10.0.0.1\n1 10.0.0.2 33\n1 10.0.0.3\n",
 }
 
-RECORDED: dict[str, str | bytes] = {
-    "mixed": b"""\
-1 10.0.0.1 32 0 router
-1 10.0.0.1 32 5060
-2 10.0.0.1 32 0 \xff\xfe
-1 2001:db8::77 128 0 NULL
-1 10.0.0.77 24 0 bits
-1 2001:db8::77 64 5060
-0 0.0.0.0 1 0 NULL
-3 SBC.example.com 0 5060 name
-3 10.0.0.0/24
-2147483648 10.0.0.9
-1 10.0.0.2 32 0 a
-1 10.0.0.2 32 0 b
-""",
-    "one": "1 10.0.0.1 32 0 router\n",
-    "none": "# none\n",
-}
-"""For tests/datasets/replies/address."""
-
 
 def run(directory: Path) -> None:
     with Lab(directory) as lab:
@@ -165,10 +145,6 @@ def _dumps(kam: Kamailio) -> None:
         argv = [program("kamcmd"), "-s", f"unix:{kam.ctl}", dump]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
         say(f"{dump} by kamcmd", repr(done.stdout))
-    for name, text in RECORDED.items():
-        _load(kam, text)
-        for dump in DUMPS:
-            save(kam, "address", f"{name}_{dump.removeprefix('permissions.')}", dump)
     for dump in DUMPS:
         say(f"{dump} of nothing", attempt(kam.rpc, dump))
 

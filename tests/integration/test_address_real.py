@@ -12,17 +12,17 @@ from consul_kam.core.twins import without_twins
 from consul_kam.datasets import dataset
 from consul_kam.errors import ListError
 from tests.datasets.common import HERE
-from tests.lab import Fault, Kamailio
+from tests.lab import VERSIONS, Fault, Kamailio
 from tests.lab.permissions import Address, addresses, allows, options
 
 ADDRESS = dataset("address")
 OLD = Address(9, "192.0.2.9", 32, 0, "old")
 
 
-@pytest.fixture(scope="module")
-def kamailio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
+@pytest.fixture(scope="module", params=VERSIONS)
+def kamailio(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Kamailio]:
     directory = tmp_path_factory.mktemp("kam")
-    with Kamailio(directory, **options(directory)) as kam:
+    with Kamailio(directory, version=request.param, **options(directory)) as kam:
         yield kam
 
 
