@@ -60,6 +60,8 @@ class Pipeline:
     """Some of it waits for another list."""
     awake_at: float = inf
     """When the one Wake that counts is due, monotonic s; those that it overtook are ignored."""
+    rejected: bool = False
+    """What was REJECTED has not been made good yet."""
 
     # -- what happens ---------------------------------------------------------------------------------------------
 
@@ -177,6 +179,7 @@ class Pipeline:
     def _want(self, made: Plan, now: float) -> list[Doing]:
         assert made.release is not None
         assert made.decision is not None
+        self.rejected = any(entry.error for entry in self.staging.values())
         self.past, self.last = made.decision.past, made.release
         self.pending_inactive += made.decision.newly_held if self.policy.limits.probing else ()
         actions = self.want(made.release, now)
@@ -208,6 +211,7 @@ class Pipeline:
         return [Wake(at)]
 
     def _reject(self, reason: str) -> list[Doing]:
+        self.rejected = True
         return self._act(Report(Verdict.REJECTED, None, reason), 0.0)
 
     def _act(self, action: Action, now: float) -> list[Doing]:
@@ -228,7 +232,8 @@ class Pipeline:
         target = self.state.target
         if self.state.phase is not Phase.IDLE or self.state.halted or not self.state.published or target is None:
             return []
-        over = self.verdict is not None and self.verdict.verdict in PASSING
+        last = self.verdict.verdict if self.verdict is not None else None
+        over = last in PASSING or (last is Verdict.REJECTED and not self.rejected)
         same = self.told is None or target is self.told or _left_out(target) == _left_out(self.told)
         if same and not over:
             return []

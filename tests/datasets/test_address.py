@@ -176,3 +176,9 @@ def test_another_shape_is_malformed(place: int, value: Value) -> None:
     answers[place] = (value,)
     with pytest.raises(RpcMalformed, match=rf"^cannot read permissions\.{DUMPS[place]}"):
         ADDRESS.decode(answers)
+
+
+def test_a_record_whose_line_kamailio_would_split_is_refused() -> None:
+    tag = "t" * 1007
+    assert staged(address="10.0.0.1", tag=tag) == [f"1 10.0.0.1 32 0 {tag}"]
+    assert staged(address="10.0.0.11", tag=tag)[0].startswith("line is '1 10.0.0.11 32 0 ttt")

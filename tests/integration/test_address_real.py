@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from consul_kam.adapters.rpc import connect
-from consul_kam.core.records import Answer, Record
+from consul_kam.core.records import Answer, Key, Record
 from consul_kam.core.twins import without_twins
 from consul_kam.datasets import dataset
 from consul_kam.errors import ListError
@@ -22,7 +22,7 @@ OLD = Address(9, "192.0.2.9", 32, 0, "old")
 @pytest.fixture(scope="module", params=VERSIONS)
 def kamailio(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Kamailio]:
     directory = tmp_path_factory.mktemp("kam")
-    with Kamailio(directory, version=request.param, **options(directory)) as kam:
+    with Kamailio(directory, **options(directory), fifo=True, http_rpc="tcp", version=request.param) as kam:
         yield kam
 
 
@@ -79,14 +79,29 @@ def test_every_accepted_line_together_and_read_back_as_meant(kamailio: Kamailio)
     records = sorted(answer.records, key=lambda record: record.sort)
     held = load(kamailio, ADDRESS.notation.write([record.line for record in ADDRESS.in_file_order(records)]))
     assert sorted(held) == sorted(map(meant, records))
-    for spec in (f"unix:{kamailio.ctl}", f"kamcmd:kamcmd -s unix:{kamailio.ctl}"):
-        rpc = connect(spec)
-        memory = ADDRESS.decode([rpc.call(ask.method, *ask.params, deadline=5) for ask in ADDRESS.readback])
-        assert sorted((each.key, each.seen) for each in memory) == sorted((r.key, r.seen) for r in records)
+    for memory in every_way(kamailio):
+        assert memory == sorted((record.key, record.seen) for record in records)
+
+
+def every_way(kam: Kamailio) -> Iterator[list[tuple[Key, tuple[object, ...]]]]:
+    """Memory as the dataset reads it, by each transport that carries the three dumps."""
+    ways = [f"unix:{kam.ctl}", f"kamcmd:{kam.found.kamcmd} -s unixs:{kam.ctl}", f"http://127.0.0.1:{kam.rpc_port}/RPC"]
+    for spec in (*ways, f"fifo:{kam.fifo}"):
+        rpc = connect(spec, reply_dir=str(kam.run))
+        answers = [rpc.call(ask.method, *ask.params, deadline=5) for ask in ADDRESS.readback]
+        yield sorted((each.key, each.seen) for each in ADDRESS.decode(answers))
+
+
+@pytest.mark.parametrize("text", ["1 10.0.0.1", "1 10.0.0.0 24", "1 a.example", "1 a.example\n2 a.example"])
+def test_one_table_alone_is_read_by_every_transport(kamailio: Kamailio, text: str) -> None:
+    load(kamailio, text.encode())
+    wanted = sorted((r.key, r.seen) for r in ADDRESS.parse_native("list", text.encode()).records)
+    assert list(every_way(kamailio)) == [wanted] * 4
 
 
 def test_a_list_without_records_is_written_so_that_kamailio_takes_it(kamailio: Kamailio) -> None:
     assert load(kamailio, ADDRESS.notation.write([])) == []
+    assert list(every_way(kamailio)) == [[]] * 4
 
 
 def host(ip: str, group: int = 1, port: int = 0, tag: str = "NULL") -> Address:
