@@ -151,9 +151,11 @@ class Engine:
 
     def _result(self, lane: Lane, stage: str, started: float, ended: float, event: Event) -> None:
         trace = lane.trace
+        if isinstance(event, events.Applied) and event.by_key:
+            stage = "keys"
         trace.ms[stage] = trace.ms.get(stage, 0.0) + (ended - started) * 1000
-        if trace.began and stage in ("reload", "readback"):
-            trace.ms["memory" if stage == "reload" else "verified"] = (ended - trace.began) * 1000
+        if trace.began and stage in ("reload", "keys", "readback"):
+            trace.ms["verified" if stage == "readback" else "memory"] = (ended - trace.began) * 1000
         if isinstance(event, events.Applied):
             self._tell_states(lane, event)
         if lane.ahead is not None and stage == "read":

@@ -29,6 +29,7 @@ from consul_kam.app.reports import Reporter
 from consul_kam.app.work import DAMAGED, Work, restored
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core import past
+from consul_kam.core.change import Base
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.guards import Limits, Past
 from consul_kam.core.plan import Policy, make_release
@@ -162,6 +163,7 @@ def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
         paused=bool(memory.get("paused")),
     )
     work = Work(found, client, chosen.file, releases, settings.kamailio.rpc_deadline, chosen.resolve_deadline)
+    work.base = Base(lkg)
     pinned = releases.load(str(memory.get("pinned") or ""))
     if pinned is not None:
         with contextlib.suppress(*DAMAGED):

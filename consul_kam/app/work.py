@@ -13,6 +13,7 @@ from typing import Any
 from consul_kam.adapters import files, names
 from consul_kam.adapters.releases import Releases, Stored
 from consul_kam.core import events
+from consul_kam.core.change import Base, key_by_key
 from consul_kam.core.dataset import Ask, Dataset
 from consul_kam.core.events import Event
 from consul_kam.core.plan import live_file, make_release
@@ -25,6 +26,8 @@ RELOAD_DEADLINE = 60.0
 
 DAMAGED = (ListError, KeyError, TypeError, ValueError)
 """What a stored release that somebody touched may raise."""
+BATCH = 64
+"""Keys changed by one packet: ctl serves no other client before it is through with it."""
 QUICK = 0.2
 """Seconds within which a resolver that works answers."""
 
@@ -40,8 +43,12 @@ class Work:
     deadline: float = 5.0
     resolve_deadline: float = 2.0
     resolve: Callable[[Sequence[str], float], tuple[str, ...]] = names.failing
+    base: Base = field(default_factory=Base)
+    """What a change key by key starts from; `proven` is at the start the last known good."""
     _riding: tuple[events.DoWrite, Mapping[Key, str]] | None = None
     """The states that ride in the live file as last written."""
+    _wrote: events.DoWrite | None = None
+    """What the live file was last written for, and not yet applied."""
     _published: tuple[tuple[int, int, int], str] = field(default=((-1, -1, -1), ""))
     """Signature and digest of the live file as published."""
 
@@ -62,7 +69,12 @@ class Work:
 
     def apply(self, action: events.DoApply) -> Event:
         riding, self._riding = self._riding, None
+        wrote, self._wrote = self._wrote, None
         try:
+            if wrote is not None:
+                asks, self.base = key_by_key(self.dataset.by_key, self.base, wrote.memory, wrote.release)
+                if asks is not None:
+                    return self._change(action.op, asks)
             before = self._reload(riding is not None)
         except RpcFault as fault:
             if any(text in fault.reason.lower() for text in self.dataset.window.faults):
@@ -75,6 +87,15 @@ class Work:
         if riding is None or before is None or isinstance(before, RpcFault):
             return events.Applied(action.op)
         return self._put_back(action.op, *riding, before)
+
+    def _change(self, op: int, asks: Sequence[Ask]) -> Event:
+        """Raises RpcError. A key that fails stops none of the others: the read-back tells what is left to do."""
+        faults: list[RpcError] = []
+        for first in range(0, len(asks), BATCH):
+            calls = [(ask.method, ask.params) for ask in asks[first : first + BATCH]]
+            replies = self.rpc.call_in_order(calls, deadline=RELOAD_DEADLINE)
+            faults += [reply for reply in replies if isinstance(reply, RpcError)]
+        return events.Faulted(op, str(faults[0])) if faults else events.Applied(op, by_key=True)
 
     def _reload(self, watched: bool) -> Reply | None:
         """Reload; returns the states that memory had at that very moment, where they are `watched`. Raises RpcError."""
@@ -139,6 +160,7 @@ class Work:
             states = states_to_carry(self.dataset, action)
             self._riding = (action, states) if self.dataset.states is not None else None
             self._put(live_file(self.dataset, action.release, states, action.ours))
+            self._wrote = action if self.dataset.by_key is not None else None
         except OSError as error:
             return events.WriteFailed(action.op, f"cannot write {self.live}: {error.strerror or error}")
         pinged = sorted({record.pinged_name for record in action.release.records if record.pinged_name})
@@ -155,6 +177,7 @@ class Work:
             place = error.filename or self.live
             return events.PublishFailed(action.op, f"cannot write {place}: {error.strerror or error}")
         self._published = (files.signature(self.live), _digest(content))
+        self.base = Base(action.release)
         return events.Published(action.op)
 
     def _put(self, content: bytes) -> None:

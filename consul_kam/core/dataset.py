@@ -62,6 +62,17 @@ class States:
     less: Callable[[Record, str], bool] = lambda record, state: False
 
 
+@dataclass(frozen=True, slots=True)
+class ByKey:
+    """How Kamailio changes one record alone, at once and without touching the others (no window, no gap).
+
+    `put`: sets a record, whether its key is there or not. `drop`: takes a key away. Each may come twice.
+    """
+
+    put: Callable[[Record], Ask]
+    drop: Callable[[Key], Ask]
+
+
 class Notation(Protocol):
     """Kamailio's own format of a file: the words notation, or a db_text table."""
 
@@ -134,6 +145,8 @@ class Dataset:
     """Whether a memory state means "gets calls now"."""
     carry: Callable[[str, bool], str] | None = None
     """(memory state, whether our disabling ends) -> the state to put into `line`, "" for none. None: nothing rides."""
+    by_key: ByKey | None = None
+    """Where it can be changed key by key; `reload` then serves boot, drift and what a change left undone."""
     states: States | None = None
     """Where states ride (`carry`) and others may change them in the meantime."""
     as_disabled: Callable[[Record], Record] | None = None

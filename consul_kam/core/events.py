@@ -130,11 +130,13 @@ class Applied:
 
     `put_back`: states that others had changed since memory was read, and that the reload had overwritten.
     `not_put_back`: why some of these could not be put back, or could not be looked for; "" where all went well.
+    `by_key`: it was a change key by key, no reload.
     """
 
     op: int
     put_back: tuple[tuple[Key, str], ...] = ()
     not_put_back: str = ""
+    by_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)

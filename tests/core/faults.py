@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from consul_kam.core import events as e
+from consul_kam.core.change import Base
 from consul_kam.core.records import Seen
 from consul_kam.core.state import State
-from tests.core.shell import applied, canonical, carried_out, idle, loaded, planned, tell
-from tests.core.world import GAP, NO_KEYS, WINDOW, World, disabled
+from tests.core.shell import applied, asked, canonical, carried_out, change, idle, loaded, planned, tell
+from tests.core.world import NO_KEYS, WINDOW, World, disabled
 
 
 def faults(world: World) -> Iterator[tuple[str, World]]:
@@ -36,12 +37,12 @@ def crashed(world: World) -> World:
     """A fresh engine that knows what is on disk, and is told what is staged."""
     engine = State(
         gap=world.engine.gap,
-        ordered=True,
+        ordered=world.engine.ordered,
         lkg=world.lkg,
         ours=world.live.ours | world.lkg_ours,
-        not_before=GAP - world.wrote_ago,
+        not_before=max(0.0, world.universe.gap - world.wrote_ago),
     )
-    world = replace(world, engine=engine, doing=None, timer=None, refused=NO_KEYS, retried=False)
+    world = replace(world, engine=engine, doing=None, timer=None, refused=NO_KEYS, retried=False, base=Base(world.lkg))
     return tell(world, e.Wanted(planned(world)))
 
 
@@ -55,7 +56,7 @@ def _kamailio_faults(world: World) -> Iterator[tuple[str, World]]:
     if world.memory:
         yield "removed by hand", replace(world, memory=world.memory[1:])
     marked = world.engine.ours | world.live.ours | world.lkg_ours | disabled(world.memory)
-    free = [row for row in world.memory if row.key not in marked]
+    free = [row for row in world.memory if row.key not in marked and not world.universe.by_key]
     # Between the read and the reload, nobody can know of it.
     if free and not isinstance(world.doing, e.DoWrite | e.DoApply):
         key = free[0].key
@@ -72,9 +73,14 @@ def _reply_faults(world: World) -> Iterator[tuple[str, World]]:
             yield "disk full", tell(idle(world), e.WriteFailed(op, "full"))
             yield "unresolved", tell(idle(world), e.Unresolved(op, ("host",)))
         case e.DoApply(op) if world.up:
-            yield "idle reply", tell(idle(world), e.Applied(op))
-            yield "fault", tell(idle(world), e.Faulted(op, "500"))
-            yield "busy", tell(replace(idle(world), window=WINDOW), e.Busy(op, WINDOW))
+            asks, tried = change(idle(world))
+            yield "idle reply", tell(tried, e.Applied(op))
+            yield "fault", tell(tried, e.Faulted(op, "500"))
+            if asks is None:
+                yield "busy", tell(replace(tried, window=WINDOW), e.Busy(op, WINDOW))
+            for part in range(1, len(asks or ())):
+                yield "part of the keys", tell(asked(tried, (asks or ())[:part]), e.Faulted(op, "timeout"))
+                yield "crash among the keys", crashed(asked(tried, (asks or ())[:part]))
             if not world.window:
                 yield "lost reply", tell(applied(world), e.Faulted(op, "timeout"))
                 yield "lost connection", tell(applied(world), e.Unreachable(op))

@@ -1,12 +1,15 @@
 """What runs in the small world: the engine's shell, disk and Kamailio, step by step, while all goes well."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from consul_kam.core import events as e
+from consul_kam.core.change import Base, key_by_key
+from consul_kam.core.dataset import Ask, ByKey
 from consul_kam.core.events import Phase
 from consul_kam.core.records import Release, Seen
 from consul_kam.core.release import step
-from tests.core.world import GAP, NO_KEYS, File, World, disabled, release
+from tests.core.world import NO_KEYS, File, World, disabled, release
 
 SEEN: set[tuple[Phase, type[e.Event], Phase]] = set()
 """Every (phase, event, next phase) that any world came through."""
@@ -98,8 +101,8 @@ def later(world: World, seconds: float) -> World:
         world,
         engine=engine,
         timer=timer,
-        applied_ago=min(GAP, world.applied_ago + seconds),
-        wrote_ago=min(GAP, world.wrote_ago + seconds),
+        applied_ago=min(world.universe.gap, world.applied_ago + seconds),
+        wrote_ago=min(world.universe.gap, world.wrote_ago + seconds),
         window=max(0.0, world.window - seconds),
     )
 
@@ -169,10 +172,37 @@ def written(world: World) -> World:
 
 
 def applied(world: World) -> World:
-    """Kamailio has loaded the live file."""
-    if world.applied_ago < GAP:
+    """Kamailio has loaded the live file, or has changed each key."""
+    if world.applied_ago < world.universe.gap:
         raise Broken(f"a reload {world.applied_ago} s after the last one")
-    return replace(idle(world), applied_ago=0.0, **loaded(world, world.live))
+    asks, world = change(idle(world))
+    if asks is not None:
+        return asked(world, asks)
+    return replace(world, applied_ago=0.0, **loaded(world, world.live))
+
+
+BY_KEY = ByKey(put=lambda record: Ask("put", (record.line,)), drop=lambda key: Ask("drop", key))
+
+
+def change(world: World) -> tuple[tuple[Ask, ...] | None, World]:
+    """What the shell asks for instead of a reload; the world in which it knows that it did."""
+    state = world.engine
+    assert state.memory is not None
+    assert state.target is not None
+    asks, base = key_by_key(BY_KEY if world.universe.by_key else None, world.base, state.memory, state.target)
+    return asks, replace(world, base=base)
+
+
+def asked(world: World, asks: Sequence[Ask]) -> World:
+    """Kamailio has carried these out. What is in memory by then counts, not what was when they were planned."""
+    memory = {row.key: row for row in world.memory}
+    for ask in asks:
+        name, _, value = str(ask.params[0]).partition(" ")
+        if ask.method == "drop":
+            memory.pop((name,), None)
+        elif name != world.universe.refuses:
+            memory[name,] = Seen((name,), ("?" if value == world.universe.garbles else value,))
+    return replace(world, memory=tuple(sorted(memory.values(), key=lambda row: row.key)))
 
 
 def loaded(world: World, file: File) -> dict[str, object]:
@@ -194,4 +224,4 @@ def published(world: World) -> World:
     """The second half: the last known good."""
     action = world.doing
     assert isinstance(action, e.DoPublish)
-    return replace(idle(world), lkg=action.release, lkg_ours=action.ours)
+    return replace(idle(world), lkg=action.release, lkg_ours=action.ours, base=Base(action.release))

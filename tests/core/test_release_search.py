@@ -20,6 +20,9 @@ GOES_AND_RETURNS = Universe(versions=((A, Row("b", disabled=True)), (A,), (A, B)
 REFUSED = Universe(versions=((A,), (A, Row("x"), C), (C, Row("x"))), refuses="x")
 INSISTS = replace(REFUSED, insists=True)
 GARBLED = Universe(versions=((A, B), (A, Row("b", "bad")), (A, C)), garbles="bad")
+KEYS = replace(LISTS, by_key=True)
+KEYS_REFUSED = replace(REFUSED, versions=((A,), (A, C, Row("x")), (C, Row("x"))), by_key=True)
+KEYS_GARBLED = replace(GARBLED, by_key=True)
 FAULTS = 3
 STEPS = 60
 """More than any run without further faults may take."""
@@ -168,6 +171,9 @@ def search(universe: Universe, budget: int = FAULTS) -> int:
         pytest.param(REFUSED, 30_000, id="refused"),
         pytest.param(INSISTS, 15_000, id="refused, and the guards insist"),
         pytest.param(GARBLED, 15_000, id="garbled"),
+        pytest.param(KEYS, 9_000, id="key by key"),
+        pytest.param(KEYS_REFUSED, 9_000, id="key by key, refused"),
+        pytest.param(KEYS_GARBLED, 9_000, id="key by key, garbled"),
     ],
 )
 def test_three_faults_and_the_right_list_in_the_end(universe: Universe, least: int) -> None:

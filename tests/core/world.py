@@ -6,10 +6,11 @@ order of the actions, a `Refuse` is answered by `Wanted` before anything else, a
 disk says: the last known good, and the marks of live file and last known good together.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from consul_kam.core import events as e
+from consul_kam.core.change import Base
 from consul_kam.core.records import Key, Memory, Record, Release
 from consul_kam.core.state import State
 
@@ -36,13 +37,20 @@ class Row:
 class Universe:
     """What may be staged, in this order; the name that Kamailio refuses, the value that it changes on loading.
 
-    `insists`: the guards do not allow to go on without a refused record.
+    `insists`: the guards do not allow to go on without a refused record. `by_key`: changes may go key by key; then
+    the names of each version stand in their order.
     """
 
     versions: tuple[tuple[Row, ...], ...]
     refuses: str = ""
     garbles: str = ""
     insists: bool = False
+    by_key: bool = False
+
+    @property
+    def gap(self) -> float:
+        """Seconds between two writes; none where keys are changed one by one."""
+        return 0.0 if self.by_key else GAP
 
     def loads(self, version: int) -> bool:
         """Whether this version, less what may be left out, is ever found in memory."""
@@ -85,6 +93,7 @@ class World:
     live: File = File()
     lkg: Release | None = None
     lkg_ours: frozenset[Key] = NO_KEYS
+    base: Base = field(default_factory=Base)
     memory: Memory = ()
     up: bool = True
     by_operator: frozenset[Key] = NO_KEYS
@@ -123,7 +132,7 @@ def _names(keys: frozenset[Key]) -> str:
 
 def fresh(universe: Universe) -> World:
     """Nothing was ever staged, written or loaded."""
-    return World(universe, State(gap=lambda records: GAP, ordered=True))
+    return World(universe, State(gap=lambda records: universe.gap, ordered=not universe.by_key))
 
 
 def disabled(memory: Memory) -> frozenset[Key]:
