@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from consul_kam import settings as keys
-from consul_kam.core.dataset import Dataset
+from consul_kam.core.dataset import Dataset, file_name
+from consul_kam.core.grammar import BadValue
 from consul_kam.datasets import dataset as dataset_named
 from consul_kam.errors import ConfigError
 
@@ -125,6 +126,17 @@ def known_datasets() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (Path(__file__).parent / "datasets").glob("[!_]*.py")))
 
 
+def _known(name: str, source: str) -> None:
+    """Raises ConfigError for a table of no dataset."""
+    known = known_datasets()
+    if name.partition(":")[0] not in known:
+        raise keys.unknown_key(source, "datasets.", name, list(known))
+    try:
+        dataset_named(name)
+    except BadValue as bad:
+        raise ConfigError(f"cannot use {source}: datasets.{name!r}: {bad}") from None
+
+
 def find(path: str | None, environ: Mapping[str, str]) -> Path | None:
     """The file to read: the one given, $CONSUL_KAM_CONFIG, or the usual place if there is one there."""
     named = path or environ.get("CONSUL_KAM_CONFIG")
@@ -171,10 +183,9 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         raise ConfigError(f"cannot use {source}: datasets: expected a table, got {tables!r}")
     top = keys.convert(raw, keys.File, source)
     state_dir = Path(environ.get("CONSUL_KAM_STATE_DIR") or top.node.state_dir or default_state_dir(environ))
-    known = known_datasets()
+    names = (*known_datasets(), *(name for name in tables if ":" in name))
     for name in tables:
-        if name not in known:
-            raise keys.unknown_key(source, "datasets.", name, list(known))
+        _known(name, source)
     complete = Settings(
         source=source,
         observe=top.mode == "observe",
@@ -185,7 +196,7 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         consul=_consul(top.consul, environ),
         consul_template=top.consul_template,
         kamailio=_kamailio(top.kamailio, source),
-        datasets={name: _dataset(name, tables.get(name, {}), top, state_dir, source) for name in known},
+        datasets={name: _dataset(name, tables.get(name, {}), top, state_dir, source) for name in names},
         alert=top.alert,
         log=top.log,
     )
@@ -214,7 +225,7 @@ def _dataset(name: str, raw: object, top: keys.File, state_dir: Path, source: st
     return DatasetSettings(
         name=name,
         file=Path(file) if file else None,
-        staging=Path(given.staging) if given.staging else state_dir.absolute() / "staging" / name,
+        staging=Path(given.staging) if given.staging else state_dir.absolute() / "staging" / file_name(name),
         observe=(given.mode or top.mode) == "observe",
         min_records=given.min_records,
         max_records=given.max_records,
@@ -228,7 +239,7 @@ def _dataset(name: str, raw: object, top: keys.File, state_dir: Path, source: st
 
 
 def _set(dataset: Dataset, raw: object, top: keys.File, source: str, prefix: str) -> Mapping[str, Any]:
-    table = keys.set_table(dataset.name, dataset.set_doc, dataset.set_keys)
+    table = keys.set_table(dataset.name.partition(":")[0], dataset.set_doc, dataset.set_keys)
     entry = keys.convert(raw, table, source, prefix)
     if source and not (entry.service or entry.static or entry.kv):
         raise ConfigError(f"cannot use {source}: {prefix}: expected service, static or kv, got none of them")

@@ -175,6 +175,53 @@ def rtpengine(nodes: Iterable[tuple[int, str, int, str]], version: str = OLDEST)
     )
 
 
+class HTable:
+    """One hash table of Kamailio's htable module (5.6): `handlers` for FakeKamailio, `held` its keys and values."""
+
+    def __init__(self, name: str, held: Mapping[str, str | int] | None = None) -> None:
+        self.name, self.held = name, dict(held or {})
+        self.stored: dict[str, str | int] = {}
+        """What a reload takes: the table in the file."""
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        return {
+            "htable.dump": self._dump,
+            "htable.sets": self._set,
+            "htable.seti": self._set,
+            "htable.delete": self._delete,
+            "htable.reload": self._reload,
+        }
+
+    def _dump(self, table: str) -> tuple[Value, ...]:
+        self._check("htable.dump", table)
+        slot: list[tuple[str, Value]] = []
+        for key, value in self.held.items():
+            kind = "int" if isinstance(value, int) else "str"
+            slot.append(("", (("name", key), ("value", str(value)), ("type", kind))))
+        return ((("entry", "0"), ("size", str(len(slot))), ("slot", tuple(slot))),) if slot else ()
+
+    def _set(self, table: str, key: str, value: str | int) -> tuple[Value, ...]:
+        self._check("htable.sets", table)
+        self.held[key] = value
+        return ("Ok. Key set to new value.",)
+
+    def _delete(self, table: str, key: str) -> tuple[Value, ...]:
+        self._check("htable.delete", table)
+        if self.held.pop(key, None) is None:
+            raise RpcFault("htable.delete", 404, "Key not found in htable.")
+        return ("Ok. Key deleted.",)
+
+    def _reload(self, table: str) -> tuple[Value, ...]:
+        self._check("htable.reload", table)
+        self.held = dict(self.stored)
+        return ("Ok. Htable reloaded.",)
+
+    def _check(self, method: str, table: str) -> None:
+        if table != self.name:
+            raise RpcFault(method, 500, "No such htable")
+
+
 def _value(value: object) -> Value:
     """As the transports give it: each scalar as text, a number without decimals that are none."""
     if isinstance(value, dict):

@@ -9,6 +9,8 @@ from pathlib import Path
 from consul_kam import datasets
 from consul_kam.adapters import files
 from consul_kam.config import Settings, known_datasets
+from consul_kam.core.dataset import Dataset, dataset_of
+from consul_kam.core.grammar import BadValue
 from consul_kam.core.lines import is_staging
 from consul_kam.core.records import Problem, Record
 from consul_kam.core.twins import without_twins
@@ -36,7 +38,7 @@ class Checked:
 def check(name: str | None, file: str, data: bytes, settings: Settings) -> Checked:
     """`name`: the dataset, or None to guess. Raises ConfigError where it cannot be told."""
     name = name or guess(file, data, settings)
-    dataset = datasets.dataset(name)
+    dataset = _dataset(name)
     staged = is_staging(data)
     try:
         answer = without_twins(dataset.parse_staging(file, data) if staged else dataset.parse_native(file, data))
@@ -46,15 +48,22 @@ def check(name: str | None, file: str, data: bytes, settings: Settings) -> Check
     return Checked(file, name, not staged, tuple(records), (*answer.problems, *late))
 
 
+def _dataset(name: str) -> Dataset:
+    try:
+        return datasets.dataset(name)
+    except BadValue as bad:
+        raise ConfigError(f"cannot check: {bad}") from None
+
+
 def guess(file: str, data: bytes, settings: Settings) -> str:
     """By the end line of a staging file, the configured live file, or the name ("dispatcher.list", "domain@dc2")."""
     known = known_datasets()
     for dataset in settings.enabled:
         if Path(file).absolute() == dataset.file:
             return dataset.name
-    named = Path(file).name.split("@")[0].split(".")[0]
+    named = dataset_of(Path(file).name.split("@")[0].split(".")[0])
     ending = _end_line(data) or named
-    if ending not in known:
+    if ending.partition(":")[0] not in known:
         raise ConfigError(f"cannot tell which dataset {file} is: name it first, one of {', '.join(known)}")
     return ending
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from consul_kam.core.dataset import dataset_of, file_name
 from consul_kam.errors import ConfigError
 
 Set = Mapping[str, object]
@@ -43,22 +44,34 @@ def export(directory: Path, sets_by_dataset: Mapping[str, Sequence[Set]]) -> lis
 
 
 def exported(sets_by_dataset: Mapping[str, Sequence[Set]]) -> dict[str, str]:
-    """File name -> template, one per dataset and data centre: dispatcher.ctmpl, dispatcher@dc2.ctmpl.
+    """File name -> template, one per dataset and data centre: dispatcher.ctmpl, dispatcher@dc2.ctmpl, htable-x.ctmpl.
 
     Raises ConfigError: a dataset without a template, a set that consul-template cannot ask for.
     """
     return {
-        f"{dataset}@{part}.ctmpl" if part else f"{dataset}.ctmpl": _baked(dataset, _json(dataset, sets, part))
+        f"{file_name(dataset)}@{part}.ctmpl" if part else f"{file_name(dataset)}.ctmpl": _baked(
+            dataset, _json(dataset, sets, part)
+        )
         for dataset, sets in sets_by_dataset.items()
         for part in _parts(sets)
     }
 
 
+def meant_for(file: str) -> tuple[str, str]:
+    """The dataset and the data centre ("": ours) of an exported template, by its file's name."""
+    name, _, part = file.removesuffix(".ctmpl").partition("@")
+    return dataset_of(name), part
+
+
 def sets_environment(sets_by_dataset: Mapping[str, Sequence[Set]], datacenter: str = "") -> dict[str, str]:
     """What the shipped templates read: {"CONSUL_KAM_DISPATCHER_SETS": JSON, ...}, the sets of one data centre only.
 
-    A dataset without sets there is left out: its template would render its default. Raises ConfigError as `exported`.
+    A dataset without sets there is left out: its template would render its default. Raises ConfigError as `exported`,
+    and for KIND:NAME: all of a kind have one template, whose name and sets have to be baked in.
     """
+    for dataset in sets_by_dataset:
+        if ":" in dataset:
+            raise ConfigError(f"cannot hand over the sets of {dataset} by environment: export its template")
     return {
         f"CONSUL_KAM_{dataset.upper()}_SETS": _json(dataset, sets, datacenter)
         for dataset, sets in sets_by_dataset.items()
@@ -85,10 +98,11 @@ def _json(dataset: str, sets: Sequence[Set], part: str) -> str:
 
 
 def _baked(dataset: str, sets: str) -> str:
-    source = SHIPPED / f"{dataset}.ctmpl"
+    source = SHIPPED / f"{dataset.partition(':')[0]}.ctmpl"
     try:
         text = source.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read the template of dataset {dataset!r}, {source}: {error.strerror}") from None
     raw = sets.replace("`", "\\u0060")  # the one character that a raw string of Go cannot hold
-    return MARKED.sub(lambda line: f"{line[1]}{{{{- $sets := `{raw}` -}}}}", text)
+    name = f'{{{{- $dataset := "{dataset}" -}}}}' if "$dataset" in text else ""
+    return MARKED.sub(lambda line: f"{line[1]}{name}{{{{- $sets := `{raw}` -}}}}", text)

@@ -30,7 +30,7 @@ from consul_kam.app.work import DAMAGED, Work, restored
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core import past
 from consul_kam.core.change import Base
-from consul_kam.core.dataset import Dataset
+from consul_kam.core.dataset import Dataset, file_name
 from consul_kam.core.guards import Limits, Past
 from consul_kam.core.plan import Policy, make_release
 from consul_kam.core.ports import Rpc
@@ -132,7 +132,7 @@ def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
     """One dataset with all that outlived the last engine. Raises ConfigError, OSError."""
     found = dataset(chosen.name)
     assert chosen.file is not None
-    releases = Releases(settings.releases / chosen.name)
+    releases = Releases(settings.releases / file_name(chosen.name))
     lkg, ours = _last_known_good(found, releases)
     live = _live(chosen.file, known=lkg is not None)
     ours |= _marked(found, live)

@@ -34,9 +34,18 @@ def as_json(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+class _DatasetName(click.Choice):  # type: ignore[type-arg]
+    """KIND, or KIND:NAME; whether that one is configured, the engine says."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        kind, colon, name = value.partition(":")
+        found: str = super().convert(kind, param, ctx)
+        return found + colon + name
+
+
 def dataset_option(command: F) -> F:
     text = "Only this dataset."
-    return click.option("--dataset", metavar="NAME", type=click.Choice(config.known_datasets()), help=text)(command)
+    return click.option("--dataset", metavar="NAME", type=_DatasetName(config.known_datasets()), help=text)(command)
 
 
 def print_json(value: object) -> None:

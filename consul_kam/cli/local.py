@@ -67,7 +67,7 @@ def check(invocation: Invocation, files: tuple[str, ...], as_json: bool) -> None
 
 
 def _split(files: Sequence[str]) -> tuple[str | None, Sequence[str]]:
-    return (files[0], files[1:]) if files and files[0] in known_datasets() else (None, files)
+    return (files[0], files[1:]) if files and files[0].partition(":")[0] in known_datasets() else (None, files)
 
 
 def _staged(invocation: Invocation, name: str | None) -> list[str]:
@@ -157,7 +157,7 @@ def export(invocation: Invocation, directory: Path, as_json: bool) -> None:
         print_json({"written": [str(path) for path in written]})
         return
     for path in written:
-        name, _, part = path.name.removesuffix(".ctmpl").partition("@")
+        name, part = exporting.meant_for(path.name)
         click.echo(safe(f"{path} -> {invocation.settings.dataset(name).staging_of(part)}"))
 
 

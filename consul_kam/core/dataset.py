@@ -112,6 +112,8 @@ class Dataset:
     name: str
     file_doc: str
     """What its live file is, after "`file` is": for the reference."""
+    instance: "Callable[[str], Dataset] | None" = None
+    """Where Kamailio may hold several such lists: its NAME -> the dataset KIND:NAME. Raises BadValue for no name."""
     usual_file: str = ""
     """The live file where none is configured; "" for a dataset that is off until it is given one."""
     set_doc: str = "One source of records: a service, static entries, a KV prefix, or any of them together."
@@ -161,3 +163,13 @@ class Dataset:
 def same_place(records: Sequence[Record]) -> Sequence[Record]:
     """The file order of a list that Kamailio keeps as it is."""
     return records
+
+
+def file_name(dataset: str) -> str:
+    """A dataset's name in file names: "htable:carriers" -> "htable-carriers", because ":" parts paths in places."""
+    return dataset.replace(":", "-")
+
+
+def dataset_of(file: str) -> str:
+    """The dataset that such a name belongs to."""
+    return file.replace("-", ":", 1)

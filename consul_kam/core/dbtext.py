@@ -44,8 +44,10 @@ class DbText:
         """Header and rows, each with its newline. A table without rows ends with a blank line: it is meant."""
         return ("\n".join([self.header, *(lines or [""])]) + "\n").encode("utf-8", "surrogateescape")
 
-    def companion(self, existing: bytes | None) -> tuple[str, bytes]:
+    def companion(self, existing: bytes | None) -> tuple[str, bytes] | None:
         """The `version` file with our tables; all rows of others, and ours that are there already, are kept."""
+        if not self.versions:
+            return None
         text = existing or f"{VERSION_HEADER}\n".encode()
         if not text.endswith(b"\n"):
             text += b"\n"

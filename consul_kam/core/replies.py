@@ -43,3 +43,11 @@ def number(found: Mapping[str, Value], name: str, what: str) -> int:
         return int(value)
     except ValueError:
         raise RpcMalformed(f"cannot read {what}: expected a number in {name}, got {shown(value)}") from None
+
+
+def word(found: Mapping[str, Value], name: str, allowed: Sequence[str], what: str) -> str:
+    """A member that is one of a few words."""
+    value = text(found, name, what)
+    if value in allowed:
+        return value
+    raise RpcMalformed(f"cannot read {what}: expected {' or '.join(allowed)} in {name}, got {shown(value)}")

@@ -33,9 +33,9 @@ rpc = "unix:{ctl}"
 
 
 def live_file(kamailio: Kamailio, name: str) -> Path:
-    """Where a dataset's live file is in the lab: a db_text table among the others, or DATASET.list."""
+    """Where a dataset's live file is in the lab: a db_text table (NAME of KIND:NAME), or DATASET.list."""
     table = isinstance(dataset(name).notation, DbText)
-    return kamailio.dbtext / name if table else kamailio.live / f"{name}.list"
+    return kamailio.dbtext / name.rpartition(":")[2] if table else kamailio.live / f"{name}.list"
 
 
 class Engine:
@@ -70,7 +70,7 @@ class Engine:
         self.config = directory / "consul-kam.toml"
         self.env = {"CONSUL_KAM_CONFIG": str(self.config), "PYTHONPATH": str(ROOT), **(env or {})}
         tables = [
-            f'[datasets.{name}]\nfile = "{live_file(kamailio, name)}"\n{lines}'
+            f'[datasets."{name}"]\nfile = "{live_file(kamailio, name)}"\n{lines}'
             for name, lines in {"dispatcher": dispatcher, **others}.items()
             if lines is not None
         ]
