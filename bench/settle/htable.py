@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from bench.settle.common import attempt, put, say
-from tests.lab import Fault, Kamailio, Lab, Rpc, Struct, Unreachable
+from tests.lab import Fault, Kamailio, Lab, LabError, Rpc, Struct, Unreachable
 
 HEADER = "id(int,auto) key_name(string) key_type(int) value_type(int) key_value(string) expires(int)\n"
 NULLABLE = HEADER.replace("key_value(string)", "key_value(string,null)").replace("key_name(string)", "key_name(str)")
@@ -25,6 +25,7 @@ def run(directory: Path) -> None:
         _faults(kam)
         _reload(kam)
         _expiry(kam)
+        _start(lab)
         _limits(lab)
 
 
@@ -232,6 +233,23 @@ def _expiry(kam: Kamailio) -> None:
     say("  and to htable.get", attempt(kam.rpc, "htable.get", "lapses", "never"))
     time.sleep(20)
     say("  23 s later (timer_interval is 20 s)", dump(kam, "lapses"))
+
+
+def _start(lab: Lab) -> None:
+    """What a start makes of a table that is not there, or not right."""
+    for what, text in {"missing": None, "zero bytes": "", "an empty value": HEADER + "1:a:0:0::0\n"}.items():
+        path = lab.directory / "tables" / "start"
+        path.unlink(missing_ok=True)
+        if text is not None:
+            put(path, text)
+        lines = f'loadmodule "htable.so"\nmodparam("htable","db_url","text://{path.parent}")\n'
+        lines += 'modparam("htable","htable","one=>size=4;dbtable=start;")'
+        try:
+            kam = lab.kamailio(modparams=lines)
+            say(f"a start, the table's file {what}", f"starts with {dump(kam)}")
+            kam.stop()
+        except LabError as error:
+            say(f"a start, the table's file {what}", str(error).splitlines()[0])
 
 
 def _limits(lab: Lab) -> None:
