@@ -176,10 +176,10 @@ def rtpengine(nodes: Iterable[tuple[int, str, int, str]], version: str = OLDEST)
 
 
 class HTable:
-    """One hash table of Kamailio's htable module (5.6): `handlers` for FakeKamailio, `held` its keys and values."""
+    """One hash table of Kamailio's htable module: `handlers` for FakeKamailio, `held` its keys and values."""
 
-    def __init__(self, name: str, held: Mapping[str, str | int] | None = None) -> None:
-        self.name, self.held = name, dict(held or {})
+    def __init__(self, name: str, held: Mapping[str, str | int] | None = None, version: str = OLDEST) -> None:
+        self.name, self.held, self._version = name, dict(held or {}), version
         self.stored: dict[str, str | int] = {}
         """What a reload takes: the table in the file."""
 
@@ -194,32 +194,33 @@ class HTable:
         }
 
     def _dump(self, table: str) -> tuple[Value, ...]:
-        self._check("htable.dump", table)
-        slot: list[tuple[str, Value]] = []
-        for key, value in self.held.items():
-            kind = "int" if isinstance(value, int) else "str"
-            slot.append(("", (("name", key), ("value", str(value)), ("type", kind))))
-        return ((("entry", "0"), ("size", str(len(slot))), ("slot", tuple(slot))),) if slot else ()
+        if table != self.name or not self.held:
+            return self._said("unknown" if table != self.name else "empty")
+        slot, *_ = recording("htable", "mixed", self._version).values
+        (name, item), *_ = _struct(_member(slot, "slot"))
+        kinds = {key: "int" if isinstance(value, int) else "str" for key, value in self.held.items()}
+        items = [(name, _with(item, name=key, value=str(self.held[key]), type=kind)) for key, kind in kinds.items()]
+        return (_with(slot, size=str(len(items)), slot=tuple(items)),)
 
     def _set(self, table: str, key: str, value: str | int) -> tuple[Value, ...]:
-        self._check("htable.sets", table)
+        if table != self.name:
+            return self._said("sets_unknown")
         self.held[key] = value
-        return ("Ok. Key set to new value.",)
+        return self._said("sets_ok")
 
     def _delete(self, table: str, key: str) -> tuple[Value, ...]:
-        self._check("htable.delete", table)
-        if self.held.pop(key, None) is None:
-            raise RpcFault("htable.delete", 404, "Key not found in htable.")
-        return ("Ok. Key deleted.",)
+        if table != self.name:
+            return self._said("sets_unknown")
+        return self._said("delete_again" if self.held.pop(key, None) is None else "delete_ok")
 
     def _reload(self, table: str) -> tuple[Value, ...]:
-        self._check("htable.reload", table)
-        self.held = dict(self.stored)
-        return ("Ok. Htable reloaded.",)
-
-    def _check(self, method: str, table: str) -> None:
         if table != self.name:
-            raise RpcFault(method, 500, "No such htable")
+            return self._said("sets_unknown")
+        self.held = dict(self.stored)
+        return self._said("reload_ok")
+
+    def _said(self, name: str) -> tuple[Value, ...]:
+        return recording("htable", name, self._version)()
 
 
 def _value(value: object) -> Value:
@@ -244,6 +245,6 @@ def _member(value: Value, *names: str) -> Value:
     return value
 
 
-def _with(value: Value, **members: Value) -> Value:
+def _with(value: Value, /, **members: Value) -> Value:
     """The same struct with other values for some of its members; those that it does not have are left out."""
     return tuple((name, members.get(name, member)) for name, member in _struct(value))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.lab.htable import HEADER as HTABLE_HEADER
 from tests.lab.kamailio import DOMAIN_ATTRS_HEADER, DOMAIN_HEADER, RTPENGINE_HEADER
 
 FLAGS = "".join(
@@ -49,6 +50,22 @@ DOMAINS = {
     "thirty": [f"{n}:d{n}.example:did{n}:0" for n in range(30)],
 }
 BROKEN = {"zero_bytes": "", "text_in_int": DOMAIN_HEADER + "x:a:b:0\n", "missing_field": DOMAIN_HEADER + "1:a\n"}
+
+HTABLES = """\
+loadmodule "htable.so"
+modparam("htable","db_url","text://@LIVE@/dbtext")
+modparam("htable","htable","one=>size=2;dbtable=one;")
+modparam("htable","htable","none=>size=2;")
+"""
+KEYS = (
+    r"1:acme:0:0:sip\:gw.acme.example\:5060",
+    "2:limit:0:1:20",
+    "3:minus:0:1:-2147483648",
+    "4:zero:0:1:0",
+    "5:looks like a number:0:0:20",
+    r"6:ü \: \\:0:0: ü\n\t",
+    *(f"{n}:list:1:0:{n}" for n in (7, 8, 9)),
+)
 
 NODES = r"""
 1:0:udp\:127.0.0.1\:2223:1:0:0
@@ -167,6 +184,23 @@ def address(recorder: Any) -> None:
         stage.say("reload_too_soon", "permissions.addressReload")
 
 
+def htable(recorder: Any) -> None:
+    files = {"dbtext/one": HTABLE_HEADER + "".join(f"{row}:0\n" for row in KEYS)}
+    with recorder.stage("htable", files, modparams=HTABLES) as stage:
+        stage.say("mixed", "htable.dump", "one")
+        stage.say("empty", "htable.dump", "none")
+        stage.say("unknown", "htable.dump", "nobody")
+        stage.say("sets_ok", "htable.sets", "one", "new", "x")
+        stage.say("seti_ok", "htable.seti", "one", "new", -5)
+        stage.say("delete_ok", "htable.delete", "one", "new")
+        stage.say("delete_again", "htable.delete", "one", "new")
+        stage.say("sets_unknown", "htable.sets", "nobody", "new", "x")
+        stage.say("reload_ok", "htable.reload", "one")
+        stage.say("reload_without_table", "htable.reload", "none")
+        stage.put("dbtext/one", "")
+        stage.say("reload_zero_bytes", "htable.reload", "one")
+
+
 def rtpengine(recorder: Any) -> None:
     with recorder.stage(
         "rtpengine", {"dbtext/rtpengine": table(RTPENGINE_HEADER, NODES.strip().split("\n"))}, **MEDIA
@@ -222,5 +256,6 @@ SCENES: dict[str, Callable[[Any], None]] = {
     "address": address,
     "dispatcher": dispatcher,
     "domain": domain,
+    "htable": htable,
     "rtpengine": rtpengine,
 }
