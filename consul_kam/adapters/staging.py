@@ -44,9 +44,12 @@ class Watch:
         self._start()
 
     def renew(self) -> None:
-        """Watch anew where a directory is another one than before: inotify goes on with the one that was removed."""
+        """Watch anew where a directory is another one than before: inotify goes on with the one that was removed.
+
+        A directory that is made again may get the inode of the old one; but then the old one's emitter has ended.
+        """
         with contextlib.suppress(OSError):  # next time
-            if self._seen() != self._watched:
+            if self._seen() != self._watched or not all(emitter.is_alive() for emitter in self._observer.emitters):
                 self.stop()
                 self._start()
 
