@@ -15,7 +15,6 @@ from consul_kam.adapters.rpc import connect
 from consul_kam.core.ports import Rpc
 from consul_kam.errors import RpcError, RpcMalformed, RpcTimeout, RpcTooBig, RpcUnreachable
 from tests.lab.kamailio import Kamailio
-from tests.lab.tls import Authority
 
 PASSWORD = "kam:pass word:1"
 
@@ -80,12 +79,9 @@ def test_bytes_come_back_as_over_binrpc(guarded: Kamailio, tmp_path: Path, liste
 
 
 def test_tls(tmp_path: Path) -> None:
-    authority = Authority(tmp_path / "ca")
-    kamailio = filled(tmp_path / "kamailio", http_rpc="tls", rpc_password=PASSWORD)
-    authority.issue(kamailio.run, "IP:127.0.0.1")
     access = secret(tmp_path, PASSWORD)
-    with kamailio:
-        rpc = http(kamailio, "https", ca_file=str(authority.certificate), password_file=access)
+    with filled(tmp_path / "kamailio", http_rpc="tls", rpc_password=PASSWORD) as kamailio:
+        rpc = http(kamailio, "https", ca_file=str(kamailio.ca_file), password_file=access)
         assert [rpc.call("core.echo", text, deadline=5) for text in "abc"] == [("a",), ("b",), ("c",)]
         assert rpc.call("dispatcher.list", deadline=5) == connect(f"unix:{kamailio.ctl}").call(
             "dispatcher.list", deadline=5

@@ -13,6 +13,7 @@ from tests.lab.kamailio_cfg import Options, render
 from tests.lab.ports import free_port
 from tests.lab.process import LabError, Process, tail, wait_for
 from tests.lab.rpc import Fault, Rpc, Unreachable
+from tests.lab.tls import Authority
 from tools import kamailio_roots
 
 VERSIONS = tuple(kamailio_roots.DEBIAN)
@@ -66,6 +67,7 @@ class Kamailio:
         self.run = Path(tempfile.mkdtemp(prefix="ck-"))
         self.ctl, self.fifo = self.run / "ctl", self.run / "rpc.fifo"
         self.rpc = Rpc(self.ctl)
+        self.ca_file = Path()  # whom a client over TLS trusts
         self._process: Process | None = None
         self._lay_out()
 
@@ -81,6 +83,10 @@ class Kamailio:
             path = self.dbtext / name
             path.exists() or path.write_text(text)
         self.list_file.exists() or self.list_file.write_text("")
+        if self.options.http_rpc == "tls":
+            authority = Authority(self.directory / "ca")
+            authority.issue(self.run, "IP:127.0.0.1")
+            self.ca_file = authority.certificate
         self.write_cfg()
 
     def write_cfg(self) -> None:
