@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import burst, change, dead, footprint, plugin, storm
+from bench import burst, change, dead, footprint, plugin, storm, transports
 
 BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "change-10": ("change -> memory, 10 destinations", lambda: change.run(10, 200)),
@@ -22,6 +22,7 @@ BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "footprint": ("memory and idle CPU of the engine", footprint.run),
     "storm": ("a storm of changes with pings on, 60 s each", storm.run),
     "kam-apply": ("kam-apply, engine running", plugin.run),
+    "transports": ("each way to Kamailio, against binrpc on the unix socket", transports.run),
 }
 
 
@@ -49,6 +50,13 @@ def main() -> int:
 
 
 def _show(console: Console, title: str, result: dict[str, Any]) -> None:
+    if title == BENCHES["transports"][0]:
+        head, *rows = transports.rows(result)
+        table = Table(*head, title=title)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        return
     table = Table(title=title, show_header=False)
     for key, value in _flat(result):
         table.add_row(key, f"{value:.2f}" if isinstance(value, float) else str(value))

@@ -127,8 +127,7 @@ class Http:
 
     def _send(self, connection: "_Connection", body: bytes) -> None:
         try:
-            connection.sock.settimeout(connection.remaining())
-            connection.sock.sendall(self._place.request(body))
+            connection.send(self._place.request(body))
         except OSError as error:
             raise self._unreachable(error) from error
 
@@ -143,7 +142,7 @@ class Http:
         def echo() -> None:
             self._id = next_id(self._id)
             echoes.append(self._id)
-            self._send(connection, encode_request("core.uptime", (), self._id))
+            connection.send(self._place.request(encode_request("core.uptime", (), self._id)))
 
         connection.in_silence = echo
         status, reply = self._receive(connection, method)
@@ -224,6 +223,11 @@ class _Connection:
             raise TimeoutError("timed out")
         return left
 
+    def send(self, request: bytes) -> None:
+        """Raises OSError."""
+        self.sock.settimeout(self.remaining())
+        self.sock.sendall(request)
+
     def idle(self) -> bool:
         """Whether it still stands and is silent, so that what comes next answers what we send next."""
         secured = isinstance(self.sock, ssl.SSLSocket)
@@ -254,9 +258,10 @@ class _Reads(io.RawIOBase):
             try:
                 return connection.sock.recv_into(buffer)
             except TimeoutError:
+                if left <= patience:
+                    raise
                 patience *= 2
-                if left > _PATIENCE:
-                    connection.in_silence()
+                connection.in_silence()
 
 
 class _KeptOpen(io.BufferedReader):

@@ -291,6 +291,14 @@ def test_a_server_that_stalls_or_drips(server: Server, rpc: Http, drip: bytes) -
     assert rpc.generation == 2
 
 
+def test_a_silence_to_the_end_is_no_word_on_what_was_done(server: Server, rpc: Http) -> None:
+    """The harmless requests, and that they go unanswered too, do not make it "cannot have been carried out"."""
+    server.behaviours = [silent]
+    with pytest.raises(RpcTimeout, match=r"cannot tell whether dispatcher\.reload was carried out"):
+        rpc.call("dispatcher.reload", deadline=1.2)
+    assert [asked(request)["method"] for request in server.requests] == ["dispatcher.reload", "core.uptime"]
+
+
 def test_a_connection_that_was_closed_meanwhile_is_made_anew(server: Server, rpc: Http) -> None:
     done = threading.Event()
 

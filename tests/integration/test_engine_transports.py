@@ -71,6 +71,15 @@ def test_from_consul_to_memory_and_over_a_restart(lab: Lab, consul: ConsulAgent,
         assert PASSWORD not in said
 
 
+def test_two_engines_that_take_different_ways_to_one_list(lab: Lab, consul: ConsulAgent, tmp_path: Path) -> None:
+    kamailio, lines = laid_out(lab, "fifo", tmp_path)
+    first = started(lab, kamailio, consul, lines)
+    second = lab.engine(kamailio, consul, start=False)
+    with pytest.raises(AssertionError, match="another engine already writes"):
+        second.start()
+    assert first.alive()
+
+
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
     """Lists with all that the datasets read back."""

@@ -19,7 +19,7 @@ class Authority:
         _openssl("req", *_NEW, "-subj", "/CN=kamailio", "-keyout", key, "-out", request)
         extensions = directory / "extensions"
         extensions.write_text(f"subjectAltName={name}\nbasicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n")
-        signed = ["-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial", "-days", "2"]
+        signed: list[str | Path] = ["-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial", "-days", "2"]
         _openssl("x509", "-req", "-in", request, *signed, "-extfile", extensions, "-out", certificate)
         return certificate, key
 
