@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from consul_kam.adapters import rpc_limits
 from consul_kam.adapters.jsonrpc_wire import MAX_REPLY, decode_reply, encode_request, members, next_id, shown
 from consul_kam.core.ports import Call, Reply, Value, one_after_the_other
-from consul_kam.errors import RpcMalformed, RpcTimeout, RpcTooBig, RpcUnreachable
+from consul_kam.errors import RpcFault, RpcMalformed, RpcTimeout, RpcTooBig, RpcUnreachable
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -98,11 +98,13 @@ class Http:
             connection = self._connected(until)
             self._send(connection, body)
             status, reply = self._answer(connection, method, ident)
+            return self._read(method, status, reply, ident)
+        except RpcFault:
+            raise
         except BaseException:
             # What arrives later must never be taken for the answer to the next request.
             self.close()
             raise
-        return self._read(method, status, reply, ident)
 
     def _connected(self, until: float) -> "_Connection":
         if self._connection is not None and self._connection.idle():
