@@ -34,7 +34,7 @@ Documents = dict[str, dict[str, object]]
 _mtimes = itertools.count(int(time.time()) + 100, 12)  # db_text reads no file again that is not younger by a second
 _VOLATILE = {"recheck_ticks", "DNSTIME_SEC", "DNSTIME_USEC", "OCTIME_SEC", "OCTIME_USEC", "uptime", "now", "up_since"}
 _VOLATILE_JSON = re.compile(rf'("({"|".join(_VOLATILE)})":\s*)([0-9.]+|"[^"]*")')
-_CHANGES = re.compile(r"reload|set_state|enable|\.sets?|delete", re.IGNORECASE)
+CHANGES = re.compile(r"reload|set_state|enable|\.sets?|delete", re.IGNORECASE)
 _PORT = re.compile(r"(127\.0\.0\.1:)\d{4,5}\b")
 
 
@@ -65,7 +65,7 @@ class Stage:
             except Fault as fault:
                 document["fault"] = {"code": fault.code, "reason": fault.reason}
             document["body"] = kam.rpc.body.hex()
-            if not _CHANGES.search(method):
+            if not CHANGES.search(method):
                 document["json"] = jsonrpc(kam, method, *params)
             self.documents[f"{version}/{self.dataset}/{name}"] = document
 
