@@ -101,7 +101,7 @@ def _rename(temporary: Path, path: Path) -> None:
             raise OSError(
                 errno.EBUSY, "it is a mount point: mount its directory instead of the file", str(path)
             ) from None
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -162,14 +162,15 @@ class Work:
             self._put(live_file(self.dataset, action.release, states, action.ours))
             self._wrote = action if self.dataset.by_key is not None else None
         except OSError as error:
-            return events.WriteFailed(action.op, f"cannot write {self.live}: {error.strerror or error}")
+            place = error.filename if isinstance(error, files.Unusable) else self.live
+            return events.WriteFailed(action.op, f"cannot write {place}: {error.strerror or error}")
         pinged = sorted({record.pinged_name for record in action.release.records if record.pinged_name})
         return events.Wrote(action.op, len(self.resolve(pinged, QUICK)) if pinged else 0)
 
     def publish(self, action: events.DoPublish, about: dict[str, Any]) -> Event:
         content = live_file(self.dataset, action.release, {}, action.ours)
         try:
-            if files.read_if_there(self.live) != content:
+            if not self._holds(content):
                 self._put(content)
             files.sync(self.live)
             self.releases.publish(action.release.digest, content, about)
@@ -189,6 +190,13 @@ class Work:
             if not (self.live.parent / name).exists():
                 files.write_atomic(self.live.parent / name, empty)
         files.write_atomic(self.live, content, later=True)
+
+    def _holds(self, content: bytes) -> bool:
+        """Whether the live file is a file with this content; whatever else stands there is replaced."""
+        try:
+            return files.read_regular(self.live, closed=True) == content
+        except (FileNotFoundError, files.Unusable):
+            return False
 
     def file_right(self) -> bool:
         """Whether the live file is as it was published; read only where it was touched since."""
