@@ -1,21 +1,38 @@
 """Host names, looked up with a deadline, because Kamailio drops at a load what does not resolve then."""
 
 import socket
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 WORKERS = 16
 
 
 def failing(names: Collection[str], deadline: float) -> tuple[str, ...]:
     """Which of these do not resolve within `deadline` s in all. A look-up that hangs is left to end by itself."""
+    return tuple(
+        name for name, found in _look_up(names, deadline, _resolves).items() if not (_done(found) and found.result())
+    )
+
+
+def unanswered(
+    names: Collection[str], deadline: float, resolves: Callable[[str], bool] | None = None
+) -> tuple[str, ...]:
+    """Of which of these nobody says within `deadline` s whether they exist: that one does not is an answer too."""
+    return tuple(name for name, found in _look_up(names, deadline, resolves or _resolves).items() if not _done(found))
+
+
+def _look_up(names: Collection[str], deadline: float, resolves: Callable[[str], bool]) -> Mapping[str, "Future[bool]"]:
     if not names:
-        return ()
+        return {}
     pool = ThreadPoolExecutor(min(WORKERS, len(names)), thread_name_prefix="resolve")
-    lookups = {name: pool.submit(_resolves, name) for name in sorted(names)}
+    lookups = {name: pool.submit(resolves, name) for name in sorted(names)}
     wait(lookups.values(), timeout=deadline)
     pool.shutdown(wait=False, cancel_futures=True)
-    return tuple(name for name, lookup in lookups.items() if not (lookup.done() and lookup.result()))
+    return lookups
+
+
+def _done(found: "Future[bool]") -> bool:
+    return found.done() and not found.cancelled()
 
 
 def _resolves(name: str) -> bool:

@@ -43,6 +43,7 @@ class Work:
     deadline: float = 5.0
     resolve_deadline: float = 2.0
     resolve: Callable[[Sequence[str], float], tuple[str, ...]] = names.failing
+    unanswered: Callable[[Sequence[str], float], tuple[str, ...]] = names.unanswered
     base: Base = field(default_factory=Base)
     """What a change key by key starts from; `proven` is at the start the last known good."""
     _riding: tuple[events.DoWrite, Mapping[Key, str]] | None = None
@@ -165,7 +166,7 @@ class Work:
             place = error.filename if isinstance(error, files.Unusable) else self.live
             return events.WriteFailed(action.op, f"cannot write {place}: {error.strerror or error}")
         pinged = sorted({record.pinged_name for record in action.release.records if record.pinged_name})
-        return events.Wrote(action.op, len(self.resolve(pinged, QUICK)) if pinged else 0)
+        return events.Wrote(action.op, len(self.unanswered(pinged, QUICK)) if pinged else 0)
 
     def publish(self, action: events.DoPublish, about: dict[str, Any]) -> Event:
         content = live_file(self.dataset, action.release, {}, action.ours)
