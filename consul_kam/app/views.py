@@ -13,7 +13,7 @@ from consul_kam.app.reports import text
 from consul_kam.core.compare import Difference
 from consul_kam.core.events import Phase
 from consul_kam.core.fresh import Fresh
-from consul_kam.core.records import Release
+from consul_kam.core.records import Release, Use
 from consul_kam.core.state import compare
 
 SHOWN = 200
@@ -125,7 +125,10 @@ def _memory(found: Difference | None) -> str:
 
 
 def _draining(target: Release | None) -> list[str]:
-    return [text(key) for key in sorted(target.disabled, key=str)[:SHOWN]] if target is not None else []
+    if target is None:
+        return []
+    keys = target.disabled.union(record.key for record in target.records if record.use is Use.KEPT)
+    return [text(key) for key in sorted(keys, key=str)[:SHOWN]]
 
 
 def _next(pipeline: Pipeline, found: Difference | None) -> str:

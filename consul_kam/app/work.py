@@ -264,7 +264,8 @@ def about(release: Release, ours: frozenset[Key], wall: float) -> dict[str, Any]
         "refused": [list(key) for key in release.refused],
         "dropped": [str(problem) for problem in release.dropped[:100]],
         "parts": [[list(r.key), r.part] for r in release.records if r.part],
-        "draining": [list(r.key) for r in release.records if r.use.value == "draining"],
+        "draining": [list(r.key) for r in release.records if r.use is Use.DRAINING],
+        "kept": [list(r.key) for r in release.records if r.use is Use.KEPT],
     }
 
 
@@ -274,4 +275,5 @@ def restored(dataset: Dataset, stored: Stored) -> Release:
     parts = {tuple(key): str(part) for key, part in told.get("parts", [])}
     uses = {tuple(key): Use.DISABLED for key in told.get("disabled", [])}
     uses.update({tuple(key): Use.DRAINING for key in told.get("draining", [])})
+    uses.update({tuple(key): Use.KEPT for key in told.get("kept", [])})
     return make_release([replace(r, part=parts.get(r.key, ""), use=uses.get(r.key, Use.IN)) for r in answer.records])

@@ -158,7 +158,7 @@ def _remember(past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str],
     groups = dict(past.groups)
     for key in gone:
         record = by_key.get(key)
-        if record is None or record.use is not Use.DRAINING:
+        if record is None or record.use not in (Use.DRAINING, Use.KEPT):
             leaves[key] = (*leaves.get(key, ()), now)
         else:
             for name in (past.live[key], WHOLE):

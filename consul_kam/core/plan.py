@@ -124,7 +124,7 @@ def _release(
 
 
 def _as_used(dataset: Dataset, record: Record, decision: Decision) -> Record:
-    if record.use is Use.IN:
+    if record.use in (Use.IN, Use.KEPT):
         return record
     if record.key in decision.spared:
         return replace(record, use=Use.IN)

@@ -21,6 +21,6 @@ def use_of(status: object, warning: object, critical: object, disables: bool) ->
     policies = {"warning": _USES[WARNING.read(warning)], "critical": _USES[CRITICAL.read(critical)]}
     word = STATUS.read(status)
     if word == "maintenance":
-        return Use.DRAINING if disables else Use.IN
+        return Use.DRAINING if disables else Use.KEPT
     use = policies.get(word, Use.IN)
     return use if disables or use is not Use.DISABLED else Use.OUT

@@ -20,6 +20,8 @@ class Use(Enum):
 
     IN = "in"
     """Routed to."""
+    KEPT = "kept"
+    """In maintenance, in a list that can keep no record uncalled: in use until it deregisters, and then not held."""
     DRAINING = "draining"
     """In maintenance: kept as disabled, so that its in-dialog requests pass, until it deregisters."""
     DISABLED = "disabled"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from consul_kam.core.records import Answer, Key, Problem, Record, Release, Source, Use
 
 _NOWHERE = Source()
-_RANK = {Use.IN: 0, Use.DRAINING: 1, Use.DISABLED: 2, Use.OUT: 3}
+_RANK = {Use.IN: 0, Use.KEPT: 1, Use.DRAINING: 2, Use.DISABLED: 3, Use.OUT: 4}
 
 
 class _Placed(NamedTuple):

@@ -40,10 +40,14 @@ class Story:
         draining: Iterable[str] = (),
         critical: Iterable[str] = (),
         disabled: Iterable[str] = (),
+        kept: Iterable[str] = (),
         approved: bool = False,
     ) -> "Story":
-        """Consul's answer; who is not named is absent. `critical` is out, `disabled` critical but kept."""
-        uses = {Use.IN: live, Use.DRAINING: draining, Use.OUT: critical, Use.DISABLED: disabled}
+        """Consul's answer; who is not named is absent. `critical` is out, `disabled` critical but kept.
+
+        `kept`: in maintenance, in a list that can disable nobody.
+        """
+        uses = {Use.IN: live, Use.DRAINING: draining, Use.OUT: critical, Use.DISABLED: disabled, Use.KEPT: kept}
         answer = [record(name, use) for use, some in uses.items() for name in some]
         if self.restarts:
             self.past = past_json.load(json.loads(json.dumps(past_json.dump(self.past))))
@@ -59,6 +63,12 @@ class Story:
         """In use."""
         assert self.last is not None
         return [r.line for r in self.last.records if r.use is Use.IN]
+
+    @property
+    def kept(self) -> list[str]:
+        """In use until they deregister."""
+        assert self.last is not None
+        return [r.line for r in self.last.records if r.use is Use.KEPT]
 
     @property
     def off(self) -> list[str]:

@@ -118,7 +118,7 @@ def test_a_uri_that_is_accepted_is_one_word_of_one_line(text: str) -> None:
         ("critical", "in", "out", Use.OUT, Use.OUT),
         ("critical", "out", "in", Use.IN, Use.IN),
         ("critical", "out", "disable", Use.DISABLED, Use.OUT),
-        ("maintenance", "out", "out", Use.DRAINING, Use.IN),
+        ("maintenance", "out", "out", Use.DRAINING, Use.KEPT),
     ],
 )
 def test_policy(status: str, warning: str, critical: str, use: Use, without: Use) -> None:

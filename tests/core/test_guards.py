@@ -94,6 +94,14 @@ def test_drained_records_leave_at_once_and_nobody_else_is_held_for_it(story: Sto
     assert story.at(40, names(2, of="g")).held == {}
 
 
+def test_what_a_list_keeps_in_maintenance_is_in_use_and_leaves_at_once(story: Story) -> None:
+    story.at(0, names(3)).at(10, ["r1"], kept=names(2, 3))
+    assert (story.target, story.kept, story.off, story.held) == (["r1"], names(2, 3), [], {})
+    story.at(20, [], kept=["r1"])
+    assert (story.kept, story.spared, story.held) == (["r1"], [], {})
+    assert (story.at(30, []).target, story.kept, story.held) == ([], [], {})
+
+
 def test_one_joins_while_others_are_held(story: Story) -> None:
     story.at(0, names(10)).at(10, names(1))
     story.at(20, ["r1", "n1"])

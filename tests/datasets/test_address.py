@@ -123,7 +123,7 @@ def test_a_service_without_a_port_opens_no_port_where_the_port_is_to_be_its_own(
 
 
 @pytest.mark.parametrize(
-    ("status", "use"), [("maintenance", Use.IN), ("warning", Use.IN), ("critical", Use.OUT), ("passing", Use.IN)]
+    ("status", "use"), [("maintenance", Use.KEPT), ("warning", Use.IN), ("critical", Use.OUT), ("passing", Use.IN)]
 )
 def test_a_peer_that_drains_is_let_in_until_it_deregisters(status: str, use: Use) -> None:
     line = json.dumps({"group": 1, "address": "10.0.0.1", "status": status}).encode()

@@ -45,7 +45,7 @@ def test_case_does_not_count_and_a_domain_without_did_is_its_own() -> None:
 
 
 def test_a_domain_in_maintenance_stays_and_one_that_would_be_disabled_goes() -> None:
-    assert staged('"status":"maintenance"') == (Use.IN,)
+    assert staged('"status":"maintenance"') == (Use.KEPT,)
     assert staged('"status":"critical","critical":"disable"') == (Use.OUT,)
 
 

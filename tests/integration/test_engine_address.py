@@ -14,7 +14,6 @@ from tests.lab import VERSIONS, ConsulAgent, Kamailio, Lab, Sampler
 from tests.lab.permissions import Address, addresses, allows, options
 
 SETS = """
-max_shrink = 1.0
 [[datasets.address.sets]]
 service = "sbc"
 [[datasets.address.sets]]
@@ -125,13 +124,20 @@ def test_services_kv_and_static_entries_become_memory(lab: Lab, consul: ConsulAg
             at.holds(*first, *rest, host("10.0.0.3"))
             consul.maintenance("s3")
             consul.kv_delete("peers/a")
+            consul.maintenance("s2")
             consul.deregister("s2")
             at.holds(host("10.0.0.1"), host("10.0.0.3"), first[2], *rest[1:])
+            at.until("s3 draining", lambda status: status["draining"] == ["1 10.0.0.3 32 0"])
             assert allows(at.kam, 1, "10.0.0.3")  # it drains: let in until it deregisters
             consul.deregister("s3")
             at.holds(host("10.0.0.1"), first[2], *rest[1:])
         assert at.refused == []
         assert not allows(at.kam, 1, "10.0.0.3")
+        consul.maintenance("s1")
+        at.until("s1 draining", lambda status: status["draining"] == ["1 10.0.0.1 32 0"])
+        consul.deregister("s1")
+        at.holds(first[2], *rest[1:])  # the last one, at once: it went on purpose
+        assert at.status()["held"] == []
 
 
 # Consul itself refuses 0.0.0.0 and ::

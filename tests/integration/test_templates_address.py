@@ -83,7 +83,7 @@ def test_every_instance_has_its_status_and_the_policy_of_its_set(tmp_path: Path,
     consul.maintenance("maintenance")
     found = rendered(tmp_path, consul, {"group": 1, "service": "sbc", "warning": "out", "critical": "in"})
     uses = {record.source.id: record.use.value for record in ADDRESS.parse_staging("a", found.text["address"]).records}
-    assert uses == {"passing": "in", "warning": "out", "critical": "in", "maintenance": "in"}
+    assert uses == {"passing": "in", "warning": "out", "critical": "in", "maintenance": "kept"}
 
 
 MEMBERS = {"group", "min_prefix", "min_prefix6", "source", "address", "status", "tag", "warning", "critical"}

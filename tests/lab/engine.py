@@ -42,7 +42,7 @@ class Engine:
     """`with Engine(tmp_path, kam, consul.address, dispatcher="max_shrink = 0.5") as engine:`
 
     `dispatcher`, `kamailio_lines` and the name of any other dataset: TOML lines for their tables; a dataset is on where
-    it is not None. Its live file is `live_file(kamailio, name)`.
+    it is not None (dispatcher always is: that is the default). Its live file is `live_file(kamailio, name)`.
     `start=False` makes only the configuration, as for kam-apply with no engine running.
     """
 
@@ -71,7 +71,7 @@ class Engine:
         self.env = {"CONSUL_KAM_CONFIG": str(self.config), "PYTHONPATH": str(ROOT), **(env or {})}
         tables = [
             f'[datasets."{name}"]\nfile = "{live_file(kamailio, name)}"\n{lines}'
-            for name, lines in {"dispatcher": dispatcher, **others}.items()
+            for name, lines in {"dispatcher": dispatcher or "", **others}.items()
             if lines is not None
         ]
         text = CONFIG.format(
