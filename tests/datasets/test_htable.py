@@ -144,7 +144,7 @@ def test_one_in_maintenance_stays_and_one_that_would_be_disabled_goes() -> None:
         staged({"key": "a", "value": "x", "status": status, "critical": "disable"})[0].use
         for status in ("maintenance", "critical")
     ]
-    assert uses == [Use.IN, Use.OUT]
+    assert uses == [Use.KEPT, Use.OUT]
 
 
 def test_it_stands_alone_and_nothing_is_ever_disabled() -> None:
