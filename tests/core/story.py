@@ -40,8 +40,8 @@ class Story:
         draining: Iterable[str] = (),
         critical: Iterable[str] = (),
         disabled: Iterable[str] = (),
-        kept: Iterable[str] = (),
         approved: bool = False,
+        kept: Iterable[str] = (),
     ) -> "Story":
         """Consul's answer; who is not named is absent. `critical` is out, `disabled` critical but kept.
 
