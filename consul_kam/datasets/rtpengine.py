@@ -68,6 +68,13 @@ def _host(key: Key) -> str:
     return place["host"] if place is not None and not str(key[1]).lower().startswith("unix:") else ""
 
 
+def _looked_up(url: str) -> str:
+    """The host name that a load looks up. One that fails ends the load where it stands, and nobody's change gets in any
+    more [build_rtpp_socks]; anybody can register a name that does not exist."""
+    place = _HOST_PORT.fullmatch(url.partition(":")[2]) if url.lower().startswith("udp") else None
+    return place["host"] if place is not None and not is_literal(place["host"]) else ""
+
+
 def _record(setid: int, url: str, weight: int, common: Common) -> Record:
     return Record(
         key=(setid, url),
@@ -76,6 +83,7 @@ def _record(setid: int, url: str, weight: int, common: Common) -> Record:
         line=f"0:{setid}:{escape(url)}:{weight}:0:0",
         sort=(setid, url),
         use=common.use,
+        name=_looked_up(url),
         source=common.source,
         part=common.part,
     )

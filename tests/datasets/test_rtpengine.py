@@ -81,3 +81,21 @@ def test_only_a_weight_of_0_with_our_mark_is_ours() -> None:
 def test_another_shape_is_malformed(value: Value) -> None:
     with pytest.raises(RpcMalformed, match=r"^cannot read rtpengine\.show"):
         RTPENGINE.decode([(value,)])
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("udp:rtp.example:22222", "rtp.example"),
+        ("UDP6:rtp.example", "rtp.example"),
+        ("udp:10.0.0.1:22222", ""),
+        ("udp6:[2001:db8::1]:22222", ""),
+        ("ws://rtp.example:8080/ng", ""),
+        ("unix:/run/rtp.example", ""),
+    ],
+)
+def test_a_name_that_a_load_looks_up_is_known_to_be_one(url: str, name: str) -> None:
+    """One that does not resolve ends Kamailio's load in the middle: it must not come into the file."""
+    staged = f'{{"url":"{url}","status":"passing"}}\n{{"end":"rtpengine","records":1}}\n'.encode()
+    (record,) = dataset("rtpengine").parse_staging("rtpengine", staged).records
+    assert record.name == name

@@ -89,6 +89,14 @@ CASES = {
         {"domain": True},
         50,
     ),
+    "rtpengine": Case(
+        rtpengines,
+        "min_records = 3",
+        {("127.0.0.1", port): (0, f"udp:127.0.0.1:{port}", 3) for port in (9, 11, 13)},
+        ("0 udp:127.0.0.1:{n}{m}", "0 udp:127.0.0.1:9 77", "udp:127.0.0.2:{n}"),
+        {"rtpengine": True, "rtpengine_tout_ms": 5},
+        500,
+    ),
 }
 
 
