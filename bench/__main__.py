@@ -10,12 +10,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import burst, change, dead, footprint, plugin, storm, transports
+from bench import burst, change, dead, footprint, plugin, rename, storm, transports
 
 BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "change-10": ("change -> memory, 10 destinations", lambda: change.run(10, 200)),
     "change-1000": ("change -> memory, 1,000 destinations", lambda: change.run(1000, 200)),
     "change-10000": ("change -> memory, 10,000 destinations", lambda: change.run(10_000, 20)),
+    "rename-10": ("rename -> memory, 10 destinations", lambda: rename.run(10, 100)),
+    "rename-1000": ("rename -> memory, 1,000 destinations", lambda: rename.run(1000, 100)),
+    "rename-10000": ("rename -> memory, 10,000 destinations", lambda: rename.run(10_000, 10)),
     "burst-5": ("40 changes back to back, default reload_delta", lambda: burst.run(None)),
     "burst-0": ("40 changes back to back, reload_delta 0", lambda: burst.run(0)),
     "dead": ("calls with a dead router and unrelated changes", dead.run),
