@@ -16,6 +16,7 @@ from bench.change import p95
 from bench.pipelines import BIG, Pipeline, host, ours, plain
 from tests.lab import Lab
 
+
 def run(destinations: int = 10, changes: int = 100) -> dict[str, Any]:
     """`changes` changes a pipeline, a destination joins and leaves again; ms."""
     options: dict[str, object] = {"reload_delta": 0, **(BIG if destinations > 1000 else {})}

@@ -1,42 +1,34 @@
-"""Watching the staging directories: inotify by watchdog, polling where inotify fails."""
+"""Watching the staging directories: inotify, and polling by watchdog where inotify fails."""
 
 import contextlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.polling import PollingObserver
 
 from consul_kam.adapters import trust
+from consul_kam.adapters.inotify import Inotify
 
 POLL = 1.0
 """Seconds between looks where inotify does not work (some network and FUSE file systems, exhausted watches)."""
 
 
 class _Handler(FileSystemEventHandler):
-    """consul-template renames a finished file into place; an editor or `cp` closes it after writing.
+    """Polling sees no end of writing: each change is a sign, and a list that is half there is refused as such."""
 
-    What is moved in from another directory shows as created. Each piece that is written shows as modified: only where
-    nothing tells of the end of writing is that a sign.
-    """
-
-    def __init__(self, changed: Callable[[Path], None], polling: bool) -> None:
+    def __init__(self, changed: Callable[[Path], None]) -> None:
         self._changed = changed
-        self._signs = (
-            ("created", "modified") if polling else ("created", FileMovedEvent.event_type, FileClosedEvent.event_type)
-        )
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if not event.is_directory and event.event_type in self._signs:
-            place = event.dest_path if isinstance(event, FileMovedEvent) else event.src_path
+        if not event.is_directory and event.event_type in ("created", "modified", "moved"):
+            place = event.dest_path or event.src_path
             self._changed(Path(place if isinstance(place, str) else bytes(place).decode(errors="surrogateescape")))
 
 
 class Watch:
-    """Calls `changed` with the path of each file that was written, on a thread of the observer's, until `stop`."""
+    """Calls `changed` with the path of each file that was written, on a thread of its own, until `stop`."""
 
     def __init__(self, directories: Iterable[Path], changed: Callable[[Path], None]) -> None:
         """The directories are made where they are missing. Raises OSError."""
@@ -46,22 +38,23 @@ class Watch:
     def renew(self) -> None:
         """Watch anew where a directory is another one than before: inotify goes on with the one that was removed.
 
-        A directory that is made again may get the inode of the old one; but then the old one's emitter has ended.
+        A directory that is made again may get the inode of the old one; but then the old one's watch has ended.
         """
         with contextlib.suppress(OSError):  # next time
-            if self._seen() != self._watched or not all(emitter.is_alive() for emitter in self._observer.emitters):
+            if self._seen() != self._watched or not self._watcher.whole:
                 self.stop()
                 self._start()
 
     def stop(self) -> None:
-        self._observer.stop()
+        self._watcher.stop()
 
     def _start(self) -> None:
         self._watched = self._seen()
+        self._watcher: Inotify | PollingWatch
         try:
-            self._observer = _observe(Observer(), self._places, self._changed)
+            self._watcher = Inotify(self._places, self._changed)
         except OSError:
-            self._observer = _observe(PollingObserver(timeout=POLL), self._places, self._changed)
+            self._watcher = PollingWatch(self._places, self._changed)
 
     def _seen(self) -> list[tuple[int, int]]:
         for place in self._places:
@@ -69,10 +62,19 @@ class Watch:
         return [(found.st_dev, found.st_ino) for found in map(os.stat, self._places)]
 
 
-def _observe(observer: BaseObserver, places: list[Path], changed: Callable[[Path], None]) -> BaseObserver:
-    handler = _Handler(changed, isinstance(observer, PollingObserver))
-    for place in places:
-        observer.schedule(handler, str(place), recursive=False)
-    observer.daemon = True
-    observer.start()
-    return observer
+class PollingWatch:
+    """As Inotify, by a look every POLL s."""
+
+    def __init__(self, places: Iterable[Path], changed: Callable[[Path], None]) -> None:
+        self._observer = PollingObserver(timeout=POLL)
+        for place in places:
+            self._observer.schedule(_Handler(changed), str(place), recursive=False)
+        self._observer.daemon = True
+        self._observer.start()
+
+    @property
+    def whole(self) -> bool:
+        return all(emitter.is_alive() for emitter in self._observer.emitters)
+
+    def stop(self) -> None:
+        self._observer.stop()

@@ -53,6 +53,8 @@ class Lane:
     ahead: Ahead | None = None
     asked: dict[str, str] = field(default_factory=dict)
     """Part -> digest of the staging content that waits for Consul's word on ACLs."""
+    applying: int = 0
+    """Operation number of the newest reload that is under way or done."""
     touched: float = field(default_factory=time.monotonic)
     """When something last happened to it, monotonic s."""
 
@@ -103,9 +105,9 @@ class Engine:
             case events.DoRead():
                 self._read(lane, action)
             case events.DoWrite():
-                self._submit(self.disk, lane, "write", lambda: work.write(action))
+                self.disk.submit(lambda: self._write(lane, action))
             case events.DoApply():
-                self._submit(self.rpc, lane, "reload", lambda: work.apply(action))
+                assert lane.applying == action.op, "_write has begun it"
             case events.DoPublish():
                 told = about(action.release, action.ours, pipeline.wall())
                 self._submit(self.disk, lane, "publish", lambda: work.publish(action, told))
@@ -129,7 +131,11 @@ class Engine:
         if state.phase is events.Phase.IDLE and now >= state.not_before:
             action = events.DoRead(state.op + 1)
             lane.ahead = Ahead(action.op, now)
-            self._submit(self.rpc, lane, "read", lambda: lane.work.read(action))
+            known = state.memory if state.published else None
+            if known is None:
+                self._submit(self.rpc, lane, "read", lambda: lane.work.read(action))
+            else:
+                self._submit(self.rpc, lane, "read", lambda: lane.work.read_states(action, known))
 
     def _read(self, lane: Lane, action: events.DoRead) -> None:
         ahead, lane.ahead = lane.ahead, None
@@ -140,14 +146,31 @@ class Engine:
             event = ahead.event
             self.loop.post(lambda: self.handle(lane, event))
 
-    def _submit(self, worker: Worker, lane: Lane, stage: str, job: Callable[[], Event]) -> None:
-        def timed() -> None:
-            started = time.monotonic()
-            event = job()
-            ended = time.monotonic()
-            self.loop.post(lambda: self._result(lane, stage, started, ended, event))
+    def _write(self, lane: Lane, action: events.DoWrite) -> None:
+        """On the disk worker. From a file that is written there is but one way on (release.written): it is taken here
+        and not by way of the decision thread, which saves two hand-overs.
+        """
 
-        worker.submit(timed)
+        def job() -> Event:
+            event = lane.work.write(action)
+            if isinstance(event, events.Wrote):
+                lane.applying = action.op + 1
+            return event
+
+        if isinstance(self._timed(lane, "write", job), events.Wrote):
+            apply = events.DoApply(action.op + 1)
+            self._submit(self.rpc, lane, "reload", lambda: lane.work.apply(apply))
+
+    def _submit(self, worker: Worker, lane: Lane, stage: str, job: Callable[[], Event]) -> None:
+        worker.submit(lambda: self._timed(lane, stage, job))
+
+    def _timed(self, lane: Lane, stage: str, job: Callable[[], Event]) -> Event:
+        """On a worker: the job's event, which goes to the decision thread as well."""
+        started = time.monotonic()
+        event = job()
+        ended = time.monotonic()
+        self.loop.post(lambda: self._result(lane, stage, started, ended, event))
+        return event
 
     def _result(self, lane: Lane, stage: str, started: float, ended: float, event: Event) -> None:
         trace = lane.trace

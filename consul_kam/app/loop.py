@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
-Call = Callable[[], None]
+Call = Callable[[], object]
+"""What it returns is of no interest."""
 
 DEFECT = 70
 """Exit code: EX_SOFTWARE of sysexits.h."""
