@@ -107,7 +107,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
         yield kamailio
 
 
-READ_BACK = ["dispatcher", "domain", "rtpengine"]
+READ_BACK = ["address", "dispatcher", "domain", "rtpengine"]
 
 
 @pytest.mark.parametrize("way", ["fifo", "http"])
