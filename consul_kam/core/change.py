@@ -13,11 +13,12 @@ _NONE: frozenset[Key] = frozenset()
 class Base:
     """What a change may start from. `proven`: what was last found in memory and published.
 
-    `changed`: digest of the release that was last changed key by key, and was not found in memory yet.
+    `tried`: what was last applied since, `by_key` or as a whole; a newer release may come before it is published.
     """
 
     proven: Release | None = None
-    changed: str = ""
+    tried: Release | None = None
+    by_key: bool = False
 
 
 def key_by_key(
@@ -25,15 +26,16 @@ def key_by_key(
 ) -> tuple[tuple[Ask, ...] | None, Base]:
     """The RPCs that make `release` of `memory`, or None where the whole list is loaded; and the base from then on.
 
-    Memory that is not as it was proven was changed by others, or is what a Kamailio started with, or what half a change
-    left: then nobody knows what else is wrong. The same release a second time is a corrective try. New and changed
-    keys come first, so that what moves from one key to another is never without one.
+    Memory that is neither as it was proven nor as it was tried was changed by others, or is what a Kamailio started
+    with, or what half a change left: then nobody knows what else is wrong. The same release a second time is a
+    corrective try. New and changed keys come first, so that what moves from one key to another is never without one.
     """
-    if by_key is None or base.proven is None or base.changed == release.digest:
-        return None, Base(base.proven)
-    if not equal(base.proven, memory, _NONE, ordered=False):
-        return None, Base(base.proven)
+    whole = Base(base.proven, release)
+    again = base.by_key and base.tried is not None and base.tried.digest == release.digest
+    known = [start for start in (base.tried, base.proven) if start is not None]
+    if by_key is None or again or not any(equal(start, memory, _NONE, ordered=False) for start in known):
+        return None, whole
     held = {entry.key: entry.seen for entry in memory}
     wanted = {record.key for record in release.records}
     puts = [by_key.put(record) for record in release.records if held.get(record.key) != record.seen]
-    return (*puts, *(by_key.drop(key) for key in held if key not in wanted)), Base(base.proven, release.digest)
+    return (*puts, *(by_key.drop(key) for key in held if key not in wanted)), Base(base.proven, release, by_key=True)
