@@ -148,3 +148,10 @@ def test_many_keys_go_in_packets_of_bounded_length(world: World) -> None:
     assert world.change(wanted) == events.Applied(2, by_key=True)
     assert world.rpc.packets == [BATCH, BATCH, 1]
     assert len(world.table.held) == 3 + BATCH * 2 + 1
+
+
+def test_what_was_there_already_and_is_published_is_a_base_too(world: World) -> None:
+    """As after a start: memory was right, nothing was applied."""
+    world.work.base = Base()
+    assert isinstance(world.work.publish(events.DoPublish(3, OLD, NONE), {}), events.Published)
+    assert world.change() == events.Applied(2, by_key=True)
