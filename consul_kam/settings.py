@@ -24,6 +24,7 @@ MANY = 2**31 - 1
 Count = Annotated[int, Meta(ge=0, le=MANY)]
 NAME = r"^[A-Za-z0-9._-]*\Z"
 PATH = r"^(/[^\x00-\x1f\x7f]*)?\Z"
+DATASET = r"^[A-Za-z0-9_]+(:[A-Za-z0-9_-]+)?\Z"
 TEXT = r"^[^\x00-\x1f\x7f]*\Z"
 Name = Annotated[str, Meta(pattern=NAME)]
 Path = Annotated[str, Meta(pattern=PATH)]
@@ -36,6 +37,7 @@ PATTERNS = {
     TAG: "letters, digits, `_`, `-`, `.`, `:` and `=`",
     NAME: "letters, digits, `.`, `_` and `-`",
     PATH: "an absolute path",
+    DATASET: "a dataset's name",
     TEXT: "text of one line",
     PREFIX: "letters, digits, `.`, `_`, `-` and `/`",
     RPC: "`unix:PATH`, `tcp:HOST:PORT`, `udp:HOST:PORT`, `fifo:PATH`, `http://HOST:PORT/PATH`, "
@@ -231,7 +233,7 @@ class File(Keys, frozen=True):
 
     mode: Annotated[Mode, doc("`observe` writes nothing at all and says what it would do.")] = "apply"
     order: Annotated[
-        list[Name] | None,
+        list[Annotated[str, Meta(pattern=DATASET)]] | None,
         doc(
             "Lists that belong together: who is new is added in this order, who leaves is removed against it.",
             'those of `["address", "dispatcher"]` that are enabled: trusted before it is routed to',

@@ -89,6 +89,25 @@ def test_check_says_whether_a_list_is_good(run: Run, tmp_path: Path, text: str, 
     assert run("check", "dispatcher", "dispatcher.list")[0] == code
 
 
+def test_a_dataset_may_be_named_with_its_table(run: Run, tmp_path: Path, engine: Engine) -> None:
+    staged = '{"key":"a","value":"x"}\n{"end":"htable:carriers","records":1}\n'
+    for name in ("x", "htable-carriers@dc2"):
+        (tmp_path / name).write_text(staged)
+        code, out, _ = run("check", name)
+        assert (code, out) == (0, f"{name}: htable:carriers: good: 1 records, 0 dropped\n")
+    (tmp_path / "htable-carriers").write_text(
+        "key_name(string) key_type(int) value_type(int) key_value(string)\na:0:0:x\n"
+    )
+    assert "htable:carriers: good" in run("check", "htable-carriers")[1]
+    assert run("check", "htable:carriers", "x")[0] == 0
+    assert run("check", "htable:other", "x")[0] == 1
+    assert run("check", "domain:x", "x") == (2, "", "cannot check: dataset is 'domain:x', allowed: domain\n")
+    engine.replies["approve"] = {"ok": True, "datasets": ["htable:carriers"]}
+    assert run("approve", "--dataset", "htable:carriers")[0] == 0
+    assert engine.asked[-1]["dataset"] == "htable:carriers"
+    assert run("approve", "--dataset", "nonsense:carriers")[0] == 2
+
+
 def test_check_names_the_bad_record_and_who_made_it_and_steers_no_terminal(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x").write_text(STAGED)
     code, out, _ = run("check", "x")

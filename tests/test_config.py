@@ -79,6 +79,32 @@ def test_a_dataset_is_enabled_by_its_file() -> None:
     assert found.dataset("rtpengine").sets[0] == {**found.dataset("rtpengine").sets[0], "service": "rtp", "setid": 0}
 
 
+def test_a_dataset_may_be_there_by_name_and_has_files_of_its_own() -> None:
+    tables = "".join(
+        f'[datasets."htable:{name}"]\nfile = "/l/{name}"\nsets = [{{ kv = "{name}" }}]\n' for name in ("a", "b-c")
+    )
+    found = settings('order = ["htable:b-c", "dispatcher"]\n' + tables)
+    assert [each.name for each in found.enabled] == ["dispatcher", "htable:a", "htable:b-c"]
+    assert found.dataset("htable:b-c").staging.name == "htable-b-c"
+    assert found.dataset("htable:b-c").sets[0]["kv"] == "b-c"
+    assert found.order == ("htable:b-c", "dispatcher")
+    assert found.dataset("htable").file is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("domain:x", "datasets.'domain:x': dataset is 'domain:x', allowed: domain"),
+        ("htable:", "datasets.'htable:': dataset is 'htable:', allowed: htable, or htable:NAME"),
+        ("htable:a b", "datasets.'htable:a b': table is 'a b', allowed: 1 to 64 letters, digits, _ or -"),
+        ("htabel:a", "datasets.htabel:a: expected one of"),
+    ],
+)
+def test_a_name_that_no_dataset_takes_is_named(name: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"^cannot use test: {re.escape(said)}"):
+        parse(f'[datasets."{name}"]\n', "test", {})
+
+
 def test_mode_is_inherited_and_overridden() -> None:
     found = settings('mode = "observe"\ndatasets.dispatcher.mode = "apply"')
     assert (found.dataset("dispatcher").observe, found.dataset("domain").observe) == (False, True)
