@@ -65,16 +65,16 @@ class Doors:
         return self.engine.status("address")
 
     def until(self, what: str, probe: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        self.engine.wait(what, probe, dataset="address")
+        self.engine.wait(what, probe, 40, "address")
         return self.status()
 
     @contextmanager
     def asked(self, ip: str, port: int = 5060) -> Iterator[None]:
-        """SIP requests from this source without a pause; those that were turned away are in `refused`."""
+        """SIP requests from this source, 3 ms apart; those that were turned away are in `refused`."""
         ended = threading.Event()
 
         def ask() -> None:
-            while not ended.is_set():
+            while not ended.wait(0.003):
                 if not allows(self.kam, 1, ip, port):
                     self.refused.append(ip)
 
@@ -200,12 +200,13 @@ def test_an_empty_or_broken_list_opens_no_door_and_closes_none(lab: Lab, consul:
     with doors(lab, consul, ONE) as at, at.asked(WORLD):
         at.stage(*({"address": each.ip} for each in peers))
         since = at.holds(*peers)
+        at.until("PUBLISHED", lambda status: status["verdict"] == "PUBLISHED" and status["phase"] == "IDLE")
         with at.asked("10.0.0.3"):
             for text in BROKEN.values():
                 at.stage(end=text)
                 at.until("REJECTED", lambda status: status["verdict"] == "REJECTED")
                 at.stage(*({"address": each.ip} for each in peers))
-                at.until("PUBLISHED", lambda status: status["verdict"] == "PUBLISHED")
+                at.until("PUBLISHED", lambda s: s["verdict"] == "PUBLISHED" and s["staging"][0]["state"] == "ok")
             at.stage()  # a good list of nobody
             held = at.until("HELD", lambda status: status["verdict"] == "HELD")["held"]
             assert len(held) == len(peers)
