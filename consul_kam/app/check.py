@@ -37,9 +37,12 @@ class Checked:
 
 def check(name: str | None, file: str, data: bytes, settings: Settings) -> Checked:
     """`name`: the dataset, or None to guess. Raises ConfigError where it cannot be told."""
-    name = name or guess(file, data, settings)
-    dataset = _dataset(name)
-    staged = is_staging(data)
+    return check_as(_dataset(name or guess(file, data, settings)), file, data)
+
+
+def check_as(dataset: Dataset, file: str, data: bytes) -> Checked:
+    """A list of this dataset."""
+    name, staged = dataset.name, is_staging(data)
     try:
         answer = without_twins(dataset.parse_staging(file, data) if staged else dataset.parse_native(file, data))
     except ListError as error:

@@ -38,10 +38,14 @@ def check_attrs(text: str, known: Mapping[str, Number | None]) -> str:
         raise BadValue("attrs", text, _ALLOWED)
     if match["comma"] and match["last"].partition("=")[0].lower() in known:
         raise BadValue("attrs", text, "no comma: Kamailio reads nothing behind it")
+    values: dict[str, str] = {}
     for name, value in read_attrs(text):
-        field = known.get(name.lower())
+        lower = name.lower()
+        field = known.get(lower)
         if field is not None:
             field.read(_number(value))
+        if lower in known and values.setdefault(lower, value) != value:
+            raise BadValue("attrs", text, f"{lower} once: Kamailio reads the first and drops the other")
     return bare
 
 

@@ -19,6 +19,7 @@ _SPECIAL = re.compile(r"[\\:\n\r\t\0]")
 _FIELD = re.compile(r"(?:[^\\:]|\\.)*", re.DOTALL)
 _ESCAPE = re.compile(r"\\.?", re.DOTALL)
 _INT = re.compile(r"-?\d+", re.ASCII)
+_DOUBLE = re.compile(r"-?\d+(?:\.\d*)?", re.ASCII)
 _COLUMN = re.compile(r" *(?P<name>[^ (]+) *\( *(?P<type>[sSiIdDbBtT][^,)]*)(?:, *(?P<flag>[nNaA])[^)]*)?\) *")
 
 VERSION_HEADER = "table_name(string) table_version(int)"
@@ -26,7 +27,7 @@ VERSION_HEADER = "table_name(string) table_version(int)"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that a module asks for, with the types that it takes: `int`; `string` alone; or `str` too."""
+    """A column that a module asks for, with the types that it takes: `int`, or `time` too; `string`, or `str` too."""
 
     name: str
     types: tuple[str, ...]
@@ -72,6 +73,7 @@ class _Place:
     at: int
     type: str
     null: bool
+    """Whether it may be empty: declared null, or auto, which db_text counts by itself [dbt_table_check_row]."""
 
 
 class Row:
@@ -83,13 +85,7 @@ class Row:
     def text(self, name: str) -> str:
         """The unescaped text of a field, "" where it is null."""
         raw, column = self._fields[self._places[name].at]
-        if "\\" not in raw:
-            return raw
-        try:
-            return _ESCAPE.sub(lambda match: _READ[match[0]], raw)
-        except KeyError as error:
-            allowed = "\\: \\\\ \\n \\r \\t \\0"
-            raise BadValue(name, error.args[0], f"the escapes {allowed}", column) from None
+        return _unescape(name, raw, column) if "\\" in raw else raw
 
     def number(self, field: Number) -> int:
         """A whole number in the column that `field` names."""
@@ -129,15 +125,19 @@ class DbTextReader:
         text = line.decode("utf-8", "surrogateescape")
         places: dict[str, _Place] = {}
         at = count = 0
+        auto = False
         while at < len(text):
             match = _COLUMN.match(text, at)
             if match is None:
                 wanted = "NAME(TYPE[,null|auto]) ..., type int, double, string or str"
                 raise ListError(file, 1, at + 1, f"no column begins here, expected {wanted}, and a plain newline")
             flag = (match["flag"] or "").lower()
+            if flag == "a" and (auto or match["type"][0].lower() != "i"):
+                raise ListError(file, 1, at + 1, "only one column is auto, and of type int: any other fails the load")
+            auto = auto or flag == "a"
             # of two columns of one name the module gets the first
             name = match["name"] if match["name"] not in places else f"{match['name']} ({count})"
-            places[name] = _Place(count, _type(match["type"].lower()), flag == "n")
+            places[name] = _Place(count, _type(match["type"].lower()), flag != "")
             at, count = match.end(), count + 1
         for column in self._columns:
             place = places.get(column.name)
@@ -169,15 +169,28 @@ def _type(text: str) -> str:
     """The type that db_text takes a word for: by its first letter, and "string" for one in s that has an i."""
     if text[0] == "s":
         return "string" if "i" in text else "str"
-    return {"i": "int", "t": "int", "d": "double", "b": "blob"}[text[0]]
+    return {"i": "int", "t": "time", "d": "double", "b": "blob"}[text[0]]
+
+
+def _unescape(name: str, raw: str, column: int) -> str:
+    """The text of a field; an escape that there is not fails the whole load, in a column that nobody asks for, too."""
+    try:
+        return _ESCAPE.sub(lambda match: _READ[match[0]], raw)
+    except KeyError as error:
+        allowed = "\\: \\\\ \\n \\r \\t \\0"
+        raise BadValue(name, error.args[0], f"the escapes {allowed}", column) from None
 
 
 def _check(name: str, raw: str, column: int, place: _Place) -> None:
     """What db_text itself asks of a field."""
     if not raw and not place.null:
         raise BadValue(name, raw, "a value: the column is not declared null", column)
-    if raw and place.type == "int" and not _INT.fullmatch(raw):
+    if raw and place.type in ("int", "time") and not _INT.fullmatch(raw):
         raise BadValue(name, raw, "a whole number", column)
+    if raw and place.type == "double" and not _DOUBLE.fullmatch(raw):
+        raise BadValue(name, raw, "a decimal number", column)
+    if "\\" in raw:
+        _unescape(name, raw, column)
 
 
 def _fields(text: str) -> list[tuple[str, int]]:

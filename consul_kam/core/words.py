@@ -93,7 +93,7 @@ class WordsReader:
         if len(line) > MAX_LINE and not _ends_harmlessly(line):
             return Bad(MAX_LINE + 1, f"the line is {len(line)} bytes long, allowed: {MAX_LINE}")
         nul = line.find(b"\0")
-        if nul >= 0:
+        if nul >= 0 and not _COMMENT.search(line[:nul]):
             return Bad(nul + 1, "a NUL byte hides the rest of the line, allowed: text")
         try:
             return self._read(line[:MAX_LINE].decode("utf-8", "surrogateescape"), part) or Nothing.HERE

@@ -73,7 +73,11 @@ def _from_row(row: Row, part: str) -> Record:
     kind = {"0": "str", "1": "int"}.get(row.text("value_type"))
     if kind is None:
         raise BadValue("value_type", row.text("value_type"), "0 or 1")
-    return _record(row.text("key_name"), kind, row.text("key_value"), Common(Use.IN, Source(), part))
+    try:
+        return _record(row.text("key_name"), kind, row.text("key_value"), Common(Use.IN, Source(), part))
+    except BadValue as bad:
+        bad.field = f"key_{bad.field.replace('key', 'name')}"  # its column, for the message's place
+        raise
 
 
 def _from_fields(fields: Fields, common: Common) -> Record:

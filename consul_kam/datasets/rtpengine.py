@@ -158,10 +158,10 @@ def _state(row: Mapping[str, Value]) -> str:
 _READER = DbTextReader(
     "rtpengine",
     (
-        Column("setid", ("int",)),
+        Column("setid", ("int", "time")),
         Column("url", ("string", "str")),
-        Column("weight", ("int",)),
-        Column("disabled", ("int",)),
+        Column("weight", ("int", "time")),
+        Column("disabled", ("int", "time")),
     ),
     _from_row,
 )

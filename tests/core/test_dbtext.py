@@ -18,7 +18,7 @@ def build(row: Row, part: str) -> Record:
     return Record((name,), "", (size,), f"0:{escape(name)}:{size}", (name,), part=part)
 
 
-READER = DbTextReader("thing", (Column("name", ("string", "str")), Column("size", ("int",))), build)
+READER = DbTextReader("thing", (Column("name", ("string", "str")), Column("size", ("int", "time"))), build)
 HEADER = b"id(int,auto) name(string) size(int)\n"
 
 
@@ -71,6 +71,9 @@ def test_columns_are_found_by_name() -> None:
         (b"id(int,auto) name(string) size(int,key)\n1:a:7\n", 1, 27),
         (b"id(int,auto) name(string) size\n1:a:7\n", 1, 27),
         (b"# id(int,auto) name(string) size(int)\n1:a:7\n", 1, 1),
+        (b"id(int,auto) name(string) size(int,auto)\n1:a:7\n", 1, 27),
+        (b"id(int) name(string,auto) size(int)\n1:a:7\n", 1, 9),
+        (b"id(int) name(string) size(t,a)\n1:a:7\n", 1, 22),
         (b"id(int,auto) name(string)\n1:a\n", 1, 1),
         (b"id(int,auto) name(int) size(int)\n1:2:7\n", 1, 1),
         (b"\n" + HEADER + b"1:a:7\n", 1, 1),
@@ -110,6 +113,16 @@ def test_a_bad_row_is_left_out_alone(row: bytes, column: int, reason: str) -> No
     (problem,) = answer.problems
     assert (problem.line, problem.column) == (3, column)
     assert problem.reason.startswith(reason)
+
+
+def test_what_fails_a_load_is_named_in_columns_that_nobody_asks_for() -> None:
+    found = read(b"name(string) size(int) x(double,null) note(str,null)\na:1:1.5:\nb:2:.5:\nc:3::n\\q\nd:4:-2.:n\\n\n")
+    assert [record.key for record in found.records] == [("a",), ("d",)]
+    assert [(problem.line, problem.column) for problem in found.problems] == [(3, 5), (4, 6)]
+
+
+def test_an_auto_column_may_be_empty() -> None:
+    assert [record.key for record in read(HEADER + b":a:7\n").records] == [("a",)]
 
 
 def test_the_same_row_under_another_header_is_read_anew() -> None:

@@ -323,3 +323,15 @@ def test_a_service_id_that_is_no_text_is_refused() -> None:
 def test_the_gap_grows_with_the_records() -> None:
     assert DISPATCHER.gap.seconds(0) == 0.1
     assert DISPATCHER.gap.seconds(1000) == 0.6
+
+
+@pytest.mark.parametrize("attrs", [b"duid=a;duid=b", b"weight=1;x=1;Weight=2", b"socket=udp:10.0.0.1;socket="])
+def test_an_attribute_of_kamailios_own_stands_once(attrs: bytes) -> None:
+    answer = DISPATCHER.parse_native("list", b"1 sip:10.0.0.1 0 10 " + attrs + b"\n")
+    assert answer.records == ()
+    assert "once: Kamailio reads the first" in answer.problems[0].reason
+
+
+@pytest.mark.parametrize("attrs", [b"duid=a;duid=a", b"zone=a;zone=b"])
+def test_others_and_equal_ones_may_repeat(attrs: bytes) -> None:
+    assert DISPATCHER.parse_native("list", b"1 sip:10.0.0.1 0 10 " + attrs + b"\n").problems == ()
