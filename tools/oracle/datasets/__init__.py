@@ -1,0 +1,1 @@
+"""One Adapter for each dataset, found by file name."""
