@@ -73,7 +73,7 @@ def is_staging(data: bytes) -> bool:
 
 def check_size(file: str, data: bytes) -> None:
     """Raises ListError for a file that holds nothing or too much."""
-    if not data.strip():
+    if not data.strip(b" \t\r\n"):
         raise ListError(file, 0, 0, "it is empty: it would wipe the whole list; render it again")
     if len(data) > MAX_BYTES:
         raise ListError(file, 0, 0, f"it is {len(data)} bytes long, allowed: {MAX_BYTES}")

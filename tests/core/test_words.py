@@ -1,7 +1,7 @@
 """The words notation, whatever the dataset."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consul_kam.core.grammar import BadValue
@@ -107,6 +107,7 @@ WORD = st.text(st.characters(blacklist_characters=" \t\r\n#\0", blacklist_catego
 
 
 @given(st.lists(st.lists(WORD, min_size=1, max_size=3).map(" ".join), unique=True, max_size=9))
+@example(["\x0c"])  # a blank to Python, a word to Kamailio
 def test_what_is_written_reads_back(lines: list[str]) -> None:
     assert [record.line for record in read(Words().write(lines)).records] == lines
 
