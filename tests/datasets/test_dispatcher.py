@@ -314,6 +314,16 @@ def test_the_states_are_read_and_put_back_by_the_shortest_requests(version: str)
     assert states.put_back((1, "sip:a"), "ip") == Ask("dispatcher.set_state", ("ip", 1, "sip:a"))
 
 
+@pytest.mark.parametrize(
+    ("flags", "state", "less"),
+    [(0, "IP", False), (8, "IP", False), (16, "IP", True), (32, "IP", True), (16, "IX", False), (16, "AP", False)],
+)
+def test_what_6_0_would_ping_no_more_is_less_than_it_was(flags: int, state: str, less: bool) -> None:
+    assert DISPATCHER.states is not None
+    (record,) = records(f"1 sip:10.0.0.1 {flags} 10\n")
+    assert DISPATCHER.states.less(record, state) is less
+
+
 def test_a_service_id_that_is_no_text_is_refused() -> None:
     staged = b'{"setid":1,"address":"10.0.0.1","duid":7}\n{"end":"dispatcher","records":1}\n'
     (problem,) = DISPATCHER.parse_staging("list", staged).problems
