@@ -1,10 +1,11 @@
-"""Finding, reading and completing the configuration. The keys themselves are in settings.py.
+"""Finding, reading and completing the configuration. The keys themselves are in settings/.
 
 What comes first wins: $CONSUL_KAM_STATE_DIR, the file, $CONSUL_HTTP_* (see `Consul`), the defaults. No file is fine.
 """
 
 import math
 import os
+import socket
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from consul_kam.core.dataset import Dataset, file_name
 from consul_kam.core.grammar import BadValue
 from consul_kam.datasets import dataset as dataset_named
 from consul_kam.errors import ConfigError
+from consul_kam.settings import complete
 
 CONFIG_FILE = "/etc/consul_kam/consul-kam.toml"
 LARGEST = 2**20
@@ -76,9 +78,16 @@ class Settings:
     """Enabled datasets only, and none unless there are two."""
     order_wait: float
     state_dir: Path
+    node: keys.Node
     consul: keys.Consul
     consul_template: keys.ConsulTemplate
     kamailio: keys.Kamailio
+    rtpengine: keys.Rtpengine
+    registration: keys.Registration
+    supervise: keys.Supervise
+    probes: Mapping[str, keys.Probe]
+    """What the file says of probes, by name."""
+    http: keys.Http
     datasets: Mapping[str, DatasetSettings]
     """Every known one, by name; those that are on: `enabled`."""
     alert: keys.Alert
@@ -186,22 +195,31 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
     names = (*known_datasets(), *(name for name in tables if ":" in name))
     for name in tables:
         _known(name, source)
-    complete = Settings(
+    node = complete.node(top.node, socket.gethostname())
+    status_url = complete.kamailio(top.kamailio, node, top.registration).status_url
+    registration = complete.registration(top.registration, node, top.rtpengine, status_url)
+    whole = Settings(
         source=source,
         observe=top.mode == "observe",
         verify_every=top.verify_every,
         order=(),
         order_wait=top.order_wait,
         state_dir=state_dir.absolute(),
+        node=keys.replace(node, state_dir=str(state_dir.absolute())),
         consul=_consul(top.consul, environ),
-        consul_template=top.consul_template,
-        kamailio=_kamailio(top.kamailio, source),
+        consul_template=complete.consul_template(top.consul_template, node.role),
+        kamailio=_kamailio(complete.kamailio(top.kamailio, node, registration), source),
+        rtpengine=top.rtpengine,
+        registration=registration,
+        supervise=top.supervise,
+        probes=top.probes,
+        http=top.http,
         datasets={name: _dataset(name, tables.get(name, {}), top, state_dir, source) for name in names},
         alert=top.alert,
         log=top.log,
     )
-    _no_shared_files(complete)
-    return replace(complete, order=_order(top.order, complete))
+    _no_shared_files(whole)
+    return replace(whole, order=_order(top.order, whole))
 
 
 def _order(given: Sequence[str] | None, settings: Settings) -> tuple[str, ...]:
@@ -220,7 +238,7 @@ def _dataset(name: str, raw: object, top: keys.File, state_dir: Path, source: st
     prefix, dataset = f"datasets.{name}", dataset_named(name)
     given = keys.convert(raw, keys.Dataset, source, prefix)
     sets = [dataset.first_set or {}] if given.sets is None else given.sets
-    file = given.file or dataset.usual_file
+    file = given.file or ("" if top.node.role == complete.RTP else dataset.usual_file)
     asked = source if given.file or given.sets is not None else ""  # one that is off may lack what it would need
     return DatasetSettings(
         name=name,

@@ -1,6 +1,7 @@
 """The configuration: defaults that work without a file, and errors that name file, key, expected and got."""
 
 import re
+import socket
 import tomllib
 from pathlib import Path
 
@@ -148,8 +149,8 @@ SET = "[[datasets.dispatcher.sets]]\n"
 BAD = [
     (
         "x = 1",
-        "x: expected one of mode, order, order_wait, verify_every, node, consul, consul_template, kamailio, datasets, "
-        "alert, log, got 'x'",
+        "x: expected one of mode, order, order_wait, verify_every, node, consul, consul_template, kamailio, rtpengine, "
+        "registration, supervise, probes, http, datasets, alert, log, got 'x'",
     ),
     ("moed = 1", "moed: expected one of * got 'moed' (did you mean mode?)"),
     ('order = ["x"]', "order: x: expected one of *dispatcher*, got 'x'"),
@@ -232,6 +233,45 @@ def test_an_unknown_dataset_is_named() -> None:
         settings().dataset("x")
 
 
+def test_without_a_role_nothing_is_started_and_nothing_registered() -> None:
+    found = settings()
+    assert (found.consul_template.mode, found.kamailio.mode, found.registration.enabled) == ("attach", "attach", False)
+    assert (found.kamailio.sip, found.kamailio.status_url) == ([], "")
+    assert found.node.name == socket.gethostname()
+
+
+def test_a_role_registers_as_the_article_does() -> None:
+    found = settings('node = { role = "sbc", name = "sbc-1" }\nregistration.address = "::1"')
+    told = found.registration
+    assert (told.enabled, told.name, told.id, told.port, told.tags) == (True, "sbc", "sbc-1", 5060, ["sbc", "kamailio"])
+    assert (told.check_url, told.ttl) == ("http://127.0.0.1:8000/status", 0)
+    assert (found.consul_template.mode, found.kamailio.mode) == ("spawn", "attach")
+    assert found.kamailio.sip == ["udp:[::1]:5060"]
+
+
+def test_an_rtpengine_has_no_kamailio_and_no_list_unless_one_is_named() -> None:
+    found = settings('node = { role = "rtp", name = "rtp-1" }\nrtpengine.ng = "udp:127.0.0.1:2299"')
+    told = found.registration
+    assert (told.name, told.port, told.tags, told.ttl, told.check_url) == ("rtp", 2299, ["rtp", "rtpengine"], 15.0, "")
+    assert (found.consul_template.mode, found.kamailio.mode, found.enabled) == ("attach", "none", ())
+    named = settings('node.role = "rtp"\ndatasets.dispatcher.file = "/x"')
+    assert [each.name for each in named.enabled] == ["dispatcher"]
+
+
+def test_what_the_file_says_wins_over_the_role() -> None:
+    text = """
+        node.role = "router"
+        registration = { enabled = false, name = "edge", tags = [], port = 5080, ttl = 3 }
+        kamailio = { mode = "spawn", sip = [], command = ["k"] }
+        consul_template.mode = "attach"
+    """
+    found = settings(text)
+    told = found.registration
+    assert (told.enabled, told.name, told.tags, told.port, told.ttl) == (False, "edge", [], 5080, 3)
+    assert (found.kamailio.mode, found.kamailio.sip, found.kamailio.command) == ("spawn", [], ["k"])
+    assert found.consul_template.mode == "attach"
+
+
 def test_the_example_says_only_defaults_and_holds_every_key() -> None:
     example = EXAMPLE.read_text()
     assert {**parse(example, "example", {}).plain(), "source": ""} == load(environ={}).plain()
@@ -241,7 +281,9 @@ def test_the_example_says_only_defaults_and_holds_every_key() -> None:
     assert {each.name for each in parse(every_key, "example", {}).enabled} == set(datasets)
     shown = {
         keys.File: raw, keys.Node: raw["node"], keys.Consul: raw["consul"],
-            keys.ConsulTemplate: raw["consul_template"], keys.Kamailio: raw["kamailio"],
+        keys.ConsulTemplate: raw["consul_template"], keys.Kamailio: raw["kamailio"],
+        keys.Rtpengine: raw["rtpengine"], keys.Registration: raw["registration"], keys.Supervise: raw["supervise"],
+        keys.Probe: raw["probes"]["rpc"], keys.Http: raw["http"],
         keys.Alert: raw["alert"], keys.Log: raw["log"], keys.Dataset: datasets["dispatcher"],
         keys.Set: datasets["dispatcher"]["sets"][0],
     }  # fmt: skip

@@ -3,7 +3,7 @@
     core      core, errors                     no I/O module of the standard library
     datasets  core                             no I/O module of the standard library
     probes    core
-    settings  core, errors                     msgspec, unless core needs it
+    settings  core, errors, each other         msgspec, unless core needs it
     config    settings, core, datasets, errors
     adapters  core, errors, each other         the only place for packages that do I/O, one package a file
     app       everything but cli
@@ -30,7 +30,7 @@ ALLOWED = {
     "datasets": {"core"},
     "probes": {"core"},
     "adapters": {"core", "errors", "adapters"},
-    "settings": {"core", "errors"},
+    "settings": {"core", "errors", "settings"},
     "config": {"settings", "core", "datasets", "errors"},
     "testing": {"core", "errors"},
     "app": BELOW_APP | {"app"},

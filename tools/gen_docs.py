@@ -59,7 +59,7 @@ for a window or for Kamailio), DEGRADED, SUPERSEDED, DRIFT, OBSERVED, NONE.
 def configuration() -> str:
     """docs/configuration.md"""
     head = f"""# Configuration
-{NOTICE.format("consul_kam/settings.py and consul_kam/datasets/")}
+{NOTICE.format("consul_kam/settings/ and consul_kam/datasets/")}
 TOML, in `/etc/consul_kam/consul-kam.toml`, `consul-kam --config FILE` or `$CONSUL_KAM_CONFIG`; every key is optional
 and no file at all is fine. [examples/consul-kam.toml](../examples/consul-kam.toml) holds every key with its default.
 Durations are numbers of seconds, paths are absolute. `consul-kam config show` prints what is in force. An unknown key
@@ -75,6 +75,11 @@ or a bad value is an error that names file, key, what is expected and what was f
             ("consul", settings.Consul),
             ("consul_template", settings.ConsulTemplate),
             ("kamailio", settings.Kamailio),
+            ("rtpengine", settings.Rtpengine),
+            ("registration", settings.Registration),
+            ("supervise", settings.Supervise),
+            ("probes.NAME", settings.Probe),
+            ("http", settings.Http),
             ("datasets.NAME", settings.Dataset),
         )
     ]

@@ -88,7 +88,7 @@ class Notation(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SetKey:
-    """One key that a dataset's sets have in consul-kam.toml beside the common ones (`Set` in settings.py).
+    """One key that a dataset's sets have in consul-kam.toml beside the common ones (`Set` in settings/lists.py).
 
     `grammar`: what its value may be, by name, or `bool`. `default` None: where the key is left out something is worked
     out from Consul, and `otherwise` says what. The template gets every key of a set, as a member of JSON's types.

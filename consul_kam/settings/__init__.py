@@ -1,0 +1,85 @@
+"""Every configuration key: its type, range, default and meaning. docs/configuration.md is generated from these files.
+
+A duration is a number of seconds.
+"""
+
+from typing import Annotated
+
+from consul_kam.settings.lists import Dataset, Set, set_table
+from consul_kam.settings.node import (
+    Alert,
+    Consul,
+    ConsulTemplate,
+    Http,
+    Kamailio,
+    Log,
+    Node,
+    Probe,
+    Registration,
+    Rtpengine,
+    Supervise,
+)
+from consul_kam.settings.schema import (
+    DATASET,
+    Keys,
+    Meta,
+    Mode,
+    convert,
+    describe,
+    doc,
+    plain,
+    replace,
+    schema_at,
+    unknown_key,
+)
+
+__all__ = [
+    "Alert",
+    "Consul",
+    "ConsulTemplate",
+    "Dataset",
+    "File",
+    "Http",
+    "Kamailio",
+    "Log",
+    "Node",
+    "Probe",
+    "Registration",
+    "Rtpengine",
+    "Set",
+    "Supervise",
+    "convert",
+    "describe",
+    "plain",
+    "replace",
+    "schema_at",
+    "set_table",
+    "unknown_key",
+]
+
+
+class File(Keys, frozen=True):
+    """A whole configuration file."""
+
+    mode: Annotated[Mode, doc("`observe` writes nothing at all and says what it would do.")] = "apply"
+    order: Annotated[
+        list[Annotated[str, Meta(pattern=DATASET)]] | None,
+        doc(
+            "Lists that belong together: who is new is added in this order, who leaves is removed against it.",
+            'those of `["address", "dispatcher"]` that are enabled: trusted before it is routed to',
+        ),
+    ] = None
+    order_wait: Annotated[float, Meta(ge=0, le=600), doc("How long one list waits for another at most, s.")] = 10.0
+    verify_every: Annotated[float, Meta(ge=1), doc("How often memory is compared with the target, s.")] = 30.0
+    node: Node = Node()
+    consul: Consul = Consul()
+    consul_template: ConsulTemplate = ConsulTemplate()
+    kamailio: Kamailio = Kamailio()
+    rtpengine: Rtpengine = Rtpengine()
+    registration: Registration = Registration()
+    supervise: Supervise = Supervise()
+    probes: dict[str, Probe] = {}
+    http: Http = Http()
+    datasets: dict[str, Dataset] = {}
+    alert: Alert = Alert()
+    log: Log = Log()
