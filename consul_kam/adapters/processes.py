@@ -11,6 +11,7 @@ import os
 import select
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -58,8 +59,8 @@ class Facts:
     members: int
 
 
-def spawn(argv: Sequence[str], record: Path, environment: Mapping[str, str]) -> int:
-    """Start a program in a session of its own and return its pid, which `record` holds before it is executed.
+def spawn(argv: Sequence[str], record: Path, environment: Mapping[str, str]) -> Identity:
+    """Start a program in a session of its own; `record` holds who it is before it is executed.
 
     It inherits our standard output and error, so that no pipe of ours dies with us. Raises ProcessError.
     """
@@ -67,7 +68,7 @@ def spawn(argv: Sequence[str], record: Path, environment: Mapping[str, str]) -> 
     if program is None:
         raise ProcessError(f"cannot start {argv[0]}: there is no such program; install it, or give its path")
     try:
-        return os.posix_spawn(
+        pid = os.posix_spawn(
             "/bin/sh",
             ["sh", "-c", _WRITE_AND_EXECUTE, str(record), program, *argv[1:]],
             environment,
@@ -78,6 +79,28 @@ def spawn(argv: Sequence[str], record: Path, environment: Mapping[str, str]) -> 
         )
     except OSError as error:
         raise ProcessError(f"cannot start {program}: {error.strerror}") from None
+    stat = _stat(pid)
+    assert stat is not None, "nobody but the watcher waits for it"
+    return Identity(pid, _started(stat), _boot(), program)
+
+
+def output(argv: Sequence[str], environment: Mapping[str, str], deadline: float) -> tuple[int, list[str]]:
+    """Run a program to its end: exit code and the lines that it said. `deadline`: seconds. Raises ProcessError."""
+    try:
+        done = subprocess.run(
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=deadline,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ProcessError(f"cannot run {' '.join(argv)}: it did not end within {deadline:g} s") from None
+    except OSError as error:
+        raise ProcessError(f"cannot run {argv[0]}: {error.strerror}; install it, or give its path") from None
+    return done.returncode, done.stdout.decode("utf-8", "replace").splitlines()
 
 
 def recorded(record: Path) -> Identity | None:
@@ -126,6 +149,13 @@ def signal_process(pid: int, number: int) -> None:
     """To one process; none where it is gone."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def kill(identity: Identity) -> None:
+    """SIGKILL to its whole group, where it is still that process."""
+    if alive(identity):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(identity.pid, signal.SIGKILL)
 
 
 def facts(identity: Identity) -> Facts | None:

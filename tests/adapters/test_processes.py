@@ -35,19 +35,17 @@ def record(tmp_path: Path) -> Iterator[Path]:
         empty(found)
 
 
-def identity(record: Path, pid: int) -> Identity:
+def identity(record: Path, started: Identity) -> Identity:
     """Once the process has written it down."""
     wait_for("the record", lambda: recorded(record) is not None, 5)
-    found = recorded(record)
-    assert found is not None
-    assert found.pid == pid
-    return found
+    assert recorded(record) == started
+    return started
 
 
 def leader(record: Path, tmp_path: Path) -> Identity:
-    pid = processes.spawn(["sh", "-c", LEADER, "sh", str(tmp_path / "up")], record, ENVIRONMENT)
+    started = processes.spawn(["sh", "-c", LEADER, "sh", str(tmp_path / "up")], record, ENVIRONMENT)
     wait_for("the workers", (tmp_path / "up").exists, 5)
-    return identity(record, pid)
+    return identity(record, started)
 
 
 def test_a_program_writes_down_who_it_is_before_it_is_executed(record: Path) -> None:
@@ -90,14 +88,14 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_full_disk_does_not_keep_a_program_down(tmp_path: Path) -> None:
     up = tmp_path / "up"
-    pid = processes.spawn(["sh", "-c", f"echo up >{up}"], tmp_path / "no" / "place", ENVIRONMENT)
+    pid = processes.spawn(["sh", "-c", f"echo up >{up}"], tmp_path / "no" / "place", ENVIRONMENT).pid
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert up.read_text() == "up\n"
 
 
 def test_python_ignores_sigpipe_and_its_children_do_not(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    pid = processes.spawn(["sh", "-c", f"grep SigIgn /proc/self/status >{out}"], tmp_path / "r", ENVIRONMENT)
+    pid = processes.spawn(["sh", "-c", f"grep SigIgn /proc/self/status >{out}"], tmp_path / "r", ENVIRONMENT).pid
     os.waitpid(pid, 0)
     assert int(out.read_text().split()[1], 16) & (1 << (signal.SIGPIPE - 1)) == 0
 
@@ -127,7 +125,7 @@ def test_the_end_of_a_child_is_told_and_its_group_goes_with_it(record: Path, tmp
 
 def test_an_exit_code_is_told(record: Path, watcher: Watcher) -> None:
     told = queue.Queue[str]()
-    watcher.watch(processes.spawn(["sh", "-c", "exit 14"], record, ENVIRONMENT), told.put)
+    watcher.watch(processes.spawn(["sh", "-c", "exit 14"], record, ENVIRONMENT).pid, told.put)
     assert told.get(timeout=5) == "exit code 14"
 
 
@@ -165,6 +163,24 @@ def test_what_a_program_needs_is_told_of_all_its_processes(record: Path, tmp_pat
     assert facts.cpu >= 0
     empty(found)
     assert processes.facts(found) is None
+
+
+def test_what_a_program_says_and_how_it_ends() -> None:
+    assert processes.output(["sh", "-c", "echo a; echo b >&2; exit 3"], ENVIRONMENT, 5) == (3, ["a", "b"])
+    with pytest.raises(ProcessError, match=r"^cannot run sleep 9: it did not end within 0.1 s$"):
+        processes.output(["sleep", "9"], ENVIRONMENT, 0.1)
+    with pytest.raises(ProcessError, match=r"^cannot run no-such: No such file or directory; install it"):
+        processes.output(["no-such"], ENVIRONMENT, 5)
+
+
+def test_a_kill_takes_the_whole_group_and_no_stranger(record: Path, tmp_path: Path) -> None:
+    found = leader(record, tmp_path)
+    processes.kill(found._replace(started=1))
+    assert len(members(found)) == 3
+    processes.kill(found)
+    wait_for("the end", lambda: members(found) == [], 5)
+    os.waitpid(found.pid, 0)
+    processes.kill(found)
 
 
 def test_orphans_are_reaped_and_no_exit_status_is_stolen() -> None:
