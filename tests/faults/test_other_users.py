@@ -259,6 +259,6 @@ def test_a_stranger_who_holds_the_name_of_kamailios_lock_keeps_no_engine_from_st
         other = started(world, CONSUL_KAM_STATE_DIR=str(world.kam.run / "other"))
         assert (other.returncode, other.stderr) == (
             2,
-            f"cannot start: another engine already writes {world.kam.list_file}\n",
+            f"cannot start: another engine (process {world.engine.pid}) already writes {world.kam.list_file}\n",
         )
     assert uri(1) in world.kam.list_file.read_text()
