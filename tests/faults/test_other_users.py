@@ -176,7 +176,7 @@ def test_live_and_staging_directories_that_everybody_may_write(lab: Lab, consul:
     world.kam.live.chmod(0o755)
     text = world.engine.config.read_text()
     world.engine.config.write_text(
-        text.replace("[datasets.dispatcher]", f'[datasets.dispatcher]\nstaging = "{sticky}/x"')
+        text.replace('[datasets."dispatcher"]', f'[datasets."dispatcher"]\nstaging = "{sticky}/x"')
     )
     assert f"the staging directory {sticky}: everybody may write in it" in started(world).stderr
     world.engine.config.write_text(text)
