@@ -216,6 +216,21 @@ def test_sighup_reads_our_configuration_again_and_refuses_a_wrong_one(lab: Lab, 
     holds(node, 1, 2)
 
 
+def test_what_ended_while_the_configuration_was_read_again_is_no_zombie(lab: Lab, consul: ConsulAgent) -> None:
+    register(consul, 1)
+    node = lab.node(consul)
+    node.ready()
+    old = node.identity("consul-template")
+    assert old is not None
+    os.kill(node.pid, signal.SIGSTOP)
+    node.hup()
+    os.kill(old.pid, signal.SIGKILL)
+    os.kill(node.pid, signal.SIGCONT)
+    node.runs("consul-template", other_than=old.pid)
+    node.ready()
+    assert not os.path.exists(f"/proc/{old.pid}")
+
+
 def _name(node: Node) -> str:
     try:
         return str(node.ask("status")["node"]["name"])
