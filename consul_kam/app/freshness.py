@@ -150,10 +150,10 @@ class _Look:
         if staged == rendered:
             return Fresh(fresh.EQUAL)
         dataset = datasets.dataset(key[0])
-        consul, unusable = _parse(key[0], rendered)
+        consul, unusable = _parse(key[0], rendered, key[0])
         if consul is None:
             return Fresh(UNKNOWN, f"the template renders nothing usable: {unusable}")
-        answer, error = _parse(key[0], staged)
+        answer, error = _parse(key[0], staged, str(self._paths()[key]))
         found = fresh.compare(dataset, answer, error, consul)
         if found.state == fresh.DIFFERS and answer is not None and answer.native and not consul.native:
             where = "set [consul_template] templates to its directory to have it compared"
@@ -195,11 +195,12 @@ def _read(path: Path) -> bytes | str:
         return f"cannot read {path}: {error.strerror}"
 
 
-def _parse(name: str, data: bytes | str) -> tuple[Answer | None, str]:
+def _parse(name: str, data: bytes | str, file: str) -> tuple[Answer | None, str]:
+    """`file`: what messages call it."""
     if isinstance(data, str):
         return None, data
     dataset = datasets.dataset(name)
     try:
-        return (dataset.parse_staging if is_staging(data) else dataset.parse_native)(name, data), ""
+        return (dataset.parse_staging if is_staging(data) else dataset.parse_native)(file, data), ""
     except ListError as error:
         return None, str(error)

@@ -22,6 +22,8 @@ PROGRAM = "consul-template"
 SAID = 4096
 """Bytes of what consul-template said last that are looked at."""
 _STAMP = re.compile(r"^\S+ \[[A-Z]+\] (\([a-z]+\) )?")
+_EMPTY = "sending server error back to caller"
+"""What consul-template says after each try that failed; why, it said before, at level warn."""
 
 
 class RenderFailed(OutOfReach):
@@ -108,7 +110,7 @@ class Renderer:
     def _run(self, wanted: Sequence[str], scratch: Path, until: float) -> str:
         """What it said last, or why it said nothing. Raises RenderFailed."""
         program = self.program or self.settings.consul_template.path or PROGRAM
-        command = [program, "-once", "-log-level=err", *_consul_flags(self.settings), *wanted]
+        command = [program, "-once", "-log-level=warn", *_consul_flags(self.settings), *wanted]
         command += [] if self.retry else ["-consul-retry=false"]
         began, late = time.monotonic(), ""
         with (scratch / ".said").open("w+b") as said:
@@ -159,7 +161,7 @@ def _rendered(file: str, path: Path) -> Rendered:
 def _last_words(descriptor: int, returncode: int | None) -> str:
     size = os.fstat(descriptor).st_size
     said = os.pread(descriptor, SAID, max(0, size - SAID)).decode("utf-8", "replace")
-    lines = said.strip().splitlines()
+    lines = [line for line in said.strip().splitlines() if not line.endswith(_EMPTY)]
     if not lines:
         return f"consul-template ended with {returncode}"
     return "consul-template: " + _STAMP.sub("", lines[-1])[:500]

@@ -34,9 +34,9 @@ def cli(context: click.Context, config: str | None, debug: bool) -> None:
 
     \b
     First steps, on a host with Consul and Kamailio at their usual places:
-      consul-kam templates export /etc/consul_kam    templates, and consul-template's configuration
-      consul-kam run                                 the engine
-      consul-kam status                              is Consul = staging = live file = memory?
+      consul-kam templates export /etc/consul_kam/templates    templates for consul-template
+      consul-kam run                                           the engine
+      consul-kam status                                        is Consul = staging = live file = memory?
 
     \b
     Exit codes of every command:
