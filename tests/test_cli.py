@@ -173,13 +173,13 @@ def test_what_is_wrong_with_the_command_line_is_said_in_one_line(
 def test_render_says_why_consul_template_got_nowhere(run: Run, tmp_path: Path) -> None:
     fake = tmp_path / "consul-template"
     fake.write_text(
-        "#!/bin/sh\ncase \"$*\" in *-log-level=warn*) echo '2026-01-01T00:00:00Z [WARN] (view) connection refused';; esac\n"
+        "#!/bin/sh\ncase \"$*\" in *-log-level=warn*) echo '2026-01-01T00:00:00Z [WARN] (view) refused';; esac\n"
         "echo '2026-01-01T00:00:00Z [ERR] (runner) sending server error back to caller'\nexec sleep 60\n"
     )
     fake.chmod(0o755)
     code, out, err = run("render", "--program", fake, "--deadline", "0.5")
     assert (code, out) == (3, "")
-    assert err.endswith("nothing within 0.5 s; is Consul there? consul-template: connection refused\n")
+    assert err.endswith("nothing within 0.5 s; is Consul there? consul-template: refused\n")
 
 
 # ---- a running engine

@@ -172,8 +172,8 @@ class Operator:
     def _rollback(self, request: dict[str, object]) -> dict[str, Any]:
         lane = self._one(request)
         releases, wanted = lane.work.releases, request.get("release")
-        earlier = releases.before(lane.pipeline.pinned)
-        if wanted is None and earlier is None:
+        earlier = releases.before(lane.pipeline.pinned) or ""
+        if wanted is None and not earlier:
             raise ConsulKamError("cannot roll back: there is no earlier release; see `consul-kam history`")
         found = [name for name in releases.names() if str(wanted) in (name, *name.split("-"))]
         name = earlier if wanted is None else found[-1] if found else ""
