@@ -106,6 +106,7 @@ def test_one_that_resolves_again_goes_on_with_all() -> None:
     play.do(play.pipeline.names_resolve(("router.example",), play.clock[0]))
     play.later(1.0)
     assert play.held() == [FIRST, NEW, NAMED]
+    assert play.pipeline.failing == {}
 
 
 def test_a_new_one_blocks_nobody() -> None:
