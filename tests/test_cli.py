@@ -208,9 +208,12 @@ def test_status_says_each_thing_once(run: Run, engine: Engine) -> None:
     staging = [{**DATASET["staging"][0], "state": "rejected", "error": why}]
     rejected = {**DATASET, "reason": why, "staging": staging, "consul": {"state": "differs", "reason": why}}
     observed = {**DATASET, "reason": differs, "memory": {"state": "differs", "difference": differs, "records": 1}}
-    engine.replies["status"] = {**STATUS, "datasets": [rejected, observed]}
+    away = "cannot reach Kamailio at unix:/k: No such file"
+    waiting = {**DATASET, "phase": "WAITING", "verdict": "BUSY", "reason": away}
+    kamailio = {**STATUS["kamailio"], "reachable": False, "trouble": away}
+    engine.replies["status"] = {**STATUS, "kamailio": kamailio, "datasets": [rejected, observed, waiting]}
     _, out, _ = run("status")
-    assert (out.count(why), out.count(differs)) == (1, 1)
+    assert (out.count(why), out.count(differs), out.count(away)) == (1, 1, 1)
 
 
 def test_status_is_ok_where_all_is_equal(run: Run, engine: Engine) -> None:

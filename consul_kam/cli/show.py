@@ -59,8 +59,10 @@ def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
     head = ("dataset", "verdict", "since", "records", "consul", "staging", "live file", "memory", "phase")
     out.print(table(head, map(_status_row, reply["datasets"])))
     for entry in reply["datasets"]:
-        # By its text: verdict, staging and memory often say the same.
-        for line in {str(line): line for line in _notes(entry, entry["name"] in unprotected)}.values():
+        # By its text: verdict, staging and memory often say the same, and Kamailio's absence stands above.
+        notes = {str(line): line for line in _notes(entry, entry["name"] in unprotected)}
+        notes.pop(str(word(f"{entry['name']}: {kamailio.get('trouble')}")), None)
+        for line in notes.values():
             out.print(line)
     for entry in reply["datasets"]:
         if entry.get("next"):
