@@ -356,6 +356,25 @@ def test_completion(run: Run, shell: str) -> None:
     assert "_CONSUL_KAM_COMPLETE" in out
 
 
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["check", "d"], ["file,d", "plain,dispatcher", "plain,domain"]),
+        (["check", "/etc/ka"], ["file,/etc/ka"]),
+        (["check", "dispatcher", "d"], ["file,d"]),
+        (["--config", "/et"], ["file,/et"]),
+        (["render", "--program", "/us"], ["file,/us"]),
+        (["templates", "export", "/et"], ["dir,/et"]),
+        (["diff", "--dataset", "dis"], ["plain,dispatcher"]),
+        (["stat"], ["plain,status"]),
+    ],
+)
+def test_what_is_completed(words: list[str], completed: list[str]) -> None:
+    asked = {"COMP_WORDS": " ".join(["consul-kam", *words]), "COMP_CWORD": str(len(words))}
+    done = spawned(_CONSUL_KAM_COMPLETE="bash_complete", **asked)
+    assert done.stdout.splitlines() == completed
+
+
 def test_help_of_each_command_has_exit_codes_or_examples_where_they_matter(run: Run) -> None:
     code, out, _ = run()
     assert code == 0
