@@ -164,10 +164,10 @@ class Operator:
 
     def _history(self, request: dict[str, object]) -> dict[str, Any]:
         limit = request.get("limit", 20)
-        entries = self._engine.reporter.tail(limit if isinstance(limit, int) else 20)
         releases = {lane.pipeline.dataset.name: lane.work.releases.names() for lane in self._lanes(request)}
-        wanted = request.get("dataset")
-        return {"entries": [e for e in entries if wanted in (None, e.get("dataset"))], "releases": releases}
+        one = next(iter(releases)) if request.get("dataset") is not None else None
+        entries = self._engine.reporter.tail(limit if isinstance(limit, int) else 20, one)
+        return {"entries": entries, "releases": releases}
 
     def _rollback(self, request: dict[str, object]) -> dict[str, Any]:
         lane = self._one(request)

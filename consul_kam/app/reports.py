@@ -54,8 +54,8 @@ class Reporter:
         """What an operator should mend, beside all datasets."""
         self._worker.submit(lambda: self._write({"at": time.time(), "event": event}, None, "warning"))
 
-    def tail(self, limit: int) -> list[dict[str, Any]]:
-        return self.journal.tail(limit)
+    def tail(self, limit: int, dataset: str | None) -> list[dict[str, Any]]:
+        return self.journal.tail(limit, dataset)
 
     def close(self) -> None:
         self._worker.close(2.0)
