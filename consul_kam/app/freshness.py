@@ -15,7 +15,7 @@ from consul_kam.adapters import files
 from consul_kam.adapters.consul import Consul
 from consul_kam.app.acls import sources_of
 from consul_kam.app.loop import Loop, Worker
-from consul_kam.app.render import Renderer, RenderFailed
+from consul_kam.app.render import Renderer, RenderFailed, dataset_and_part
 from consul_kam.config import Settings
 from consul_kam.core import fresh
 from consul_kam.core.fresh import UNKNOWN, Fresh
@@ -122,7 +122,7 @@ class _Look:
             return self.all_unknown(str(error))
         except OSError as error:
             return self.all_unknown(f"cannot render into {self._settings.state_dir}: {error.strerror or error}")
-        found = {_key(file): Fresh(UNKNOWN, reason) for file, reason in attempt.failed.items()}
+        found = {dataset_and_part(file): Fresh(UNKNOWN, reason) for file, reason in attempt.failed.items()}
         # A record that came or went while we rendered is in one of the two readings of staging, or on its way.
         for staged in (lambda key: before[key], self._now, self._in_a_moment()):
             for each in attempt.rendered:
@@ -178,11 +178,6 @@ class _Look:
             for left in self._settings.state_dir.glob("scratch-*"):
                 shutil.rmtree(left, ignore_errors=True)
             self._clean = True
-
-
-def _key(file: str) -> tuple[str, str]:
-    dataset, _, part = file.partition("@")
-    return dataset, part
 
 
 def _read(path: Path) -> bytes | str:

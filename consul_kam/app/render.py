@@ -17,6 +17,7 @@ from consul_kam.adapters import files
 from consul_kam.app import templates
 from consul_kam.app.client import OutOfReach
 from consul_kam.config import DatasetSettings, Settings
+from consul_kam.core.dataset import dataset_of
 
 PROGRAM = "consul-template"
 SAID = 4096
@@ -153,8 +154,14 @@ def render(
     return attempt.rendered
 
 
+def dataset_and_part(file: str) -> tuple[str, str]:
+    """Of a staging file's name: "htable-carriers@dc2" is ("htable:carriers", "dc2")."""
+    name, _, part = file.partition("@")
+    return dataset_of(name), part
+
+
 def _rendered(file: str, path: Path) -> Rendered:
-    dataset, _, part = file.partition("@")
+    dataset, part = dataset_and_part(file)
     return Rendered(dataset, part, file, files.read_regular(path))
 
 
