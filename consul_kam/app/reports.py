@@ -59,8 +59,8 @@ class Reporter:
         entry = {"at": time.time(), "event": event, **facts}
         self._worker.submit(lambda: self._write(entry, None, level))
 
-    def tail(self, limit: int) -> list[dict[str, Any]]:
-        return self.journal.tail(limit)
+    def tail(self, limit: int, dataset: str | None) -> list[dict[str, Any]]:
+        return self.journal.tail(limit, dataset)
 
     def close(self) -> None:
         self._worker.close(2.0)
