@@ -26,6 +26,8 @@ from consul_kam.app.operator import Operator
 from consul_kam.app.ordering import Ordering
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.reports import Reporter
+from consul_kam.app.status_http import StatusHttp
+from consul_kam.app.vitals import Look
 from consul_kam.app.work import DAMAGED, Work, restored
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core import past
@@ -94,6 +96,8 @@ def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]
     freshness = Freshness(engine.loop, settings, _consul(settings))
     engine.at_end.append(freshness.close)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, settings.kamailio.rpc, detached)
+    if not detached:
+        _serve_status(engine, settings, Look(engine, settings, heartbeat, ordering))
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)
     engine.loop.post(heartbeat.start)
@@ -102,6 +106,13 @@ def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]
     else:
         engine.after.append(lambda: _end_when_done(engine, freshness, settings.control))
     return engine, intake, operator
+
+
+def _serve_status(engine: Engine, settings: Settings, look: Look) -> None:
+    """Once `run` owns the control socket: a second engine says that, and not that a port is taken."""
+    web = StatusHttp(engine.loop, look.take, settings.http.listen, settings.http_named, settings.node.name)
+    engine.loop.post(lambda: web.start(engine.reporter.warn))
+    engine.at_end.append(web.close)
 
 
 def _stay_reachable(control: Path) -> None:

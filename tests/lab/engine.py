@@ -28,6 +28,8 @@ address = "{consul}"
 [kamailio]
 rpc = "unix:{ctl}"
 {kamailio}
+[http]
+listen = "{listen}"
 {datasets}
 """
 
@@ -43,7 +45,8 @@ class Engine:
 
     `dispatcher`, `kamailio_lines` and the name of any other dataset: TOML lines for their tables; a dataset is on where
     it is not None (dispatcher always is: that is the default). Its live file is `live_file(kamailio, name)`.
-    `start=False` makes only the configuration, as for kam-apply with no engine running.
+    `start=False` makes only the configuration, as for kam-apply with no engine running. `listen`: as [http] listen;
+    by default nowhere.
     """
 
     def __init__(
@@ -57,11 +60,13 @@ class Engine:
         more: str = "",
         verify_every: float = 30.0,
         start: bool = True,
+        listen: str = "",
         wrapper: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         **others: str | None,
     ) -> None:
         self.kamailio, self.directory, self._wanted, self._wrapper = kamailio, directory, start, list(wrapper)
+        self.listen = listen
         self.state = kamailio.run / f"state-{directory.name}"
         self.staging = self.state / "staging"
         self.staging.mkdir(parents=True, exist_ok=True)
@@ -80,6 +85,7 @@ class Engine:
             consul=consul,
             ctl=kamailio.ctl,
             kamailio=kamailio_lines,
+            listen=listen,
             datasets="\n".join(tables),
         )
         self.config.write_text(more + text if more.startswith(("mode", "order")) else text + more)
