@@ -53,6 +53,7 @@ setup(
             "build",
             "hypothesis",
             "mypy",
+            "promql-parser",
             "pytest",
             "PyYAML",
             "ruff",

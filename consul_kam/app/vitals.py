@@ -84,7 +84,7 @@ class Look:
             started=self.started,
             alive=health.alive() if health is not None else True,
             reasons=self.reasons(),
-            kamailio=self.heartbeat.up,
+            kamailio=self.heartbeat.up if self._has_kamailio else None,
             lists=tuple(self._list(lane) for lane in self.engine.lanes.values()),
             processes=(_own(), *map(_process, self.parts.processes())),
             probes=tuple(_probe(name, state) for name, state in health.states.items()) if health is not None else (),
@@ -99,12 +99,18 @@ class Look:
         if health is not None:
             reasons = dict(health.reasons)
             return reasons if health.ready else reasons or {"health": "not ready"}
-        found = {} if self.heartbeat.up else {"kamailio": self.heartbeat.trouble or "nobody has looked yet"}
+        found = {}
+        if self._has_kamailio and not self.heartbeat.up:
+            found["kamailio"] = self.heartbeat.trouble or "nobody has looked yet"
         for name, lane in self.engine.lanes.items():
             why = self._why_not(lane)
             if why:
                 found[name] = why
         return found
+
+    @property
+    def _has_kamailio(self) -> bool:
+        return self.settings.kamailio.mode != "none"
 
     def _why_not(self, lane: Lane) -> str:
         """A change on its way, or one that failed, leaves what was proven before: that is fine."""

@@ -1,6 +1,7 @@
 """What the text of /metrics says, by Prometheus' own parser."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -50,6 +51,7 @@ def test_nothing_outlives_a_call() -> None:
 
 def test_our_own_use_is_what_the_kernel_says() -> None:
     rss, cpu = usage.own()
-    kilobytes = next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kilobytes = next(line for line in lines if line.startswith("VmRSS")).split()[1]
     assert rss == pytest.approx(int(kilobytes) * 1024, rel=0.05)
     assert 0 < cpu <= usage.own()[1]

@@ -28,8 +28,7 @@ address = "{consul}"
 [kamailio]
 rpc = "unix:{ctl}"
 {kamailio}
-[http]
-listen = "{listen}"
+{http}
 {datasets}
 """
 
@@ -45,8 +44,8 @@ class Engine:
 
     `dispatcher`, `kamailio_lines` and the name of any other dataset: TOML lines for their tables; a dataset is on where
     it is not None (dispatcher always is: that is the default). Its live file is `live_file(kamailio, name)`.
-    `start=False` makes only the configuration, as for kam-apply with no engine running. `listen`: as [http] listen;
-    by default nowhere.
+    `start=False` makes only the configuration, as for kam-apply with no engine running. `listen`: as [http] listen,
+    nowhere by default; None: what the engine's own default is.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Engine:
         more: str = "",
         verify_every: float = 30.0,
         start: bool = True,
-        listen: str = "",
+        listen: str | None = "",
         wrapper: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         **others: str | None,
@@ -85,7 +84,7 @@ class Engine:
             consul=consul,
             ctl=kamailio.ctl,
             kamailio=kamailio_lines,
-            listen=listen,
+            http=f'[http]\nlisten = "{listen}"' if listen is not None else "",
             datasets="\n".join(tables),
         )
         self.config.write_text(more + text if more.startswith(("mode", "order")) else text + more)
