@@ -9,9 +9,7 @@ us may read all there is, and by which names is not ours to know.
 """
 
 import errno
-import ipaddress
 import queue
-import re
 import selectors
 import socket
 import threading
@@ -22,8 +20,8 @@ from enum import Enum
 from http import HTTPStatus
 
 from consul_kam.adapters import http_wire
+from consul_kam.adapters.http_address import Address, listening
 from consul_kam.adapters.http_wire import Refused, Request, Response, refusal
-from consul_kam.errors import ConsulKamError
 
 MAX_HEAD = 8192
 """Bytes of a request's head."""
@@ -43,45 +41,6 @@ Answer = Callable[[Make], None]
 """Has the server's thread make the one response, and send it; from any thread. Further calls do nothing."""
 Handle = Callable[[Request, Answer], None]
 """Takes a request; runs in the server's thread and must not block."""
-
-
-class CannotListen(ConsulKamError):
-    """Nobody can listen there, or somebody else does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen. `host`: an IP address."""
-
-    host: str
-    port: int
-
-    @property
-    def loopback(self) -> bool:
-        return ipaddress.ip_address(self.host).is_loopback
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def address(text: str) -> Address:
-    """`127.0.0.1:9160`, `[::1]:9160`, `localhost:9160`; never a name that would have to be looked up.
-
-    Raises CannotListen.
-    """
-    found = re.fullmatch(r"(\[[^\[\]]+\]|[^:\[\]]+):([0-9]{1,5})", text)
-    host = found[1] if found is not None else ""
-    if host.lower() == "localhost":
-        host = "127.0.0.1"
-    version = 6 if host.startswith("[") else 4
-    try:
-        given = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        given = None
-    if found is None or given is None or given.version != version or not 1 <= int(found[2]) <= 65535:
-        expected = "an IP address or localhost, and a port, as in 127.0.0.1:9160 or [::1]:9160"
-        raise CannotListen(f"cannot listen at {text}: expected {expected}")
-    return Address(str(given), int(found[2]))
 
 
 class _Stage(Enum):
@@ -117,7 +76,7 @@ class Server:
     ) -> None:
         self._handle, self._deadline, self._late = handle, deadline, late
         self._names = {"localhost", *(name.lower() for name in names)} if where.loopback else None
-        self._listener = _listening(where)
+        self._listener = listening(where, MAX_CLIENTS)
         self.port: int = self._listener.getsockname()[1]
         self._awake, self._waker = socket.socketpair()
         for end in (self._awake, self._waker):
@@ -281,20 +240,3 @@ class Server:
         self._selector.close()
         for each in (self._listener, self._awake, self._waker):
             each.close()
-
-
-def _listening(where: Address) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in where.host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if listener.family == socket.AF_INET6:  # [::] is what it says, and not 0.0.0.0 besides
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((where.host, where.port))
-        listener.listen(MAX_CLIENTS)
-    except OSError as error:
-        listener.close()
-        taken = error.errno == errno.EADDRINUSE
-        why = "another program does" if taken else error.strerror or str(error)
-        raise CannotListen(f'cannot listen at {where}: {why}; set [http] listen, or "" for nowhere') from None
-    listener.setblocking(False)
-    return listener

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from consul_kam.adapters import http, metrics
-from consul_kam.adapters.http import Answer, CannotListen, Server
+from consul_kam.adapters import http
+from consul_kam.adapters.http import Answer, Server
+from consul_kam.adapters.http_address import CannotListen, address
 from consul_kam.adapters.http_wire import Request, Response, refusal
 from consul_kam.app.loop import Loop
 from consul_kam.core.vitals import Spread, Vitals
@@ -51,7 +52,7 @@ class StatusHttp:
             return
         names = (socket.gethostname(), self._name)
         try:
-            self._server = Server(http.address(self._listen), self.handle, names, DEADLINE, late)
+            self._server = Server(address(self._listen), self.handle, names, DEADLINE, late)
         except CannotListen as error:
             if self._named:
                 raise ConfigError(str(error)) from None
@@ -118,7 +119,9 @@ def readyz(vitals: Vitals) -> Response:
 
 
 def exposition(vitals: Vitals) -> Response:
-    """Prometheus' text."""
+    """Prometheus' text. Who is never scraped never loads the library."""
+    from consul_kam.adapters import metrics
+
     return Response(HTTPStatus.OK, metrics.text(vitals), metrics.CONTENT_TYPE)
 
 

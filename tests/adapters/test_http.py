@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from consul_kam.adapters import http as web
 from consul_kam.adapters import http_wire
-from consul_kam.adapters.http import Address, Answer, CannotListen, Server
+from consul_kam.adapters.http import Answer, Server
+from consul_kam.adapters.http_address import Address, CannotListen, address
 from consul_kam.adapters.http_wire import Refused, Request, Response, refusal
 from tests.lab.ports import free_port
 
@@ -156,7 +157,7 @@ def test_elsewhere_any_name_is_served_since_ours_are_not_known() -> None:
     ],
 )  # fmt: skip
 def test_where_to_listen_is_read(text: str, expected: Address) -> None:
-    assert web.address(text) == expected
+    assert address(text) == expected
     assert str(expected) == text.replace("localhost", "127.0.0.1")
 
 
@@ -165,7 +166,7 @@ def test_where_to_listen_is_read(text: str, expected: Address) -> None:
 )
 def test_what_would_have_to_be_looked_up_or_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(CannotListen, match=r"^cannot listen at .*: expected an IP address or localhost, and a port"):
-        web.address(text)
+        address(text)
 
 
 def test_it_listens_there_and_nowhere_else() -> None:
@@ -210,9 +211,9 @@ def test_an_answer_may_come_later_and_from_another_thread_while_others_are_serve
         slow.sendall(HEAD.replace(b"/x", b"/slow"))
         while not waiting:
             assert said(port, HEAD)[0] == 200
-        pages = [lambda n=n: Response(200, b"%d" % n) for n in (1, 2)]
+        pages = [lambda n=n: Response(200, b"%d" % n * 20_000_000) for n in (1, 2)]
         threading.Thread(target=lambda: [waiting[0](page) for page in pages]).start()
-        assert answer(slow)[2] == b"1"
+        assert answer(slow)[2] == b"1" * 20_000_000
         assert said(port, HEAD)[0] == 200
 
 
@@ -302,7 +303,8 @@ def test_what_comes_after_the_request_does_not_destroy_the_response() -> None:
 
 WITHOUT_DNS = """
 import http.client, socket, sys
-from consul_kam.adapters.http import Server, address
+from consul_kam.adapters.http import Server
+from consul_kam.adapters.http_address import address
 from consul_kam.adapters.http_wire import Response
 seen = []
 sys.addaudithook(lambda event, args: seen.append((event, args)) if event.startswith("socket.get") else None)

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from consul_kam.adapters.http import Make
+from consul_kam.adapters.http_wire import Request
 from consul_kam.app.loop import Loop
 from consul_kam.app.status_http import DEADLINE, StatusHttp
 from consul_kam.core.vitals import Spread, Vitals
@@ -118,6 +120,16 @@ def test_all_who_ask_while_it_is_busy_share_one_look() -> None:
             asker.join()
         assert codes == [200] * 8
         assert node.looks == 1
+
+
+def test_each_is_answered_once() -> None:
+    with running(READY) as node:
+        answers: list[Make] = []
+        for count in (1, 2, 3):
+            node.web.handle(Request("GET", "/livez", "localhost"), answers.append)
+            wait_for("an answer", lambda count=count: len(answers) >= count, 10.0)
+        assert len(answers) == 3
+        assert answers[0]().body == b'{"alive": true}\n'
 
 
 def test_how_late_the_decision_thread_was_is_counted() -> None:

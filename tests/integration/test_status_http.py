@@ -130,6 +130,22 @@ def test_a_rejected_list_is_counted_and_the_node_stays_ready(lab: Lab, consul: C
     assert wait_ready(world)["reasons"] == {}
 
 
+def test_a_change_that_waits_for_kamailios_window_leaves_the_node_ready(lab: Lab, consul: ConsulAgent) -> None:
+    world = served(lab, consul, kamailio={"reload_delta": 5})
+    world.add(1)
+    world.expect(1)
+    world.rest()
+    world.add(2)
+    world.verdict("BUSY")
+    assert gauge(world, "phase", phase="WAITING", **DISPATCHER) == 1
+    assert readiness(world.engine.listen or "") == {"ready": True, "reasons": {}, "probes": {}}
+    assert gauge(world, "memory_equal", **DISPATCHER) == 0
+    assert (gauge(world, "reload_busy_total", **DISPATCHER) or 0) >= 1
+    world.expect(1, 2)
+    world.rest()
+    assert gauge(world, "memory_equal", **DISPATCHER) == 1
+
+
 def test_what_is_held_and_what_an_operator_said_is_shown(lab: Lab, consul: ConsulAgent) -> None:
     world = served(lab, consul, dispatcher="hold_for = 60")
     world.add(1, 2, 3)
