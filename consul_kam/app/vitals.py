@@ -19,7 +19,9 @@ from consul_kam.core.vitals import ListVitals, ProbeVitals, ProcessVitals, Regis
 
 ENGINE = "consul-kam"
 """The engine's own process, among those that it shows."""
-RUNNING, REGISTERED = "RUNNING", "registered"
+PROCESS = "process"
+"""The probe of programs; its facts are NAME_rss_bytes and NAME_cpu_seconds."""
+RUNNING, REGISTERED, OFF = "RUNNING", "registered", "off"
 
 
 class ProbeState(Protocol):
@@ -45,6 +47,12 @@ class Health(Protocol):
     @property
     def ready(self) -> bool: ...
     @property
+    def _figures(self) -> Mapping[str, float]:
+        """What the probe of programs measured, which is what they use."""
+        health = self.parts.health
+        state = health.states.get(PROCESS) if health is not None else None
+        return state.facts if state is not None else {}
+
     def reasons(self) -> Mapping[str, str]: ...
     def alive(self) -> bool: ...
 
@@ -55,7 +63,7 @@ class Parts:
 
     health: Health | None = None
     processes: Callable[[], Sequence[Mapping[str, Any]]] = lambda: ()
-    """The supervisor's: name, state, restarts, rss_bytes, cpu_seconds."""
+    """The supervisor's: name, state, restarts."""
     registration: Callable[[], Mapping[str, Any]] | None = None
     """The registrar's: state, trouble."""
 
@@ -86,7 +94,7 @@ class Look:
             reasons=self.reasons(),
             kamailio=self.heartbeat.up if self._has_kamailio else None,
             lists=tuple(self._list(lane) for lane in self.engine.lanes.values()),
-            processes=(_own(), *map(_process, self.parts.processes())),
+            processes=(_own(), *(_process(told, self._figures()) for told in self.parts.processes())),
             probes=tuple(_probe(name, state) for name, state in health.states.items()) if health is not None else (),
             registration=_registered(registration) if registration is not None else None,
             lag=lag,
@@ -184,16 +192,17 @@ def _own() -> ProcessVitals:
         return ProcessVitals(ENGINE, True)
 
 
-def _process(told: Mapping[str, Any]) -> ProcessVitals:
-    up = told.get("state") == RUNNING
-    return ProcessVitals(
-        str(told["name"]), up, int(told.get("restarts") or 0), told.get("rss_bytes"), told.get("cpu_seconds")
-    )
+def _process(told: Mapping[str, Any], figures: Mapping[str, float]) -> ProcessVitals:
+    name, up = str(told["name"]), told["state"] == RUNNING
+    prefix = name.replace("-", "_")
+    rss, cpu = figures.get(f"{prefix}_rss_bytes"), figures.get(f"{prefix}_cpu_seconds")
+    return ProcessVitals(name, up, int(told["restarts"]), rss, cpu)
 
 
 def _probe(name: str, state: ProbeState) -> ProbeVitals:
     return ProbeVitals(name, state.healthy, state.took_ms / 1000, state.since, dict(state.facts), state.reason)
 
 
-def _registered(told: Mapping[str, Any]) -> Registered:
-    return Registered(told.get("state") == REGISTERED, bool(told.get("trouble")))
+def _registered(told: Mapping[str, Any]) -> Registered | None:
+    """None: it is not wanted."""
+    return Registered(told["state"] == REGISTERED, bool(told["trouble"])) if told["state"] != OFF else None

@@ -76,7 +76,7 @@ class ProcessVitals:
     name: str
     up: bool
     restarts: int = 0
-    rss: int | None = None
+    rss: float | None = None
     cpu: float | None = None
     """Seconds of processor time since it started."""
 
