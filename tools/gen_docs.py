@@ -9,15 +9,17 @@ from typing import Any
 
 import click
 import flow_svg
+import metrics_page
 
 REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(REPO))
 
 from consul_kam import cli, settings  # noqa: E402
+from consul_kam.core import supervise  # noqa: E402
 from consul_kam.core.dataset import Dataset  # noqa: E402
 from consul_kam.core.events import Phase  # noqa: E402
-from consul_kam.core.metrics import METRICS, STAGES  # noqa: E402
 from consul_kam.core.release import TABLE  # noqa: E402
+from consul_kam.core.service import Stage  # noqa: E402
 from consul_kam.core.state import GOES  # noqa: E402
 from consul_kam.datasets import datasets  # noqa: E402
 
@@ -54,37 +56,6 @@ Verdicts: PUBLISHED, HELD (published with held records), REJECTED, BLOCKED (a kn
 for a window or for Kamailio), DEGRADED, SUPERSEDED, DRIFT, OBSERVED, NONE.
 
 `check --json` and `render --json` print `files: [{file dataset good native error records dropped}]` and `unprotected`.
-"""
-
-PAGES_TEXT = """
-`consul-kam run` serves three pages at `[http] listen`, by default `127.0.0.1:9160`. An engine that `kam-apply`
-started serves none.
-
-| page | 200 | 503 |
-|---|---|---|
-| `/livez` | the decision thread answers within 2 s, and each probe of level alive is well: `{"alive": true}` | \
-`{"alive": false}`, with a `reason` where that thread is stuck: start the engine anew |
-| `/readyz` | the node may get calls | not now: `reasons` says why |
-| `/metrics` | Prometheus' text format 0.0.4 | the decision thread is stuck |
-
-    curl -s http://127.0.0.1:9160/readyz
-    {"ready": false, "reasons": {"dispatcher": "memory was not read yet"}, "probes": {}}
-
-`reasons` is an object, name -> text: the texts are for people, for programs it is empty or not. `probes` holds for
-each probe `healthy` (true, false, or null: not known yet), `since` (seconds since 1970), `reason` and `took_seconds`.
-Without a role there are no probes: the node is ready while Kamailio answers and each list in its memory is the one
-that it shall be, or the last known good. So a change on its way, a rejected list, or Consul away make nobody unready.
-
-Only GET and HEAD are served, one request a connection; anything else is refused with `{"error": "cannot ..."}`. There
-is neither TLS nor a password, and nothing is ever looked up in DNS. On loopback the Host must be an IP address,
-`localhost`, the host's name or `[node] name`, so that no web page in a browser of this host can read it by a name
-that it made point there (DNS rebinding). Elsewhere whoever reaches the port may read all of it: names and counts, no
-secret; let a firewall say who. `[::]:9160` is IPv6 only. A port that is taken ends `run` where the file names
-`listen` (exit code 2), and is a warning where it is the default.
-
-[examples/monitoring](../examples/monitoring/) holds a Grafana dashboard (`grafana-dashboard.json`), alert rules for
-Prometheus (`consul_kam.rules.yml`) and how to scrape (`prometheus.yml`); a test holds their names and labels against
-this table.
 """
 
 
@@ -159,59 +130,54 @@ def _help(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
             yield from _help(command.commands[name], (*path, name))
 
 
-def state_machine() -> str:
-    """docs/state-machine.md"""
+def machine(title: str, source: str, text: str, table: Any, goes: Any, states: Any) -> str:
+    """A page about a machine that is a table of (state, event) -> handler."""
     labels: dict[tuple[str, str], list[str]] = {}
     rows = ""
-    for phase, row in TABLE.items():
+    for state, row in table.items():
         for event, handler in row.items():
-            targets = sorted(GOES[handler.__name__], key=list(Phase).index)
+            targets = sorted(goes[handler.__name__], key=list(states).index)
             names = ", ".join(target.value for target in targets) or "stays"
-            rows += f"| {phase.value} | {event.__name__} | `{handler.__name__}` | {names} |\n"
+            rows += f"| {state.value} | {event.__name__} | `{handler.__name__}` | {names} |\n"
             for target in targets:
-                labels.setdefault((phase.value, target.value), []).append(event.__name__)
+                labels.setdefault((state.value, target.value), []).append(event.__name__)
     arrows = "".join(f"    {start} --> {end}: {', '.join(names)}\n" for (start, end), names in labels.items())
-    return f"""# The release machine
-{NOTICE.format("consul_kam/core/release.py")}
-One for each dataset. Events that leave the phase as it is are only in the table. What is not in the table is a defect
-and raises.
+    return f"""# {title}
+{NOTICE.format(source)}
+{text}
 
 ```mermaid
 stateDiagram-v2
-    [*] --> {Phase.IDLE.value}
+    [*] --> {next(iter(states)).value}
 {arrows}```
 
-| phase | event | handler | may lead to |
+| {states.__name__.lower()} | event | handler | may lead to |
 |---|---|---|---|
 {rows}"""
 
 
-def metrics() -> str:
-    """docs/metrics.md"""
-    rows = "".join(
-        f"| `{each.name}` | {each.kind.value} | {', '.join(f'`{label}`' for label in each.labels)} | {each.help} |\n"
-        for each in METRICS
+def state_machine() -> str:
+    """docs/state-machine.md"""
+    text = (
+        "One for each dataset. Events that leave the phase as it is are only in the table. What is not in the table "
+        "is a defect\nand raises."
     )
-    stages = ", ".join(f"`{stage}`" for stage in STAGES)
-    return f"""# Is it alive, is it ready, how is it doing?
-{NOTICE.format("consul_kam/core/metrics.py")}{PAGES_TEXT}
-## Metrics
-Label values come from the configuration and the code, never from Consul, so their number is bounded. A value that is
-not known, as what memory holds while Kamailio is away, has no sample. Counters and durations begin anew with each
-engine; the process `consul-kam` is the engine itself. Of a probe, a program or the registration there is a sample
-where there is one.
-Stages of a change: {stages}.
+    return machine("The release machine", "consul_kam/core/release.py", text, TABLE, GOES, Phase)
 
-| metric | kind | labels | meaning |
-|---|---|---|---|
-{rows}"""
+
+def supervision() -> str:
+    """docs/supervision.md"""
+    text = """One for each program that `run` started: consul-template, and Kamailio where `[kamailio] mode` is `spawn`.
+Events that leave the stage as it is are only in the table. What is not in the table is a defect and raises."""
+    return machine("Supervision", "consul_kam/core/supervise.py", text, supervise.TABLE, supervise.GOES, Stage)
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "cli.md": command_line,
     "state-machine.md": state_machine,
-    "metrics.md": metrics,
+    "supervision.md": supervision,
+    "metrics.md": lambda: metrics_page.page(NOTICE.format("consul_kam/core/metrics.py and tools/metrics_page.py")),
     "flow.svg": flow_svg.svg,
 }
 

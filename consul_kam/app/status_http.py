@@ -18,7 +18,14 @@ from consul_kam.adapters import http
 from consul_kam.adapters.http import Answer, Server
 from consul_kam.adapters.http_address import CannotListen, address
 from consul_kam.adapters.http_wire import Request, Response, refusal
+from consul_kam.app.children import KAMAILIO
+from consul_kam.app.engine import Engine
+from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.loop import Loop
+from consul_kam.app.node import Node
+from consul_kam.app.ordering import Ordering
+from consul_kam.app.vitals import Look, Parts
+from consul_kam.config import Settings
 from consul_kam.core.vitals import Spread, Vitals
 from consul_kam.errors import ConfigError
 
@@ -93,6 +100,21 @@ class StatusHttp:
         self._lag = self._lag.with_value(max(0.0, now - due))
         if self._server is not None:
             self._loop.at(now + BEAT, lambda: self._beat(now + BEAT))
+
+
+def serve(engine: Engine, settings: Settings, heartbeat: Heartbeat, ordering: Ordering, node: Node) -> None:
+    """Serve the pages while the engine runs. Not before: whoever finds another engine says that first, and not that a
+    port is taken.
+    """
+
+    def boots() -> str:
+        return f"waits for {node.boot.waits_for}" if ours and node.boot.waits_for else ""
+
+    ours = KAMAILIO in node.supervisor.names
+    look = Look(engine, settings, heartbeat, ordering, Parts(processes=node.supervisor.processes, waits_for=boots))
+    web = StatusHttp(engine.loop, look.take, settings.http.listen, settings.http_named, settings.node.name)
+    engine.loop.post(lambda: web.start(engine.reporter.warn))
+    engine.at_end.append(web.close)
 
 
 def late(request: Request) -> Response:

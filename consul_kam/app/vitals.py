@@ -47,12 +47,6 @@ class Health(Protocol):
     @property
     def ready(self) -> bool: ...
     @property
-    def _figures(self) -> Mapping[str, float]:
-        """What the probe of programs measured, which is what they use."""
-        health = self.parts.health
-        state = health.states.get(PROCESS) if health is not None else None
-        return state.facts if state is not None else {}
-
     def reasons(self) -> Mapping[str, str]: ...
     def alive(self) -> bool: ...
 
@@ -64,6 +58,8 @@ class Parts:
     health: Health | None = None
     processes: Callable[[], Sequence[Mapping[str, Any]]] = lambda: ()
     """The supervisor's: name, state, restarts."""
+    waits_for: Callable[[], str] = lambda: ""
+    """What keeps the node from being ready, or ""; a health runner has gates of its own instead."""
     registration: Callable[[], Mapping[str, Any]] | None = None
     """The registrar's: state, trouble."""
 
@@ -107,7 +103,8 @@ class Look:
         if health is not None:
             reasons = dict(health.reasons)
             return reasons if health.ready else reasons or {"health": "not ready"}
-        found = {}
+        waits = self.parts.waits_for()
+        found = {"node": waits} if waits else {}
         if self._has_kamailio and not self.heartbeat.up:
             found["kamailio"] = self.heartbeat.trouble or "nobody has looked yet"
         for name, lane in self.engine.lanes.items():
@@ -119,6 +116,12 @@ class Look:
     @property
     def _has_kamailio(self) -> bool:
         return self.settings.kamailio.mode != "none"
+
+    def _figures(self) -> Mapping[str, float]:
+        """What the probe of programs measured, which is what they use."""
+        health = self.parts.health
+        state = health.states.get(PROCESS) if health is not None else None
+        return state.facts if state is not None else {}
 
     def _why_not(self, lane: Lane) -> str:
         """A change on its way, or one that failed, leaves what was proven before: that is fine."""

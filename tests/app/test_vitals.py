@@ -64,6 +64,12 @@ def test_a_node_without_kamailio_does_not_wait_for_it(tmp_path: Path) -> None:
     assert (vitals.role, vitals.node) == ("rtp", "r1")
 
 
+def test_a_node_that_boots_is_not_ready(tmp_path: Path) -> None:
+    node = look(tmp_path, Parts(waits_for=lambda: "Consul"))
+    node.heartbeat.up = True
+    assert node.take(NO_LAG).reasons == {"node": "Consul"}
+
+
 def test_with_probes_they_decide(tmp_path: Path) -> None:
     health = FakeHealth(ready=False, reasons={"rpc": "no answer"}, lives=False)
     vitals = look(tmp_path, Parts(health=health)).take(NO_LAG)
@@ -86,16 +92,15 @@ def test_what_probes_found_is_shown_in_seconds(tmp_path: Path) -> None:
 
 def test_programs_are_shown_beside_the_engine_itself(tmp_path: Path) -> None:
     told: list[dict[str, Any]] = [
-        {"name": "kamailio", "state": "RUNNING", "pid": 7, "restarts": 2, "rss_bytes": 5, "cpu_seconds": 1.5},
-        {"name": "consul-template", "state": "BACKOFF", "pid": None, "restarts": 9, "rss_bytes": None},
+        {"name": "kamailio", "state": "RUNNING", "pid": 7, "restarts": 2},
+        {"name": "consul-template", "state": "BACKOFF", "pid": None, "restarts": 9},
     ]
-    own, *others = look(tmp_path, Parts(processes=lambda: told)).take(NO_LAG).processes
+    facts = {"kamailio_up": 1.0, "consul_template_rss_bytes": 5.0, "consul_template_cpu_seconds": 1.5}
+    health = FakeHealth({"process": Probed(facts=facts)})
+    own, *others = look(tmp_path, Parts(health, lambda: told)).take(NO_LAG).processes
     assert (own.name, own.up) == ("consul-kam", True)
     assert own.rss is not None
-    assert others == [
-        ProcessVitals("kamailio", True, 2, 5, 1.5),
-        ProcessVitals("consul-template", False, 9, None, None),
-    ]
+    assert others == [ProcessVitals("kamailio", True, 2), ProcessVitals("consul-template", False, 9, 5.0, 1.5)]
 
 
 @pytest.mark.parametrize(
@@ -103,9 +108,10 @@ def test_programs_are_shown_beside_the_engine_itself(tmp_path: Path) -> None:
     [
         ({"state": "registered", "trouble": ""}, Registered(True, False)),
         ({"state": "registered", "trouble": "another node has this ID"}, Registered(True, True)),
-        ({"state": "absent", "trouble": "Consul is away"}, Registered(False, True)),
+        ({"state": "off", "trouble": ""}, None),
+        ({"state": "waiting", "trouble": "Consul is away"}, Registered(False, True)),
     ],
 )
-def test_registration_is_shown(tmp_path: Path, told: Mapping[str, Any], expected: Registered) -> None:
+def test_registration_is_shown(tmp_path: Path, told: Mapping[str, Any], expected: Registered | None) -> None:
     assert look(tmp_path, Parts(registration=lambda: told)).take(NO_LAG).registration == expected
     assert look(tmp_path).take(NO_LAG).registration is None

@@ -1,6 +1,8 @@
 """`/livez`, `/readyz` and `/metrics` of a real engine, when all is well and when something is not."""
 
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -175,8 +177,9 @@ def test_memory_that_is_neither_wanted_nor_proven_is_a_reason(lab: Lab, consul: 
 
 def test_nothing_wanted_is_not_ready(lab: Lab, consul: ConsulAgent) -> None:
     world = served(lab, consul, templates=False)
-    told = wait_ready(world, False)
-    assert told["reasons"] == {"dispatcher": "nothing is staged, and there is no last known good"}
+    expected = {"dispatcher": "nothing is staged, and there is no last known good"}
+    listen = world.engine.listen or ""
+    wait_for("the reason", lambda: readiness(listen)["reasons"] == expected, 10.0, world.engine.log, every=0.05)
 
 
 def test_it_listens_on_ipv6_too(lab: Lab, consul: ConsulAgent) -> None:
@@ -216,6 +219,67 @@ def test_a_second_engine_says_that_there_is_one_and_not_that_a_port_is_taken(lab
     assert "another engine" in done.stderr
     assert "[http] listen" not in done.stderr
     assert get(world.engine.listen or "", "/livez")[0] == 200
+
+
+def test_another_port_is_taken_up_by_sighup_and_one_that_is_taken_refused(lab: Lab, consul: ConsulAgent) -> None:
+    world = served(lab, consul)
+    engine, first, second = world.engine, world.engine.listen or "", f"127.0.0.1:{free_port()}"
+
+    def listen_at(wanted: str) -> None:
+        engine.config.write_text(re.sub(r'(?m)^listen = ".*"$', f'listen = "{wanted}"', engine.config.read_text()))
+        os.kill(engine.pid, signal.SIGHUP)
+
+    listen_at(second)
+    wait_for("the second port", lambda: answers(second), 15.0, engine.log, every=0.05)
+    assert not answers(first)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        listen_at(taken)
+        refused = f"cannot listen at {taken}: another program does"
+        wait_for("a refusal", lambda: refused in engine.log.read_text(), 15.0, engine.log, every=0.05)
+    wait_for("the second port again", lambda: answers(second), 15.0, engine.log, every=0.05)
+    world.add(1)
+    world.expect(1)
+
+
+def test_a_nodes_programs_are_shown_and_their_restarts_counted(lab: Lab, consul: ConsulAgent) -> None:
+    consul.register("router", "r01", port=int(uri(1).rpartition(":")[2]))
+    node = lab.node(consul, listen=f"127.0.0.1:{free_port()}")
+    node.ready()
+    listen = node.listen or ""
+
+    def shown(name: str, program: str) -> float | None:
+        return value(scrape(listen), f"consul_kam_process_{name}", process=program)
+
+    for program in ("kamailio", "consul-template"):
+        assert (shown("up", program), shown("restarts_total", program)) == (1, 0)
+    assert readiness(listen)["ready"]
+    old = node.pid_of()
+    os.kill(old, signal.SIGKILL)
+    node.runs(other_than=old)
+    assert (shown("up", "kamailio"), shown("restarts_total", "kamailio")) == (1, 1)
+    wait_for("ready again", lambda: readiness(listen)["ready"], 20.0, node.log, every=0.05)
+
+
+def test_a_node_that_waits_for_consul_is_not_ready(lab: Lab) -> None:
+    consul = lab.consul()
+    consul.pause(True)
+    try:
+        node = lab.node(consul, listen=f"127.0.0.1:{free_port()}", node_lines="boot_timeout = 60")
+        listen = node.listen or ""
+        waits = "waits for Consul's first answer"
+        wait_for("the reason", lambda: readiness(listen)["reasons"].get("node") == waits, 10.0, node.log, every=0.05)
+        assert get_json(listen, "/livez")[0] == 200
+        assert value(scrape(listen), "consul_kam_process_up", process="kamailio") == 0
+    finally:
+        consul.pause(False)
+
+
+def answers(listen: str) -> bool:
+    try:
+        return get(listen, "/livez")[0] == 200
+    except OSError:
+        return False
 
 
 def test_an_engine_that_kam_apply_started_listens_nowhere(lab: Lab, consul: ConsulAgent) -> None:

@@ -23,12 +23,13 @@ CONFIG = """\
 verify_every = {verify_every}
 [node]
 state_dir = "{state}"
+{node}
+{http}
 [consul]
 address = "{consul}"
 [kamailio]
 rpc = "unix:{ctl}"
 {kamailio}
-{http}
 {datasets}
 """
 
@@ -42,8 +43,9 @@ def live_file(kamailio: Kamailio, name: str) -> Path:
 class Engine:
     """`with Engine(tmp_path, kam, consul.address, dispatcher="max_shrink = 0.5") as engine:`
 
-    `dispatcher`, `kamailio_lines` and the name of any other dataset: TOML lines for their tables; a dataset is on where
-    it is not None (dispatcher always is: that is the default). Its live file is `live_file(kamailio, name)`.
+    `dispatcher`, `kamailio_lines`, `node_lines` and the name of any other dataset: TOML lines for their tables; a
+    dataset is on where it is not None (dispatcher always is: that is the default). Its live file is
+    `live_file(kamailio, name)`.
     `start=False` makes only the configuration, as for kam-apply with no engine running. `listen`: as [http] listen,
     nowhere by default; None: what the engine's own default is.
     """
@@ -56,6 +58,7 @@ class Engine:
         *,
         dispatcher: str | None = "",
         kamailio_lines: str = "min_gap = 0.02",
+        node_lines: str = "",
         more: str = "",
         verify_every: float = 30.0,
         start: bool = True,
@@ -85,6 +88,7 @@ class Engine:
             ctl=kamailio.ctl,
             kamailio=kamailio_lines,
             http=f'[http]\nlisten = "{listen}"' if listen is not None else "",
+            node=node_lines,
             datasets="\n".join(tables),
         )
         self.config.write_text(more + text if more.startswith(("mode", "order")) else text + more)
