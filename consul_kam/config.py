@@ -88,6 +88,8 @@ class Settings:
     probes: Mapping[str, keys.Probe]
     """What the file says of probes, by name."""
     http: keys.Http
+    http_named: bool
+    """Whether the file says where to listen: then it must be possible."""
     datasets: Mapping[str, DatasetSettings]
     """Every known one, by name; those that are on: `enabled`."""
     alert: keys.Alert
@@ -214,6 +216,7 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         supervise=top.supervise,
         probes=top.probes,
         http=top.http,
+        http_named="listen" in raw.get("http", {}),
         datasets={name: _dataset(name, tables.get(name, {}), top, state_dir, source) for name in names},
         alert=top.alert,
         log=top.log,

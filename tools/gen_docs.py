@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import flow_svg
+import metrics_page
 
 REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(REPO))
@@ -176,6 +177,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": command_line,
     "state-machine.md": state_machine,
     "supervision.md": supervision,
+    "metrics.md": lambda: metrics_page.page(NOTICE.format("consul_kam/core/metrics.py and tools/metrics_page.py")),
     "flow.svg": flow_svg.svg,
 }
 

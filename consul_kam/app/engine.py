@@ -189,6 +189,8 @@ class Engine:
             trace.ms["verified" if stage == "readback" else "memory"] = (ended - trace.began) * 1000
         if isinstance(event, events.Applied):
             self._tell_states(lane, event)
+        if isinstance(event, events.Busy):
+            self.reporter.counters.busy(lane.pipeline.dataset.name)
         if lane.ahead is not None and stage == "read":
             lane.ahead.event = event
         else:

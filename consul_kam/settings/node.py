@@ -226,7 +226,12 @@ class Http(Keys, frozen=True):
     """`GET /livez`, `/readyz` and `/metrics` of `consul-kam run`."""
 
     listen: Annotated[
-        str, Meta(pattern=LISTEN), doc('`HOST:PORT`; `""`: nowhere. There is neither TLS nor a password: loopback.')
+        str,
+        Meta(pattern=LISTEN),
+        doc(
+            '`HOST:PORT`, where HOST is an IP address (IPv6: `[::1]:9160`) or `localhost`; `""`: nowhere. There is '
+            "neither TLS nor a password: loopback."
+        ),
     ] = "127.0.0.1:9160"
 
 
