@@ -18,7 +18,9 @@ from consul_kam.core.dataset import Dataset, file_name
 from consul_kam.core.grammar import BadValue
 from consul_kam.datasets import dataset as dataset_named
 from consul_kam.errors import ConfigError
+from consul_kam.probes import probe as probe_named
 from consul_kam.settings import complete
+from consul_kam.settings.chosen import DatasetSettings as DatasetSettings
 
 CONFIG_FILE = "/etc/consul_kam/consul-kam.toml"
 LARGEST = 2**20
@@ -27,43 +29,6 @@ ORDER = ("address", "dispatcher")
 """A peer is trusted before it is routed to."""
 STATE_DIR = "/var/lib/consul_kam"
 CTL_SOCKETS = ("/run/kamailio/kamailio_ctl", "/var/run/kamailio/kamailio_ctl")
-CONSUL_VARIABLES = {
-    "address": "CONSUL_HTTP_ADDR",
-    "token_file": "CONSUL_HTTP_TOKEN_FILE",
-    "ca_file": "CONSUL_CACERT",
-    "cert_file": "CONSUL_CLIENT_CERT",
-    "key_file": "CONSUL_CLIENT_KEY",
-}
-
-
-@dataclass(frozen=True)
-class DatasetSettings:
-    """One dataset, complete: every default is worked out. Durations in seconds."""
-
-    name: str
-    file: Path | None
-    """The live file; None: not enabled."""
-    staging: Path
-    """Records of another data centre are in `staging` + "@" + its name."""
-    observe: bool
-    min_records: int
-    max_records: int
-    max_shrink: float
-    hold_for: float
-    min_callable: int
-    on_bad_record: str
-    resolve_deadline: float
-    sets: tuple[Mapping[str, Any], ...]
-    """For the templates: every member present, in JSON's types."""
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The staging files that it needs: "" and the data centres of its sets, in order, none twice."""
-        return tuple(dict.fromkeys(str(entry["datacenter"]) for entry in self.sets))
-
-    def staging_of(self, part: str) -> Path:
-        """The staging file of a data centre, or the main one for ""."""
-        return self.staging.with_name(f"{self.staging.name}@{part}") if part else self.staging
 
 
 @dataclass(frozen=True)
@@ -132,7 +97,25 @@ class Settings:
 
 def known_datasets() -> tuple[str, ...]:
     """Discovery is by file name; nothing is imported."""
-    return tuple(sorted(path.stem for path in (Path(__file__).parent / "datasets").glob("[!_]*.py")))
+    return _modules("datasets")
+
+
+def known_probes() -> tuple[str, ...]:
+    """Likewise."""
+    return _modules("probes")
+
+
+def _modules(package: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (Path(__file__).parent / package).glob("[!_]*.py")))
+
+
+def _known_probe(name: str, given: keys.Probe, source: str) -> None:
+    """Raises ConfigError for a table of no probe, and for a restart of nothing."""
+    if name not in known_probes():
+        raise keys.unknown_key(source, "probes.", name, list(known_probes()))
+    if given.action == "restart" and not probe_named(name).target:
+        key = f"probes.{name}.action"
+        raise ConfigError(f"cannot use {source}: {key}: expected none or not-ready: nothing to restart, got 'restart'")
 
 
 def _known(name: str, source: str) -> None:
@@ -195,6 +178,8 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
     names = (*known_datasets(), *(name for name in tables if ":" in name))
     for name in tables:
         _known(name, source)
+    for name, given in top.probes.items():
+        _known_probe(name, given, source)
     node = complete.node(top.node, socket.gethostname())
     status_url = complete.kamailio(top.kamailio, node, top.registration).status_url
     registration = complete.registration(top.registration, node, top.rtpengine, status_url)
@@ -206,7 +191,7 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         order_wait=top.order_wait,
         state_dir=state_dir.absolute(),
         node=keys.replace(node, state_dir=str(state_dir.absolute())),
-        consul=_consul(top.consul, environ),
+        consul=complete.consul(top.consul, environ),
         consul_template=complete.consul_template(top.consul_template, node.role),
         kamailio=_kamailio(complete.kamailio(top.kamailio, node, registration), source),
         rtpengine=top.rtpengine,
@@ -268,14 +253,6 @@ def _kamailio(given: keys.Kamailio, source: str) -> keys.Kamailio:
     if given.rpc.startswith("http") and "@" in given.rpc:  # not shown: it may be a password
         raise ConfigError(f"cannot use {source}: kamailio.rpc: expected no user and password: use rpc_password_file")
     return keys.replace(given, rpc=given.rpc or default_rpc())
-
-
-def _consul(given: keys.Consul, environ: Mapping[str, str]) -> keys.Consul:
-    found = {
-        key: environ[name] for key, name in CONSUL_VARIABLES.items() if not getattr(given, key) and environ.get(name)
-    }
-    found.setdefault("address", given.address or "127.0.0.1:8500")
-    return keys.replace(given, **found)
 
 
 def default_state_dir(environ: Mapping[str, str]) -> str:
