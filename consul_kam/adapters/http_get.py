@@ -11,10 +11,10 @@ def status(url: str, timeout: float) -> int:
 
     `timeout`: seconds of silence; a peer that drips its head takes longer. Raises Unanswered.
     """
-    parts = urlsplit(url)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
+        parts = urlsplit(url)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.hostname or "", parts.port, timeout=timeout)
         try:
             connection.request("GET", path, headers={"User-Agent": "consul_kam", "Connection": "close"})

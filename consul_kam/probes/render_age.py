@@ -1,16 +1,18 @@
 """consul-template still stages what Consul says.
 
-It has been seen to stall for weeks without a word. So the same templates are rendered once into a scratch directory, a
-third of `stale_after` apart: records that three looks in a row find missing from staging, or left there, are no longer
-on their way. The third such look comes at the latest `stale_after` after the change in Consul.
+It has been seen to stall for weeks without a word. So the same templates are rendered once into a scratch directory,
+again and again: records that three looks in a row find missing from staging, or left there, are no longer on their way.
+The third such look is over `stale_after` after the change in Consul, if that is 7 s or more.
 """
 
 from consul_kam.core.fresh import DIFFERS, UNKNOWN
 from consul_kam.core.health import RESTART, Outcome, Probe
 from consul_kam.core.world import CONSUL_TEMPLATE, World
 
-LOOKS = 3
-"""In `stale_after` seconds."""
+LOOKS, TAKES = 3, 1.0
+"""Looks within `stale_after` seconds, and the seconds that the last one may take of these."""
+APART = 2.0
+"""Seconds between two looks at least: app/freshness.py gives the same answer again for one."""
 
 
 def run(world: World, timeout: float) -> Outcome:
@@ -40,8 +42,8 @@ PROBE = Probe(
     run=run,
     applies=lambda node: node.keeps(CONSUL_TEMPLATE) and bool(node.lists),
     applies_doc="`run` starts consul-template (`spawn`)",
-    period=lambda node: node.stale_after / LOOKS,
-    period_doc="`stale_after` / 3",
+    period=lambda node: max(APART, (node.stale_after - TAKES) / LOOKS),
+    period_doc="(`stale_after` - 1) / 3, at least 2",
     timeout=6.0,
     fall=LOOKS,
     action=RESTART,
