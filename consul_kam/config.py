@@ -109,13 +109,15 @@ def _modules(package: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (Path(__file__).parent / package).glob("[!_]*.py")))
 
 
-def _known_probe(name: str, given: keys.Probe, source: str) -> None:
+def _probe(name: str, raw: object, source: str) -> keys.Probe:
     """Raises ConfigError for a table of no probe, and for a restart of nothing."""
     if name not in known_probes():
         raise keys.unknown_key(source, "probes.", name, list(known_probes()))
+    given = keys.convert(raw, keys.Probe, source, f"probes.{name}")
     if given.action == "restart" and not probe_named(name).target:
         key = f"probes.{name}.action"
         raise ConfigError(f"cannot use {source}: {key}: expected none or not-ready: nothing to restart, got 'restart'")
+    return given
 
 
 def _known(name: str, source: str) -> None:
@@ -170,16 +172,15 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
     for key, value in _numbers(raw):
         if not math.isfinite(value):
             raise ConfigError(f"cannot use {source}: {key}: expected a finite number, got {value}")
-    tables = raw.pop("datasets", {})
-    if not isinstance(tables, dict):
-        raise ConfigError(f"cannot use {source}: datasets: expected a table, got {tables!r}")
+    tables, looks = (raw.pop(key, {}) for key in ("datasets", "probes"))
+    for key, value in (("datasets", tables), ("probes", looks)):
+        if not isinstance(value, dict):
+            raise ConfigError(f"cannot use {source}: {key}: expected a table, got {value!r}")
     top = keys.convert(raw, keys.File, source)
     state_dir = Path(environ.get("CONSUL_KAM_STATE_DIR") or top.node.state_dir or default_state_dir(environ))
     names = (*known_datasets(), *(name for name in tables if ":" in name))
     for name in tables:
         _known(name, source)
-    for name, given in top.probes.items():
-        _known_probe(name, given, source)
     node = complete.node(top.node, socket.gethostname())
     status_url = complete.kamailio(top.kamailio, node, top.registration).status_url
     registration = complete.registration(top.registration, node, top.rtpengine, status_url)
@@ -197,7 +198,7 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         rtpengine=top.rtpengine,
         registration=registration,
         supervise=top.supervise,
-        probes=top.probes,
+        probes={name: _probe(name, table, source) for name, table in looks.items()},
         http=top.http,
         datasets={name: _dataset(name, tables.get(name, {}), top, state_dir, source) for name in names},
         alert=top.alert,

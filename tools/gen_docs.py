@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import flow_svg
+import health_page
 
 REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(REPO))
@@ -158,6 +159,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "cli.md": command_line,
     "state-machine.md": state_machine,
+    "health.md": lambda: health_page.page(NOTICE.format("consul_kam/probes/ and tools/health_page.md")),
     "flow.svg": flow_svg.svg,
 }
 

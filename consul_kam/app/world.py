@@ -85,7 +85,7 @@ class NodeWorld:
         self._loop.post(lambda: ask(then))
         if not come.wait(timeout):
             raise Unanswered(f"cannot see what Consul says: no answer within {timeout:g} s")
-        return {name: found[0].of(name) for name in self._lanes}
+        return {name: found[0].of(name) for name in self.node.lists}
 
     def consul_leader(self, timeout: float) -> str:
         client: Consul | None = getattr(self._own, "consul", None)

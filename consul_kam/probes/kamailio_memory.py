@@ -35,7 +35,11 @@ def _shared(world: World, timeout: float) -> Found:
 
 
 def _own(stats: tuple[Value, ...]) -> Found:
-    least = min(stats, key=lambda one: _bytes(one, "free") / _bytes(one, "total_size"))
+    # One that has just started did not say yet what it uses: all are 0, what is free as well.
+    known = [one for one in stats if _bytes(one, "real_used")]
+    if not known:
+        return {}, {}
+    least = min(known, key=lambda one: _bytes(one, "free") / _bytes(one, "total_size"))
     total, free = _bytes(least, "total_size"), _bytes(least, "free")
     facts, wrong = {"pkg_total_bytes": total, "pkg_free_bytes": free}, {}
     if free < OWN * total:

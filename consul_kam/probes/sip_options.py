@@ -7,7 +7,7 @@ business, and that it says something proves that a worker took the request and r
 from consul_kam.core.health import GRACE, READY, RESTART, Outcome, Probe, rpc_answers
 from consul_kam.core.world import KAMAILIO, World
 
-STUCK = "RPC answers, so its SIP workers are stuck"
+STUCK = "RPC answers, so its SIP workers are stuck (or its script drops OPTIONS)"
 SILENT = "RPC does not answer either"
 
 
