@@ -102,7 +102,8 @@ class _Transaction:
         if not self._to.stream:
             self._read(data)
         elif not data or len(self._received) > LARGEST:
-            self.reply = SipReply(0, "it ended the connection without a final response")
+            did = "sent much and no" if data else "ended the connection without a"
+            self.reply = SipReply(0, f"it {did} final response")
         else:
             self._received += data
             while b"\r\n\r\n" in self._received and self.reply is None:

@@ -104,6 +104,7 @@ def test_what_is_no_reply_is_told(body: bytes) -> None:
     "script",
     [
         lambda cookie, _: [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
+        lambda cookie, _: [b"other" + PONG],
         lambda cookie, _: [cookie + b" i5e"],
         lambda cookie, _: [],
         lambda cookie, _: [cookie + b" d60000:", b"x" * 70_000],

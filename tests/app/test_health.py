@@ -131,14 +131,37 @@ def test_one_that_hangs_is_unhealthy_and_holds_up_nothing() -> None:
         one.wait(lambda: one.health.states["http_status"].healthy)
 
 
+SELDOM = parse("[probes.http_status]\nperiod = 3600\ntimeout = 0.1", "f.toml", {})
+
+
 def test_a_look_that_comes_back_late_is_not_counted_again() -> None:
     world = Hanging(answer=503)
-    with running(world) as one:
-        one.wait(lambda: one.health.states["http_status"].healthy is False)
-        world.answer = 200
+    with running(world, SELDOM) as one:
+        one.wait(lambda: one.health.states["http_status"].bad)
         world.let_go.set()
-        one.wait(lambda: one.health.states["http_status"].healthy)
-        assert world.asked >= 2
+        one.wait(lambda: not one.health._probes["http_status"].busy)
+        found = one.state("http_status")
+        assert (found.bad, found.reason) == (1, "no answer within 0.1 s")
+
+
+def test_the_timer_of_an_earlier_look_says_nothing_of_this_one() -> None:
+    world = Hanging()
+    with running(world, parse("[probes.http_status]\nperiod = 3600\ntimeout = 60", "f.toml", {})) as one:
+        one.wait(lambda: world.asked)
+        status = one.health._probes["http_status"]
+        one.on(lambda: one.health._hangs(status, status.number - 1))
+        assert (status.late, one.state("http_status").bad) == (False, 0)
+        world.let_go.set()
+
+
+def test_a_look_that_ends_after_close_is_not_counted() -> None:
+    world = Hanging()
+    with running(world, parse("[probes.http_status]\nperiod = 3600\ntimeout = 60", "f.toml", {})) as one:
+        one.wait(lambda: world.asked)
+        one.on(one.health.close)
+        world.let_go.set()
+        one.wait(lambda: not one.health._probes["http_status"].busy)
+        assert one.state("http_status").healthy is None
 
 
 def test_a_slow_good_answer_counts_as_none() -> None:
@@ -194,7 +217,7 @@ def test_after_close_nobody_is_asked() -> None:
             running_.worker.close(5.0)
         looks, told = world.kamailio.calls["core.uptime"], len(one.told)
         world.said[NODE.status_url] = Unanswered("cannot get it")
-        time.sleep(0.3)
+        one.wait(lambda: not one.loop._timers)
         assert (world.kamailio.calls["core.uptime"], len(one.told)) == (looks, told)
 
 
