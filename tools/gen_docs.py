@@ -10,6 +10,7 @@ from typing import Any
 import click
 import flow_svg
 import metrics_page
+import health_page
 
 REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(REPO))
@@ -178,6 +179,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "state-machine.md": state_machine,
     "supervision.md": supervision,
     "metrics.md": lambda: metrics_page.page(NOTICE.format("consul_kam/core/metrics.py and tools/metrics_page.py")),
+    "health.md": lambda: health_page.page(NOTICE.format("consul_kam/probes/ and tools/health_page.md")),
     "flow.svg": flow_svg.svg,
 }
 

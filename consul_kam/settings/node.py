@@ -203,7 +203,7 @@ class Supervise(Keys, frozen=True):
 
 
 class Probe(Keys, frozen=True):
-    """One probe; what is left out is the probe's own, see the table below."""
+    """One probe; what is left out is the probe's own, see [health](health.md)."""
 
     enabled: Annotated[bool | None, doc("Whether it runs.", "where it applies")] = None
     period: Annotated[
