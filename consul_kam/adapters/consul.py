@@ -8,9 +8,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from consul_kam.adapters import files
+from consul_kam.adapters.consul_unix import UnixHttp
+from consul_kam.errors import ConsulError, ConsulRefused, ConsulUnreachable
 
 LARGEST_TOKEN = 4096
 """Bytes; a token is 36 letters."""
@@ -50,6 +52,22 @@ class Source(NamedTuple):
         return service == self.place if self.kind == "service" else id.startswith(f"kv:{self.place}")
 
 
+class Response(NamedTuple):
+    """What Consul answered: `code` 200 or 404."""
+
+    code: int
+    body: str
+    filtered: bool
+    """Whether ACLs hid something from our token."""
+
+    def json(self) -> Any:
+        """Raises ConsulError."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise ConsulError(f"cannot understand Consul: {self.body[:80]!r} is no JSON") from None
+
+
 class Consul:
     """One agent. Every method has the deadline given here, in seconds."""
 
@@ -61,23 +79,64 @@ class Consul:
         client_certificate: tuple[str, str] | None = None,
         deadline: float = 1.0,
     ) -> None:
-        """`address`: HOST:PORT or http[s]://HOST:PORT. The token's file is read at each request, so it may rotate."""
-        url = urlsplit(address if "://" in address else f"http://{address}")
-        self._token_file = token_file
+        """`address`: HOST:PORT, http[s]://HOST:PORT or unix:///PATH. The token's file is read at each request, so it
+        may rotate. An address that is none is told at the first request."""
+        self.address, self._token_file, self._deadline = address, token_file, deadline
+        url, port, self._unusable = _split(address)
         with _plain_environment(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             import consul  # 19 MB, and only removals ever need it
 
             self._client = consul.Consul(
-                host=url.hostname or "127.0.0.1",
-                port=url.port or (8501 if url.scheme == "https" else 8500),
+                host=f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or "127.0.0.1",
+                port=port or (8501 if url.scheme == "https" else 8500),
                 scheme=url.scheme,
                 verify=ca_file or True,
                 cert=client_certificate,
                 timeout=deadline,
             )
-        # A proxy from the environment must not come between us and the local agent.
+        # A proxy from the environment must not come between us and the local agent, and nobody else gets our token.
         self._client.http.session.trust_env = False
+        self._client.http.session.max_redirects = 0
+        if url.scheme == "unix":
+            self._client.http = UnixHttp(unquote(url.path), deadline)
+
+    def get(self, path: str, *params: tuple[str, str]) -> Response:
+        """Raises ConsulError, as `put` does; 404 is an answer."""
+        return self._ask("get", path, list(params))
+
+    def put(self, path: str, body: object = None, *params: tuple[str, str]) -> Response:
+        """`body`: of JSON's types."""
+        data = b"" if body is None else json.dumps(body).encode()
+        return self._ask("put", path, list(params), data=data)
+
+    def _ask(self, method: str, path: str, params: list[tuple[str, str]], **more: Any) -> Response:
+        if self._unusable:
+            raise ConsulError(self._unusable)
+        try:
+            token = self._token()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConsulError(f"cannot read the token file {self._token_file}: {reason}") from None
+        try:
+            found = getattr(self._client.http, method)(lambda got: got, path, params, headers=token, **more)
+        except (OSError, ValueError) as error:
+            raise ConsulUnreachable(f"cannot reach Consul at {self.address}: {self._reason(error)}") from None
+        if found.code not in (200, 404):
+            reason = " ".join(str(found.body).split())[:200]
+            raise ConsulRefused(f"cannot {method} {path} at {self.address}: {found.code} {reason}", found.code)
+        return Response(found.code, found.body, _FILTERED in found.headers)
+
+    def _reason(self, error: BaseException) -> str:
+        """The system's own word, from below the layers that wrap it."""
+        below: BaseException | None = error
+        while below is not None:
+            if isinstance(below, TimeoutError) or type(below).__name__.endswith("Timeout"):
+                return f"no answer within {self._deadline:g} s"
+            if isinstance(below, OSError) and below.strerror:
+                return below.strerror
+            below = below.__cause__ or below.__context__
+        return " ".join(str(error).split())[:200]
 
     def seen_of_filtered(self, source: Source, datacenter: str = "") -> int | None:
         """How many entries our token sees where ACLs hide others; None where they hide nothing or nobody can say now.
@@ -85,6 +144,8 @@ class Consul:
         Consul answers 200 with a shorter list to a token that lost its rights; only the header
         X-Consul-Results-Filtered-By-ACLs tells (Consul HTTP API, "Filtered results").
         """
+        if self._unusable:
+            return None
         where = [("dc", datacenter)] if datacenter else []
         try:
             if not self._client.http.get(_filtered, source.path, [source.least, *where], self._token()):
@@ -99,6 +160,18 @@ class Consul:
         else:
             token = files.read_regular(Path(self._token_file), LARGEST_TOKEN, follow=True).decode("ascii").strip()
         return {"X-Consul-Token": token} if token else {}
+
+
+def _split(address: str) -> tuple[SplitResult, int | None, str]:
+    """The last one: why it is no address, or ""."""
+    trouble = "expected HOST:PORT, http://, https:// or unix:///PATH"
+    try:
+        url = urlsplit(address if "://" in address else f"http://{address}")
+        if url.scheme in ("http", "https", "unix"):
+            return url, url.port, ""
+    except ValueError as error:
+        trouble = str(error)
+    return urlsplit("http://127.0.0.1"), None, f"cannot use Consul's address {address}: {trouble}"
 
 
 def _filtered(response: Any) -> bool:

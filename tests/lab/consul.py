@@ -56,10 +56,17 @@ class ConsulAgent:
 
     def start(self, timeout: float = 40.0) -> Self:
         """Start and wait for a leader."""
-        mode = [] if self.persist else ["-dev"]
-        self._process = Process(["consul", "agent", *mode, f"-config-file={self.directory / 'consul.json'}"], self.log)
+        self.spawn()
         wait_for("Consul's leader", self._led, timeout, self.log, every=0.05)
         return self
+
+    def spawn(self) -> None:
+        """Start, and wait for nothing."""
+        mode = [] if self.persist else ["-dev"]
+        self._process = Process(["consul", "agent", *mode, f"-config-file={self.directory / 'consul.json'}"], self.log)
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.alive()
 
     def _led(self) -> bool:
         assert self._process is not None
