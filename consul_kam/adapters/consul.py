@@ -5,7 +5,7 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -118,25 +118,29 @@ class Consul:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ConsulError(f"cannot read the token file {self._token_file}: {reason}") from None
-        try:
-            found = getattr(self._client.http, method)(lambda got: got, path, params, headers=token, **more)
-        except (OSError, ValueError) as error:
-            raise ConsulUnreachable(f"cannot reach Consul at {self.address}: {self._reason(error)}") from None
+        found = self._answer(lambda: getattr(self._client.http, method)(_whole, path, params, headers=token, **more))
         if found.code not in (200, 404):
             reason = " ".join(str(found.body).split())[:200]
             raise ConsulRefused(f"cannot {method} {path} at {self.address}: {found.code} {reason}", found.code)
         return Response(found.code, found.body, _FILTERED in found.headers)
 
+    def _answer(self, ask: Callable[[], Any]) -> Any:
+        """Once again where a connection that was kept has died meanwhile: all that we ask may be asked twice."""
+        for last in (False, True):
+            try:
+                return ask()
+            except (OSError, ValueError) as error:
+                if last or not isinstance(_bottom(error), ConnectionResetError | BrokenPipeError):
+                    reason = self._reason(error)
+                    break
+        raise ConsulUnreachable(f"cannot reach Consul at {self.address}: {reason}")
+
     def _reason(self, error: BaseException) -> str:
         """The system's own word, from below the layers that wrap it."""
-        below: BaseException | None = error
-        while below is not None:
-            if isinstance(below, TimeoutError) or type(below).__name__.endswith("Timeout"):
-                return f"no answer within {self._deadline:g} s"
-            if isinstance(below, OSError) and below.strerror:
-                return below.strerror
-            below = below.__cause__ or below.__context__
-        return " ".join(str(error).split())[:200]
+        below = _bottom(error)
+        if any(isinstance(each, TimeoutError) or type(each).__name__.endswith("Timeout") for each in (error, below)):
+            return f"no answer within {self._deadline:g} s"
+        return (isinstance(below, OSError) and below.strerror) or " ".join(str(below).split())[:200]
 
     def seen_of_filtered(self, source: Source, datacenter: str = "") -> int | None:
         """How many entries our token sees where ACLs hide others; None where they hide nothing or nobody can say now.
@@ -172,6 +176,16 @@ def _split(address: str) -> tuple[SplitResult, int | None, str]:
     except ValueError as error:
         trouble = str(error)
     return urlsplit("http://127.0.0.1"), None, f"cannot use Consul's address {address}: {trouble}"
+
+
+def _bottom(error: BaseException) -> BaseException:
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    return error
+
+
+def _whole(response: Any) -> Any:
+    return response
 
 
 def _filtered(response: Any) -> bool:

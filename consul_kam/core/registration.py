@@ -3,7 +3,7 @@
 Level-triggered: nothing is fired once, each look decides anew. Time is an argument (monotonic, s).
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -61,6 +61,8 @@ class State:
     """How often that came to be, without QUIET s of peace since."""
     contradicted: bool = False
     """Consul's own check failed while we were ready: then a new one begins critical."""
+    renewed: bool = False
+    """A check that had not run yet was registered anew, and has not been heard of since."""
     missing: int = 0
     """Looks in a row at which the catalog did not hold what the agent holds."""
 
@@ -84,11 +86,10 @@ def reconcile(wanted: Wanted, record: Record, state: State, seen: Seen, ready: b
     """One look's answer. An empty `actions` is "nothing to do"."""
     idle = replace(state, right=False)
     if _another_agent(record, seen) and seen.pinned_lives is not False:
-        trouble = (
-            f"cannot register {wanted.service.id}: agent {seen.node} answers, but it is registered with the living"
-        )
-        cure = f"{record.node}; let [consul] address name one agent, no load balancer"
-        return Plan(Where.ELSEWHERE, (), record, record, idle, f"{trouble} {cure}")
+        trouble = f"cannot keep {wanted.service.id}: agent {seen.node} answers, but it is registered with {record.node}"
+        lives = "which is alive" if seen.pinned_lives else "of which nobody knows now whether it is alive"
+        cure = "let [consul] address name one agent, no load balancer"
+        return Plan(Where.ELSEWHERE, (), record, record, idle, f"{trouble}, {lives}; {cure}")
     found = seen.service
     if found is not None and found.name != wanted.service.name and not record.of(found):
         trouble = f"cannot register {found.id}: on {_on(seen)} that ID is service {found.name} at {found.at}"
@@ -149,7 +150,7 @@ class _Look:
             return Plan(Where.CONFLICT, (), self.record, self.record, held, f"{trouble}: {wrong[0]}; {cure}")
         lost = _lost(self.wanted, self.seen) if found is not None and not wrong else ""
         state = replace(state, missing=state.missing + 1 if lost else 0)
-        if lost and state.missing & (state.missing - 1) == 0:  # at the 1st, 2nd, 4th, 8th look of a row
+        if lost and (state.missing in (1, 2, 4) or state.missing % 8 == 0):
             wrong = [lost]
         trouble = _others(self.wanted, self.seen)
         if state.missing > PATIENCE:
@@ -159,9 +160,14 @@ class _Look:
         # The record of the old ID stays until that is gone.
         before = self.record if old else mine
         why = self._first() if found is None else "; ".join(wrong)
-        actions = self._mend(state, checks if found is not None else {}, bool(why))
+        fresh = self.ready and not state.contradicted
+        unasked = fresh and self._unasked()
+        state = replace(state, right=True, renewed=unasked or (state.renewed and not self._heard()))
+        why = why or ("its agent has not asked its status page yet" if unasked else "")
+        broken = [id for id in checks if self.seen.check(id) is not None] if found is not None else []
+        actions = self._mend(fresh, [*broken, *([self.wanted.http_id] if unasked else [])], bool(why))
         actions += (Deregister(self.record.id),) if old else ()
-        return Plan(Where.REGISTERED, actions, before, mine, replace(state, right=True), trouble, why)
+        return Plan(Where.REGISTERED, actions, before, mine, state, trouble, why)
 
     def _history(self, wrong: bool) -> State:
         """Who changes it, and whether that has become a war."""
@@ -180,26 +186,31 @@ class _Look:
         until = now + min(LONGEST, QUIET * 2**state.holds)
         return replace(state, changes=(), hold_until=until, holds=state.holds + 1)
 
-    def _mend(self, state: State, wrong_checks: Mapping[str, str], wrong: bool) -> tuple[Action, ...]:
-        wanted, seen = self.wanted, self.seen
+    def _unasked(self) -> bool:
+        """After a restart an agent says critical until it has asked, for up to `interval` seconds. Only once in a row:
+        one with `discard_check_output` never shows that it has."""
+        found = self.seen.check(self.wanted.http_id) if self.wanted.url and not self.state.renewed else None
+        return found is not None and (found.status, found.output) == (CRITICAL, "")
+
+    def _heard(self) -> bool:
+        found = self.seen.check(self.wanted.http_id)
+        return found is not None and found.output != ""
+
+    def _mend(self, fresh: bool, broken: Sequence[str], wrong: bool) -> tuple[Action, ...]:
+        """`broken`: checks that shall begin anew. Registering again keeps the status and output of a check whatever its
+        definition, so these are taken away first."""
+        wanted, seen, drain = self.wanted, self.seen, self.record.drain
         maintenance = seen.check(wanted.maintenance_id)
-        fresh = self.ready and not state.contradicted
-        # Registering again keeps a check's status and output, whatever its new definition: one that shall begin anew
-        # is taken away first.
-        renewed = [id for id in wrong_checks if seen.check(id) is not None]
-        http = seen.check(wanted.http_id)
-        if fresh and wanted.url and http is not None and (http.status, http.output) == (CRITICAL, ""):
-            renewed.append(http.id)  # an agent that was started again has not asked yet, and takes up to `interval`
         reason = None
-        if maintenance is None and self.record.drain:
-            reason = self.record.drain
+        if maintenance is None and drain:
+            reason = drain
         elif seen.service is None:
             reason = self.record.maintenance
-        actions: list[Action] = [DropCheck(id) for id in dict.fromkeys([*strays(wanted, seen), *renewed])]
-        if wrong or renewed or (maintenance is None and self.record.drain):
+        actions: list[Action] = [DropCheck(id) for id in dict.fromkeys([*strays(wanted, seen), *broken])]
+        if wrong or (maintenance is None and drain):
             actions.append(Register(body(wanted, PASSING if fresh else CRITICAL, reason)))
         actions += self._feed()
-        if maintenance is not None and maintenance.notes.startswith(OURS) and not self.record.drain:
+        if maintenance is not None and maintenance.notes.startswith(OURS) and not drain:
             actions.append(ClearMaintenance(wanted.service.id))
         return tuple(actions)
 
