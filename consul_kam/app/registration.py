@@ -15,8 +15,8 @@ from consul_kam.adapters.consul_agent import ConsulAgent
 from consul_kam.app.loop import Loop, Worker
 from consul_kam.app.reports import Reporter
 from consul_kam.config import Settings
-from consul_kam.core.registered import NODE_MAINTENANCE, Action, Record, Seen, Service, Wanted, load
-from consul_kam.core.registration import Plan, State, Where, leaving, reconcile
+from consul_kam.core.registered import NODE_MAINTENANCE, Action, Forget, Record, Seen, Service, Wanted, load
+from consul_kam.core.registration import Plan, State, Where, another_agent, leaving, reconcile
 from consul_kam.errors import ConsulError
 
 LEAVE = 2.0
@@ -229,13 +229,17 @@ class _Hands:
         seen = self.look(wanted, self._record, catalog=False)
         if isinstance(seen, str):
             return (), seen
+        if another_agent(self._record, seen):
+            where = f"it is registered with {self._record.node}, and {seen.node} answers"
+            return (), f"cannot deregister {self._record.id}: {where}"
         actions = leaving(wanted, self._record, seen)
         assert self._made is not None
-        try:
-            for action in actions:
+        for action in actions:
+            try:
                 self._made.do(action)
-        except ConsulError as error:
-            return (), str(error)
+            except ConsulError as error:
+                if not isinstance(action, Forget):  # without a leader the agent tells the catalog later
+                    return (), str(error)
         return actions, self._keep(Record(drain=self._record.drain))
 
     def _keep(self, record: Record) -> str:

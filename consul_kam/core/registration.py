@@ -85,7 +85,7 @@ class Plan:
 def reconcile(wanted: Wanted, record: Record, state: State, seen: Seen, ready: bool, now: float) -> Plan:
     """One look's answer. An empty `actions` is "nothing to do"."""
     idle = replace(state, right=False)
-    if _another_agent(record, seen) and seen.pinned_lives is not False:
+    if another_agent(record, seen) and seen.pinned_lives is not False:
         trouble = f"cannot keep {wanted.service.id}: agent {seen.node} answers, but it is registered with {record.node}"
         lives = "which is alive" if seen.pinned_lives else "of which nobody knows now whether it is alive"
         cure = "let [consul] address name one agent, no load balancer"
@@ -106,13 +106,16 @@ def reconcile(wanted: Wanted, record: Record, state: State, seen: Seen, ready: b
 
 
 def leaving(wanted: Wanted, record: Record, seen: Seen) -> tuple[Action, ...]:
-    """What takes us out of Consul; nobody else's registration, and nothing where another agent answers."""
-    if _another_agent(record, seen):
-        return ()
+    """What takes us out of Consul; nobody else's registration.
+
+    Out of the catalog too, as far as that goes: an agent that came back under its name with another node ID is not
+    heard there, and what its former self said stays (Consul: "Node name is reserved").
+    """
     found = seen.service
     ours = found is not None and (_here(wanted, found) or record.of(found))
     old = seen.old is not None and record.of(seen.old)
-    return (*([Deregister(wanted.service.id)] if ours else []), *([Deregister(record.id)] if old else []))
+    ids = [*([wanted.service.id] if ours else []), *([record.id] if old else [])]
+    return (*map(Deregister, ids), *(Forget(seen.node, id) for id in ids if seen.node))
 
 
 def _not_ready(wanted: Wanted, record: Record, state: State, seen: Seen) -> Plan:
@@ -154,7 +157,10 @@ class _Look:
             wrong = [lost]
         trouble = _others(self.wanted, self.seen)
         if state.missing > PATIENCE:
-            trouble = f"cannot see {self.wanted.service.id} in Consul's catalog: {lost}; may {_on(self.seen)} write it?"
+            trouble = (
+                f"cannot bring {self.wanted.service.id} into Consul's catalog: {lost}; the log of {_on(self.seen)}"
+            )
+            trouble += " says why: a token without the right, or a node ID that changed under its name"
         mine = self._mine()
         old = self.seen.old is not None and self.record.of(self.seen.old)
         # The record of the old ID stays until that is gone.
@@ -236,13 +242,14 @@ def _here(wanted: Wanted, found: Service) -> bool:
     return (found.name, found.place) == (wanted.service.name, wanted.service.place)
 
 
-def _another_agent(record: Record, seen: Seen) -> bool:
+def another_agent(record: Record, seen: Seen) -> bool:
+    """Whether it is not the one that we are registered with."""
     return bool(record.id and record.node) and seen.node not in ("", record.node)
 
 
 def _moved(record: Record, seen: Seen) -> tuple[tuple[Action, ...], str]:
     """The agent that we were registered with is no more: what is left of us there goes."""
-    if not _another_agent(record, seen):
+    if not another_agent(record, seen):
         return (), ""
     left = any(row.node == record.node and row.service.id == record.id for row in seen.catalog or ())
     forget = (Forget(record.node, record.id),) if left else ()

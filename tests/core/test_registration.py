@@ -21,7 +21,7 @@ from consul_kam.core.registered import (
     Wanted,
     load,
 )
-from consul_kam.core.registration import LONGEST, QUIET, State, Where, leaving, reconcile
+from consul_kam.core.registration import LONGEST, QUIET, State, Where, another_agent, leaving, reconcile
 from tests.core.registration_world import (
     ASKED,
     HTTP,
@@ -349,7 +349,7 @@ def test_a_load_balancer_that_hands_us_another_agent_makes_no_ghost() -> None:
     assert "agent lab answers, but it is registered with other, which is alive" in plan.trouble
     unknown = reconcile(WANTED, record, State(), replace(seen, pinned_lives=None), True, 0.0)
     assert "of which nobody knows" in unknown.trouble
-    assert leaving(WANTED, record, seen) == ()
+    assert another_agent(record, seen)
 
 
 def test_an_agent_that_is_no_more_gives_way_to_the_new_one_and_what_is_left_there_goes() -> None:
@@ -380,7 +380,10 @@ def test_what_the_catalog_lost_is_registered_again_but_not_at_each_look() -> Non
         acted += [look] if plan.why else []
         lost, said = lost.on(state=plan.state), plan.trouble
     assert acted == [1, 2, 4, 8, 16]
-    assert said == ("cannot see host1 in Consul's catalog: the catalog does not have it; may agent lab write it?")
+    assert said == (
+        "cannot bring host1 into Consul's catalog: the catalog does not have it; the log of agent lab says why: "
+        "a token without the right, or a node ID that changed under its name"
+    )
     unknown = replace(lost.agent.seen("host1"), catalog=None)
     assert reconcile(WANTED, HERE, State(), unknown, True, 0.0).why == ""
 
@@ -411,13 +414,15 @@ def test_two_nodes_with_one_id_are_found_by_address_and_nobody_overwrites_anybod
 
 
 def test_leaving_takes_what_is_ours_whenever_it_comes() -> None:
-    node = known()
-    assert leaving(WANTED, HERE, node.agent.seen("host1")) == (Deregister("host1"),)
-    assert leaving(WANTED, Record(), node.agent.seen("host1")) == (Deregister("host1"),)
+    node, gone = known(), (Deregister("host1"), Forget("lab", "host1"))
+    assert leaving(WANTED, HERE, node.agent.seen("host1")) == gone
+    assert leaving(WANTED, Record(), node.agent.seen("host1")) == gone
+    assert leaving(WANTED, Record(), replace(node.agent.seen("host1"), node="")) == gone[:1]
     assert leaving(WANTED, Record(), Paper().seen("host1")) == ()
     stale = Paper(services=(replace(SERVICE, address="10.0.0.8"), replace(SERVICE, id="old1")))
-    assert leaving(WANTED, replace(HERE, address="10.0.0.8"), stale.seen("host1")) == (Deregister("host1"),)
-    assert leaving(WANTED, replace(HERE, id="old1"), stale.seen("host1", "old1")) == (Deregister("old1"),)
+    assert leaving(WANTED, replace(HERE, address="10.0.0.8"), stale.seen("host1")) == gone
+    old = leaving(WANTED, replace(HERE, id="old1"), stale.seen("host1", "old1"))
+    assert old == (Deregister("old1"), Forget("lab", "old1"))
 
 
 def test_a_record_comes_back_as_it_was_and_a_damaged_one_as_far_as_it_goes() -> None:

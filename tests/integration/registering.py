@@ -1,6 +1,8 @@
 """A Registrar with a decision thread of its own, as the engine has it, and a status page for Consul to ask."""
 
+import contextlib
 import http.server
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -20,10 +22,10 @@ from tests.lab import ConsulAgent, wait_for
 NODE = """\
 [node]
 role = "{role}"
-name = "host1"
+name = "{name}"
 state_dir = "{state}"
 [registration]
-address = "127.0.0.1"
+address = "{place}"
 every = {every}
 {lines}
 """
@@ -62,14 +64,18 @@ class Registered:
         address: str,
         url: str,
         lines: str = "",
+        *,
         every: float = 0.5,
         more: str = "",
         role: str = "sbc",
+        name: str = "host1",
+        place: str = "127.0.0.1",
     ) -> None:
+        """`place`: the node's own address; `more`: of [consul]."""
         self.state = directory / "state"
         self.state.mkdir(parents=True, exist_ok=True)
         lines = f'check_url = "{url}"\n{lines}' if url else lines
-        text = NODE.format(state=self.state, every=every, role=role, lines=lines)
+        text = NODE.format(state=self.state, every=every, role=role, name=name, place=place, lines=lines)
         self.settings = config.parse(f'{text}[consul]\naddress = "{address}"\n{more}', "test", {})
         self.ready = False
         self._loop = Loop()
@@ -114,6 +120,14 @@ class Registered:
     def journal(self) -> list[dict[str, Any]]:
         return self._journal.tail(1000)
 
+    def was_registered(self, times: int, timeout: float = 15.0) -> None:
+        """Until the journal says for so many times that it was registered, or put right."""
+        wait_for(
+            f"{times} registrations in {self._journal.tail(1000)}",
+            lambda: len([entry for entry in self.journal() if entry["event"] == "registered"]) >= times,
+            timeout,
+        )
+
     def crash(self) -> None:
         """Gone without a word to anybody."""
         self.on_the_loop(self.registrar.close)
@@ -131,6 +145,45 @@ class Registered:
     ) -> None:
         if self._thread.is_alive():
             self.crash()
+
+
+class Balancer:
+    """A TCP port in front of one agent or another, as a load balancer; `switch` ends the connections that there are."""
+
+    def __init__(self, consul: ConsulAgent) -> None:
+        self._to = consul
+        self._open: list[socket.socket] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def switch(self, consul: ConsulAgent) -> None:
+        self._to, ended = consul, self._open
+        self._open = []
+        for each in ended:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._server.close()
+        self.switch(self._to)
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                with contextlib.suppress(OSError):
+                    agent = socket.create_connection(("127.0.0.1", self._to.port), 5)
+                    self._open += [client, agent]
+                    for one, other in ((client, agent), (agent, client)):
+                        threading.Thread(target=_pump, args=(one, other), daemon=True).start()
+
+
+def _pump(one: socket.socket, other: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := one.recv(65536):
+            other.sendall(chunk)
+        other.shutdown(socket.SHUT_RDWR)
 
 
 def known(consul: ConsulAgent, id: str = "host1") -> dict[str, Any] | None:

@@ -84,6 +84,13 @@ class Cluster:
         self.settle()
         return self
 
+    def revive(self) -> None:
+        """Start who was stopped, and wait until all know each other."""
+        for member in self.all:
+            if not member.alive():
+                member.spawn()
+        self.settle()
+
     def settle(self, timeout: float = 40.0) -> None:
         """Until there is a leader and the agent is in the catalog."""
         wait_for("the cluster's leader", self._settled, timeout, self.agent.log, every=0.05)

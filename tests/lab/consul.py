@@ -18,8 +18,17 @@ class ConsulAgent:
     """`with ConsulAgent(tmp_path) as consul:`; `consul agent -dev`, or with `persist` a real single server that keeps
     its data over stop() and start(). With `acl` everything is denied but to `token` (the management token)."""
 
-    def __init__(self, directory: Path, acl: bool = False, persist: bool = False, datacenter: str = "dc1") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        acl: bool = False,
+        persist: bool = False,
+        datacenter: str = "dc1",
+        more: Mapping[str, object] | None = None,
+    ) -> None:
+        """`more`: of its configuration, as JSON."""
         self.directory, self.persist, self.datacenter = directory, persist, datacenter
+        self._more = dict(more or {})
         directory.mkdir(parents=True, exist_ok=True)
         self.log = directory / "consul.log"
         self.port = free_port()
@@ -52,7 +61,7 @@ class ConsulAgent:
                 "default_policy": "deny",
                 "tokens": {"initial_management": self.token, "agent": self.token},
             }
-        return config
+        return config | self._more
 
     def start(self, timeout: float = 40.0) -> Self:
         """Start and wait for a leader."""
