@@ -60,6 +60,8 @@ class UnixHttp:
             connection.request(method, where, data or None, dict(headers or {}))
             reply = connection.getresponse()
             content = reply.read(LARGEST)
+            if reply.length:
+                raise OSError(0, f"an answer that is cut, or longer than {LARGEST} bytes")
         except http.client.HTTPException as error:
             raise OSError(0, f"an answer that is no HTTP ({type(error).__name__})") from error
         finally:
