@@ -299,3 +299,18 @@ def test_not_enabled_is_nothing_at_all(consul: ConsulAgent, page: Page, tmp_path
         assert node.status()["state"] == "off"
         node.leave()
         assert known(consul) is None
+
+
+def test_consul_is_away_at_boot(page: Page, tmp_path: Path) -> None:
+    consul = ConsulAgent(tmp_path / "consul")
+    with Registered(tmp_path, consul.address, page.url) as node:
+        node.set_ready(True)
+        status = node.wait("trouble", lambda status: status["trouble"])
+        assert (status["state"], status["trouble"]) == (
+            "waiting",
+            f"cannot reach Consul at {consul.address}: Connection refused",
+        )
+        with consul:
+            wait_for("it to pass", lambda: passing(consul) == HERE, 15)
+            node.wait("no trouble", lambda status: status["trouble"] == "")
+            node.leave()
