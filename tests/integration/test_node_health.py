@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from tests.lab import ConsulAgent, Lab, Node, free_port, wait_for
+from tests.lab import ConsulAgent, Lab, Node, Process, free_port, wait_for
 from tests.lab.world import BASE, every_version
 
 QUICK = """
@@ -126,3 +126,43 @@ def test_a_kamailio_that_its_own_unit_restarts_is_verified_again(lab: Lab, consu
     node.kamailio.restart()
     wait_for("both routers", lambda: len(node.kamailio.rpc.dispatcher().get(1, [])) == 2, 20, node.log)
     node.ready()
+
+
+def test_an_rtpengine_is_registered_while_it_answers(lab: Lab, consul: ConsulAgent) -> None:
+    """Role rtp: no Kamailio, no list, a TTL check that a ping of the NG protocol feeds."""
+    ng = free_port()
+    daemon = rtpengine(lab, ng)
+    node = lab.rtp(consul, ng)
+    name = node.ask("status")["node"]["name"]
+    wait_for("the registration", lambda: passing(consul, "rtp") == [name], 20, node.log)
+    found = service(consul, name)
+    assert found is not None
+    assert (found["Port"], sorted(found["Tags"])) == (ng, ["rtp", "rtpengine"])
+    daemon.stop(signal.SIGKILL)
+    wait_for("critical", lambda: passing(consul, "rtp") == [], 20, node.log)
+    assert service(consul, name) is not None
+    daemon = rtpengine(lab, ng)
+    wait_for("passing again", lambda: passing(consul, "rtp") == [name], 20, node.log)
+    assert node.stop() == 0
+    assert service(consul, name) is None
+    daemon.stop()
+
+
+def rtpengine(lab: Lab, ng: int) -> Process:
+    """The real daemon, its NG protocol on UDP at this port."""
+    media = free_port()
+    argv = [
+        "rtpengine",
+        "--config-file=none",
+        "--foreground",
+        "--table=-1",
+        "--interface=127.0.0.1",
+        f"--listen-ng=127.0.0.1:{ng}",
+    ]
+    argv += [
+        f"--port-min={media}",
+        f"--port-max={media + 20}",
+        f"--pidfile={lab.directory}/rtpengine.pid",
+        "--log-stderr",
+    ]
+    return Process(argv, lab.directory / "rtpengine.log")
