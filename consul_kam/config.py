@@ -28,7 +28,6 @@ LARGEST = 2**20
 ORDER = ("address", "dispatcher")
 """A peer is trusted before it is routed to."""
 STATE_DIR = "/var/lib/consul_kam"
-RESTART_REQUEST = "/run/consul_kam.ask/restart-kamailio"
 CTL_SOCKETS = ("/run/kamailio/kamailio_ctl", "/var/run/kamailio/kamailio_ctl")
 
 
@@ -257,8 +256,7 @@ def _set(dataset: Dataset, raw: object, top: keys.File, source: str, prefix: str
 def _kamailio(given: keys.Kamailio, source: str) -> keys.Kamailio:
     if given.rpc.startswith("http") and "@" in given.rpc:  # not shown: it may be a password
         raise ConfigError(f"cannot use {source}: kamailio.rpc: expected no user and password: use rpc_password_file")
-    asked = given.restart_request or (RESTART_REQUEST if os.path.isdir(os.path.dirname(RESTART_REQUEST)) else "")
-    return keys.replace(given, rpc=given.rpc or default_rpc(), restart_request=asked)
+    return keys.replace(given, rpc=given.rpc or default_rpc())
 
 
 def default_state_dir(environ: Mapping[str, str]) -> str:

@@ -3,10 +3,9 @@
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from consul_kam.adapters import files, rpc, sip
+from consul_kam.adapters import rpc, sip
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.consul_agent import ConsulAgent
 from consul_kam.adapters.processes import Reaper
@@ -153,26 +152,12 @@ class Node:
         # before the node was ready once, what is not there yet is no news
         level = "info" if probe.healthy or probe.level == NONE or not self._told_ready else "warning"
         self._reporter.tell(f"probe {word}", level, probe=probe.name, reason=probe.reason)
-        if probe.healthy is False and not self._ending:
-            self._cure(probe)
+        target = probe.target
+        ours = target in self.supervisor.names and self.supervisor.service(target).stage is Stage.RUNNING
+        # one that still starts is left alone: it has a deadline of its own
+        if ours and probe.healthy is False and probe.action == RESTART and not self._ending:
+            self.supervisor.restart(target, f"{probe.name}: {probe.reason}", blame=True)
         self.registrar.changed()
-
-    def _cure(self, probe: ProbeState) -> None:
-        """One that still starts is left alone: it has a deadline of its own. What is not ours somebody is asked for."""
-        target, request = probe.target, self._settings.kamailio.restart_request
-        if target in self.supervisor.names:
-            if probe.action == RESTART and self.supervisor.service(target).stage is Stage.RUNNING:
-                self.supervisor.restart(target, f"{probe.name}: {probe.reason}", blame=True)
-        elif probe.advice and request:
-            self._reporter.warn(f"{probe.advice}: {probe.name}: {probe.reason}; asked for by {request}")
-            self._engine.disk.submit(lambda: self._request(Path(request)))
-
-    def _request(self, path: Path) -> None:
-        """Whoever waits for the file takes it away."""
-        try:
-            files.write_atomic(path, b"", 0o644)
-        except OSError as error:
-            self._reporter.warn(f"cannot ask for a restart of Kamailio: {path}: {error.strerror}")
 
     def _before(self, child: Child, go: Callable[[], None]) -> None:
         """Kamailio's live files are as they shall be before it is started: `kamailio -c` does not even miss them.

@@ -144,14 +144,6 @@ class Kamailio(Keys, frozen=True):
     status_url: Annotated[
         Url, doc("A page of its xhttp that must answer 200.", "with a role, http://127.0.0.1:8000/status; else none")
     ] = ""
-    restart_request: Annotated[
-        Path,
-        doc(
-            "With `attach`: a file that is made where a probe wants Kamailio restarted; somebody with the right to do "
-            "so waits for it (examples/systemd/consul-kam-restart-kamailio.path).",
-            "/run/consul_kam.ask/restart-kamailio where that directory is there",
-        ),
-    ] = ""
     start_timeout: Annotated[
         Deadline, doc("With `spawn`: how long a start may take, s; a resolver that is away costs 10 to 30.")
     ] = 60.0

@@ -100,7 +100,7 @@ def test_beside_a_kamailio_of_its_own_unit_somebody_is_asked_for_a_restart(lab: 
     consul.register("router", "r01", port=BASE + 1)
     asked = lab.directory / "ask"
     asked.mkdir()
-    lines = f'min_gap = 0.02\nrestart_request = "{asked}/restart-kamailio"'
+    lines = f'min_gap = 0.02\nrestart_file = "{asked}/restart-kamailio"'
     node = lab.node(consul, spawn=False, registered=True, kamailio_lines=lines, more=QUICK)
     name = node.ask("status")["node"]["name"]
     node.ready()
