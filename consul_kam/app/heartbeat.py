@@ -17,31 +17,50 @@ class Heartbeat:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._seen: tuple[int, str] | None = None
+        self._number = 0
         self.up: bool | None = None
         self.up_since = ""
         self.trouble = ""
 
     def start(self) -> None:
         """Look now, and from then on by itself."""
-        self._ping()
+        if self._engine.lanes:
+            self._ping(self._number)
 
-    def _ping(self) -> None:
+    def look(self) -> None:
+        """Look now, as it has just come up."""
+        self._number += 1
+        self.start()
+
+    def gone(self, why: str) -> None:
+        """Its process has ended: there is no need to ask."""
+        self._tell(None, why)
+
+    def _ping(self, number: int) -> None:
+        """Of several rounds of looks the newest goes on."""
+        if number != self._number:
+            return
         rpc = next(iter(self._engine.lanes.values())).work.rpc
 
         def job() -> None:
             try:
                 reply = rpc.call("core.uptime", deadline=2.0)
             except (RpcUnreachable, RpcTimeout) as error:
-                self._engine.loop.post(lambda error=error: self._pong(None, str(error)))  # type: ignore[misc]
+                self._engine.loop.post(lambda error=error: self._pong(number, None, str(error)))  # type: ignore[misc]
             except RpcError as error:
-                self._engine.loop.post(lambda error=error: self._pong((rpc.generation, ""), str(error)))  # type: ignore[misc]
+                self._engine.loop.post(lambda error=error: self._pong(number, (rpc.generation, ""), str(error)))  # type: ignore[misc]
             else:
                 since = dict(reply[0]).get("up_since", "") if reply and isinstance(reply[0], tuple) else ""
-                self._engine.loop.post(lambda: self._pong((rpc.generation, str(since)), ""))
+                self._engine.loop.post(lambda: self._pong(number, (rpc.generation, str(since)), ""))
 
         self._engine.rpc.submit(job)
 
-    def _pong(self, seen: tuple[int, str] | None, trouble: str) -> None:
+    def _pong(self, number: int, seen: tuple[int, str] | None, trouble: str) -> None:
+        if number == self._number:
+            self._tell(seen, trouble)
+            self._engine.loop.at(time.monotonic() + PING, lambda: self._ping(number))
+
+    def _tell(self, seen: tuple[int, str] | None, trouble: str) -> None:
         self.trouble = trouble
         event: Event | None = None
         if seen is None:
@@ -54,4 +73,3 @@ class Heartbeat:
         if event is not None:
             for lane in self._engine.lanes.values():
                 self._engine.handle(lane, event)
-        self._engine.loop.at(time.monotonic() + PING, self._ping)

@@ -13,6 +13,8 @@ from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.freshness import Freshness, Looked
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
+from consul_kam.app.node import Node
+from consul_kam.app.node_operator import NodeOperator
 from consul_kam.app.ordering import Ordering
 from consul_kam.app.work import DAMAGED, restored
 from consul_kam.core import events
@@ -52,15 +54,20 @@ class Operator:
         heartbeat: Heartbeat,
         freshness: Freshness,
         ordering: Ordering,
+        node: Node | None,
         rpc: str,
-        detached: bool,
     ) -> None:
+        """`node`: None for a detached engine."""
         self._engine, self._intake, self._heartbeat = engine, intake, heartbeat
         self._freshness, self._ordering = freshness, ordering
-        self._rpc, self._detached, self._since = rpc, detached, time.time()
+        self._rpc, self._node, self._since = rpc, node, time.time()
+        of_node = NodeOperator(engine.loop, node)
         self._waiting: list[tuple[float, Reply]] = []
         self._diffs: list[_Diff] = []
-        self._later = {"apply": self._apply, "diff": self._diff, "status": self._status}
+        self._later = {
+            "apply": self._apply, "diff": self._diff, "status": self._status,
+            "ps": of_node.ps, "restart": of_node.restart,
+        }  # fmt: skip
         self._verbs: dict[str, Callable[[dict[str, object]], dict[str, Any]]] = {
             "history": self._history, "rollback": self._rollback,
             "approve": self._approve, "pause": self._pause, "resume": self._resume, "stop": self._stop,
@@ -151,7 +158,8 @@ class Operator:
             "version": __version__,
             "pid": os.getpid(),
             "since": self._since,
-            "detached": self._detached,
+            "detached": self._node is None,
+            "node": self._node.status() if self._node is not None else None,
             "kamailio": {
                 "rpc": self._rpc,
                 "reachable": bool(beat.up),
@@ -206,7 +214,7 @@ class Operator:
         return {"datasets": [lane.pipeline.dataset.name for lane in self._lanes(request)]}
 
     def _stop(self, request: dict[str, object]) -> dict[str, Any]:
-        if not self._detached:
+        if self._node is not None:
             raise ConsulKamError(f"cannot stop: this engine (pid {os.getpid()}) was started by `consul-kam run`")
         self._engine.stop()
         return {"pid": os.getpid()}
@@ -222,7 +230,7 @@ class Operator:
 
     def _one(self, request: dict[str, object]) -> Lane:
         lanes = self._engine.lanes
-        name = request.get("dataset") or next(iter(lanes))
+        name = request.get("dataset") or next(iter(lanes), None)
         if not isinstance(name, str) or name not in lanes:
             raise ConsulKamError(f"cannot find dataset {name!r} among the enabled ones: {', '.join(lanes)}")
         return lanes[name]

@@ -138,6 +138,17 @@ class Pipeline:
             self.failing.pop(name, None)
         return self.replan(now) if names else []
 
+    def for_a_start(self) -> tuple[Release, frozenset[Key]] | None:
+        """What a Kamailio that is about to start shall load, and which of it is disabled by us; None: nothing is known.
+
+        Nothing of an order between lists, nor of a window, holds for one that has no memory yet.
+        """
+        release = self.wanted or self.state.newest or self.state.lkg
+        if release is None:
+            return None
+        self.state = replace(self.state, ours=self.state.ours | release.disabled)
+        return release, self.state.ours & release.disabled
+
     # -- an operator's words --------------------------------------------------------------------------------------
 
     def approve(self, now: float) -> list[Doing]:

@@ -107,8 +107,8 @@ class Renderer:
 
     def _run(self, wanted: Sequence[str], scratch: Path, until: float) -> str:
         """What it said last, or why it said nothing. Raises RenderFailed."""
-        program = self.program or self.settings.consul_template.path or PROGRAM
-        command = [program, "-once", "-log-level=err", *_consul_flags(self.settings), *wanted]
+        program = self.program or program_of(self.settings)
+        command = [program, "-once", "-log-level=err", *consul_flags(self.settings), *wanted]
         command += [] if self.retry else ["-consul-retry=false"]
         began, late = time.monotonic(), ""
         with (scratch / ".said").open("w+b") as said:
@@ -165,7 +165,12 @@ def _last_words(descriptor: int, returncode: int | None) -> str:
     return "consul-template: " + _STAMP.sub("", lines[-1])[:500]
 
 
-def _consul_flags(settings: Settings) -> list[str]:
+def program_of(settings: Settings) -> str:
+    """The consul-template to run."""
+    return settings.consul_template.path or PROGRAM
+
+
+def consul_flags(settings: Settings) -> list[str]:
     """No token: that is in its file, or in the environment, which consul-template reads itself."""
     consul = settings.consul
     flags: Mapping[str, str] = {

@@ -52,7 +52,12 @@ class Reporter:
 
     def warn(self, event: str) -> None:
         """What an operator should mend, beside all datasets."""
-        self._worker.submit(lambda: self._write({"at": time.time(), "event": event}, None, "warning"))
+        self.tell(event, "warning")
+
+    def tell(self, event: str, level: str = "info", **facts: Any) -> None:
+        """What concerns the node, beside all datasets. From any thread."""
+        entry = {"at": time.time(), "event": event, **facts}
+        self._worker.submit(lambda: self._write(entry, None, level))
 
     def tail(self, limit: int) -> list[dict[str, Any]]:
         return self.journal.tail(limit)

@@ -1,7 +1,9 @@
 """From the configuration to a running engine: the one place that knows every part."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +17,7 @@ from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.lock import KamailioLock
 from consul_kam.adapters.releases import Releases
 from consul_kam.adapters.staging import Watch
+from consul_kam.adapters.systemd import Notifier
 from consul_kam.app import places
 from consul_kam.app.acls import AclWatch, sources_of
 from consul_kam.app.engine import Engine, Lane
@@ -22,6 +25,7 @@ from consul_kam.app.freshness import Freshness
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
 from consul_kam.app.loop import end_loudly
+from consul_kam.app.node import Node
 from consul_kam.app.operator import Operator
 from consul_kam.app.ordering import Ordering
 from consul_kam.app.pipeline import Pipeline
@@ -43,36 +47,87 @@ LINGER = 5.0
 """Seconds that a detached engine stays after the last thing that it had to do."""
 
 
-def run(settings: Settings, detached: bool = False) -> int:
-    """Run an engine until SIGTERM, SIGINT, or, detached, until nothing is pending. Returns the exit code."""
+def run(settings: Settings, detached: bool = False, reload: Callable[[], Settings] | None = None) -> int:
+    """Run an engine until SIGTERM, SIGINT, or, detached, until nothing is pending. Returns the exit code.
+
+    `reload` reads the configuration again, for SIGHUP; it raises ConfigError. With another one everything is made anew
+    in this process, and the programs that it had started are adopted.
+    """
     threading.excepthook = end_loudly
+    notifier = Notifier.from_environment(os.environ)
+    before: Settings | None = None
+    while True:
+        try:
+            again = _serve(settings, detached, reload, notifier)
+        except ConfigError as error:
+            if before is None:
+                raise
+            print(f"{error}; going on with the configuration as it was", file=sys.stderr, flush=True)
+            settings, before = before, None
+            continue
+        if isinstance(again, int):
+            return again
+        settings, before = again, settings
+
+
+def _serve(
+    settings: Settings, detached: bool, reload: Callable[[], Settings] | None, notifier: Notifier
+) -> int | Settings:
+    """Until the end, or until there is another configuration."""
     places.prepare(settings)
     if not detached:
         _retire_detached(settings.control)
     server: list[Server] = []
     lock = KamailioLock(settings.kamailio.rpc, places.written(settings))
     try:
-        engine, intake, operator = build(settings, detached)
+        engine, intake, operator, node = build(settings, detached, notifier)
         server.append(Server(settings.control, operator.handle))
         staging = Watch(
             {path.parent for lane in engine.lanes.values() for path in lane.staging.values()}, intake.changed
         )
         engine.each_tick.insert(0, staging.renew)
         engine.each_tick.append(lambda: _stay_reachable(settings.control))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: engine.stop())
+        wanted: list[Settings] = []
+        _heed_signals(engine, node, lambda: _reload(engine, reload, notifier, wanted))
         engine.run()
         staging.stop()
     finally:
         lock.release()  # first: whoever finds the socket gone may start at once
         for each in server:
             each.close()
-    return 0
+    return wanted[0] if wanted else node.code if node is not None else 0
 
 
-def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]:
-    """The engine and what feeds it, not yet running. Raises ConfigError."""
-    if not settings.enabled:
+def _heed_signals(engine: Engine, node: Node | None, reload: Callable[[], None]) -> None:
+    def end(number: int, frame: object) -> None:
+        if node is None:
+            engine.stop()
+        else:
+            engine.loop.post(lambda: node.end(signal.Signals(number).name))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    signal.signal(signal.SIGHUP, lambda *_: engine.loop.post(reload))
+
+
+def _reload(engine: Engine, read: Callable[[], Settings] | None, notifier: Notifier, wanted: list[Settings]) -> None:
+    """SIGHUP. A configuration that is wrong is refused, and the old one kept."""
+    if read is None:
+        return
+    notifier.reloading()
+    try:
+        wanted[:] = [read()]
+    except ConfigError as error:
+        engine.reporter.warn(f"{error}; the configuration stays as it was")
+        notifier.ready()
+    else:
+        engine.reporter.tell("configuration read again")
+        engine.stop()
+
+
+def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engine, Intake, Operator, Node | None]:
+    """The engine, what feeds it and what surrounds it, not yet running. Raises ConfigError."""
+    if not settings.enabled and not settings.node.role:
         raise ConfigError("cannot run: no dataset is enabled; set `file` in [datasets.dispatcher]")
     way = settings.kamailio
     client = rpc.connect(way.rpc, way.rpc_reply_dir, way.rpc_password_file, way.rpc_ca_file)
@@ -93,15 +148,17 @@ def build(settings: Settings, detached: bool) -> tuple[Engine, Intake, Operator]
     ordering = Ordering(engine, settings.datasets, settings.order, settings.order_wait)
     freshness = Freshness(engine.loop, settings, _consul(settings))
     engine.at_end.append(freshness.close)
-    operator = Operator(engine, intake, heartbeat, freshness, ordering, settings.kamailio.rpc, detached)
+    node = None if detached else Node(engine, settings, heartbeat, freshness, reporter, notifier)
+    operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)
     engine.loop.post(heartbeat.start)
-    if not detached:
+    if node is not None:
         acls.warm_up()
+        engine.loop.post(node.start)
     else:
         engine.after.append(lambda: _end_when_done(engine, freshness, settings.control))
-    return engine, intake, operator
+    return engine, intake, operator, node
 
 
 def _stay_reachable(control: Path) -> None:

@@ -201,6 +201,18 @@ class Work:
         self.base = Base(action.release)
         return events.Published(action.op)
 
+    def lay_down(self, release: Release, ours: frozenset[Key]) -> str:
+        """Have the live file hold this release for a Kamailio that is about to start: there is no memory to ask for
+        states. Returns what went wrong, or "".
+        """
+        content = live_file(self.dataset, release, {}, ours)
+        try:
+            if not self._holds(content):
+                self._put(content)
+        except OSError as error:
+            return f"cannot write {error.filename or self.live}: {error.strerror or error}"
+        return ""
+
     def _put(self, content: bytes) -> None:
         existing = files.read_if_there(self.live.parent / "version")
         companion = self.dataset.notation.companion(existing)

@@ -23,8 +23,12 @@ class Invocation:
     def settings(self) -> Settings:
         """Raises ConfigError."""
         if self._settings is None:
-            self._settings = config.load(self._path)
+            self._settings = self.read()
         return self._settings
+
+    def read(self) -> Settings:
+        """The configuration as it is now. Raises ConfigError."""
+        return config.load(self._path)
 
 
 pass_invocation = click.make_pass_decorator(Invocation)

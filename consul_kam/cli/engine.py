@@ -162,4 +162,41 @@ def _told(
         click.echo(safe(reply.get("detail") or done))
 
 
-COMMANDS = (apply, status, diff, history, rollback, approve, pause, resume)
+@click.command()
+@as_json
+@pass_invocation
+def ps(invocation: Invocation, as_json: bool) -> None:
+    """The programs that `run` keeps: state, uptime, restarts, memory.
+
+    RSS is that of all processes of a program, shared memory counted once. Exit code 1: one of them does not run, or
+    the node is not ready.
+    """
+    reply = request(invocation.settings, "ps")
+    if as_json:
+        print_json(reply)
+    else:
+        from consul_kam.cli import show
+
+        show.processes(reply)
+    running = all(entry["state"] == "RUNNING" for entry in reply["processes"])
+    sys.exit(0 if running and not reply.get("waits_for") else 1)
+
+
+@click.command()
+@click.argument("process", type=click.Choice(["kamailio", "consul-template"]), default="kamailio")
+@as_json
+@pass_invocation
+def restart(invocation: Invocation, process: str, as_json: bool) -> None:
+    """End a program that `run` started, and start it again; Kamailio where none is named, as for a new configuration.
+
+    A configuration that `kamailio -c` refuses is told and nothing is ended. One that does not come up gives way to the
+    previous one. Exit code 1: it is not up, or not on the new configuration. Calls that are up are cut.
+    """
+    reply = request(invocation.settings, "restart", 60.0, process=process)
+    if as_json:
+        print_json(reply)
+    else:
+        click.echo(f"{process}: up, process {reply['pid']}")
+
+
+COMMANDS = (apply, status, diff, history, rollback, approve, pause, resume, ps, restart)

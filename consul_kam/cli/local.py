@@ -27,6 +27,14 @@ def run(invocation: Invocation, detached: bool) -> None:
     Watches what consul-template stages, checks it, writes the live files, has Kamailio load them, and proves it by
     reading back.
 
+    With `[node] role` it also keeps consul-template running, with `[kamailio] mode = "spawn"` Kamailio too, and the
+    node registered in Consul while it is ready. SIGHUP reads the configuration again; a wrong one is refused. Killed,
+    it leaves its programs running, and the next one adopts them.
+
+    \b
+    Exit codes beside the usual ones:
+      75  a program crashed again and again, and [supervise] on_crash_loop is "exit"
+
     \b
     Examples:
       consul-kam run
@@ -34,7 +42,7 @@ def run(invocation: Invocation, detached: bool) -> None:
     """
     from consul_kam.app import wiring
 
-    sys.exit(wiring.run(invocation.settings, detached=detached))
+    sys.exit(wiring.run(invocation.settings, detached=detached, reload=invocation.read))
 
 
 @click.command()

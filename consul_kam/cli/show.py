@@ -13,8 +13,10 @@ from rich.text import Text
 from consul_kam.cli.common import safe
 
 STYLES = {
-    **dict.fromkeys(("PUBLISHED", "OBSERVED", "equal", "ok", "good"), "green"),
+    **dict.fromkeys(("PUBLISHED", "OBSERVED", "equal", "ok", "good", "RUNNING"), "green"),
     **dict.fromkeys(("HELD", "BUSY", "SUPERSEDED", "native", "unknown", "NONE", "DRIFT", "unprotected"), "yellow"),
+    **dict.fromkeys(("STARTING", "STOPPING", "KILLING"), "yellow"),
+    **dict.fromkeys(("BACKOFF", "FAILED", "STOPPED"), "red"),
     **dict.fromkeys(("REJECTED", "BLOCKED", "DEGRADED", "rejected", "differs", "absent", "unusable"), "red"),
 }
 PIPE_WIDTH = 1000
@@ -170,6 +172,35 @@ def history(reply: Mapping[str, Any]) -> None:
 def _counts(counts: Mapping[str, int]) -> str:
     signs = {"added": "+", "removed": "-", "changed": "~"}
     return " ".join(f"{sign}{counts[kind]}" for kind, sign in signs.items() if counts.get(kind))
+
+
+def processes(reply: Mapping[str, Any]) -> None:
+    """Of `ps`."""
+    out = console()
+    if reply.get("waits_for"):
+        out.print(word(f"not ready: waits for {reply['waits_for']}", "yellow"))
+    rows = [
+        (
+            entry["name"] + (" (adopted)" if entry["adopted"] else ""),
+            entry["state"],
+            entry["pid"] or "",
+            span(time.time() - entry["since"]) if entry["pid"] else "",
+            entry["restarts"],
+            f"{entry['rss'] / 2**20:.1f} MB" if entry["rss"] is not None else "",
+            f"{entry['cpu']:.1f} s" if entry["cpu"] is not None else "",
+            entry["reason"],
+        )
+        for entry in reply["processes"]
+    ]
+    out.print(table(("program", "state", "pid", "for", "restarts", "RSS", "CPU", "last"), rows))
+
+
+def span(seconds: float) -> str:
+    """`3 d 4 h`, `5 min 6 s`: the two largest units."""
+    whole = max(0, int(seconds))
+    parts = ((whole // 86_400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
+    first = next((index for index, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2])
 
 
 def checked(found: Sequence[Any], with_records: bool) -> None:

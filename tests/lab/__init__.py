@@ -16,6 +16,7 @@ from tests.lab.consul import ConsulAgent
 from tests.lab.consul_template import ConsulTemplate, Template
 from tests.lab.engine import Engine
 from tests.lab.kamailio import VERSIONS, Kamailio
+from tests.lab.node import Node
 from tests.lab.ports import free_port
 from tests.lab.process import LabError, Process, program, wait_for
 from tests.lab.rpc import Destination, Fault, Rpc, Struct, Unreachable
@@ -34,6 +35,7 @@ __all__ = [
     "Kamailio",
     "Lab",
     "LabError",
+    "Node",
     "Process",
     "Rpc",
     "Sampler",
@@ -83,6 +85,15 @@ class Lab:
     def engine(self, kamailio: Kamailio, consul: ConsulAgent, **options: Any) -> Engine:
         """Options as in tests.lab.engine.Engine."""
         return self._stack.enter_context(Engine(self._own("engine"), kamailio, consul.address, **options))
+
+    def node(
+        self, consul: ConsulAgent, spawn: bool = True, kamailio: Mapping[str, object] | None = None, **options: Any
+    ) -> Node:
+        """A supervised node, with a Kamailio of its own (options as in `kamailio`) that it starts where it is to."""
+        laid_out = Kamailio(self._own("kam"), **{"version": self.version, "reload_delta": 0, **(kamailio or {})})
+        if not spawn:
+            self._stack.enter_context(laid_out)
+        return self._stack.enter_context(Node(self._own("node"), laid_out, consul.address, spawn=spawn, **options))
 
     def uas(self, port: int | None = None) -> Uas:
         return self._stack.enter_context(Uas(port))

@@ -23,6 +23,9 @@ CONFIG = """\
 verify_every = {verify_every}
 [node]
 state_dir = "{state}"
+{node}
+[http]
+listen = ""
 [consul]
 address = "{consul}"
 [kamailio]
@@ -41,8 +44,8 @@ def live_file(kamailio: Kamailio, name: str) -> Path:
 class Engine:
     """`with Engine(tmp_path, kam, consul.address, dispatcher="max_shrink = 0.5") as engine:`
 
-    `dispatcher`, `kamailio_lines` and the name of any other dataset: TOML lines for their tables; a dataset is on where
-    it is not None (dispatcher always is: that is the default). Its live file is `live_file(kamailio, name)`.
+    `dispatcher`, `kamailio_lines`, `node_lines` and the name of any other dataset: TOML lines for their tables; a
+    dataset is on where it is not None (dispatcher always is: that is the default). Its live file is `live_file(kamailio, name)`.
     `start=False` makes only the configuration, as for kam-apply with no engine running.
     """
 
@@ -54,6 +57,7 @@ class Engine:
         *,
         dispatcher: str | None = "",
         kamailio_lines: str = "min_gap = 0.02",
+        node_lines: str = "",
         more: str = "",
         verify_every: float = 30.0,
         start: bool = True,
@@ -80,6 +84,7 @@ class Engine:
             consul=consul,
             ctl=kamailio.ctl,
             kamailio=kamailio_lines,
+            node=node_lines,
             datasets="\n".join(tables),
         )
         self.config.write_text(more + text if more.startswith(("mode", "order")) else text + more)

@@ -95,6 +95,12 @@ class Kamailio:
         self.cfg.write_text(render(self.options, self.found.modules, *ports, self.run, self.live))
 
     @property
+    def command(self) -> list[str]:
+        """Program and arguments, less what every start adds: foreground, logging and pid file."""
+        memory = ["-m", str(self.options.shm), "-M", str(self.options.pkg)]
+        return [str(self.found.kamailio), "-f", str(self.cfg), "-Y", str(self.run), *memory, *self.options.argv]
+
+    @property
     def pid(self) -> int:
         """The main process."""
         assert self._process is not None, "Kamailio was never started"
@@ -108,20 +114,8 @@ class Kamailio:
 
     def start(self, timeout: float = 40.0) -> Self:
         """Start and wait until RPC and SIP OPTIONS answer (`timeout` s: a dead resolver costs up to 30)."""
-        memory = ["-m", str(self.options.shm), "-M", str(self.options.pkg)]
-        argv: list[str | Path] = [
-            self.found.kamailio,
-            "-f",
-            self.cfg,
-            "-DD",
-            "-E",
-            "-Y",
-            self.run,
-            "-P",
-            self.run / "pid",
-            *memory,
-        ]
-        self._process = Process([*argv, *self.options.argv], self.log, cwd=self.directory)
+        argv = [*self.command, "-DD", "-E", "-P", self.run / "pid"]
+        self._process = Process(argv, self.log, cwd=self.directory)
         wait_for("Kamailio's RPC", lambda: self._ended() or self.answers_rpc(), timeout, self.log)
         wait_for("Kamailio's SIP", lambda: self._ended() or self.answers_options(), timeout, self.log)
         if self.options.rtpengine:

@@ -1,0 +1,252 @@
+"""The programs that `run` starts: how each is called, when it is ready, what has to be right before it is started."""
+
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from consul_kam.adapters import files, processes, trust
+from consul_kam.app import templates
+from consul_kam.app.render import consul_flags, program_of
+from consul_kam.config import Settings
+from consul_kam.core import kamailio_cfg
+from consul_kam.core.service import Policy
+from consul_kam.errors import ConsulKamError
+
+KAMAILIO, CONSUL_TEMPLATE = "kamailio", "consul-template"
+USUAL_CFG = "/etc/kamailio/kamailio.cfg"
+OURS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "CREDENTIALS_DIRECTORY")
+SECRETS = ("CONSUL_HTTP_TOKEN", "CONSUL_HTTP_AUTH", "VAULT_TOKEN")
+"""What no child needs that does not speak to Consul or Vault itself."""
+Say = Callable[[str], None]
+"""Something that an operator has to hear, on whatever thread."""
+
+
+class Child(Protocol):
+    """One program. All methods but `policy` may block; they run on the child's own worker."""
+
+    name: str
+    record: Path
+    """Where it is written down who it is."""
+    policy: Policy
+    stop_signal: int
+
+    def launch(self) -> tuple[list[str], dict[str, str]]:
+        """Program with arguments, and environment. Raises ConsulKamError, OSError: it cannot be started now."""
+        ...
+
+    def answers(self) -> bool:
+        """Whether it does its work."""
+        ...
+
+    def came_up(self) -> None:
+        """It became ready. Raises OSError."""
+        ...
+
+    def did_not(self) -> None:
+        """It ended, or was ended, before it was ready."""
+        ...
+
+
+def policy_of(settings: Settings, start_timeout: float, stop_timeout: float) -> Policy:
+    given = settings.supervise
+    return Policy(
+        start_timeout=start_timeout,
+        stop_timeout=stop_timeout,
+        first=given.first,
+        longest=given.longest,
+        quiet=given.quiet,
+        crash_limit=given.crash_limit,
+        crash_window=given.crash_window,
+        give_up=given.on_crash_loop == "exit",
+    )
+
+
+@dataclass
+class ConsulTemplateChild:
+    """consul-template without commands; its configuration is made from ours at each start."""
+
+    settings: Settings
+    name: str = CONSUL_TEMPLATE
+    stop_signal: int = signal.SIGINT
+    """It ignores SIGTERM (tool-facts.md)."""
+
+    def __post_init__(self) -> None:
+        self.directory = self.settings.state_dir / self.name
+        self.record = self.directory / "process"
+        self.policy = policy_of(self.settings, start_timeout=10.0, stop_timeout=5.0)
+        self._token = _signature(self.settings.consul.token_file)
+
+    def launch(self) -> tuple[list[str], dict[str, str]]:
+        trust.make_directory(self.directory, 0o700)
+        self._token = _signature(self.settings.consul.token_file)
+        made = self.directory / "config.json"
+        files.write_atomic(made, json.dumps(self._configuration(), indent=1).encode(), 0o600)
+        argv = [program_of(self.settings), f"-config={made}", *consul_flags(self.settings)]
+        if self.settings.consul_template.config:
+            argv.append(f"-config={self.settings.consul_template.config}")
+        return argv, _environment(OURS)
+
+    def _configuration(self) -> dict[str, object]:
+        """`attempts` 0: for ever; by default it gives up after 12 and ends."""
+        return {
+            "log_level": "warn",
+            "consul": {"retry": {"enabled": True, "attempts": 0, "backoff": "250ms", "max_backoff": "5s"}},
+            "template": [
+                {"source": str(source), "destination": str(staging), "perms": 0o640, "error_fatal": False}
+                for source, staging in self._templates()
+            ],
+        }
+
+    def _templates(self) -> list[tuple[Path, Path]]:
+        """The operator's own where it is known, else ours with the configured sets baked in."""
+        own, found = self.settings.consul_template.templates, []
+        for dataset in self.settings.enabled:
+            for file, text in templates.exported({dataset.name: dataset.sets}).items():
+                source = Path(own) / file if own else self.directory / file
+                if not own or not source.exists():
+                    source = self.directory / file
+                    files.write_atomic(source, text.encode(), 0o600)
+                found.append((source, dataset.staging_of(templates.meant_for(file)[1])))
+        return found
+
+    def answers(self) -> bool:
+        """That it is there says enough: whether it renders, the freshness probe tells."""
+        return True
+
+    def came_up(self) -> None:
+        return
+
+    def did_not(self) -> None:
+        return
+
+    def outdated(self) -> str:
+        """Why it has to be started anew, or "": it reads the token's file once."""
+        return "Consul's token changed" if _signature(self.settings.consul.token_file) != self._token else ""
+
+
+@dataclass
+class KamailioChild:
+    """Kamailio in the foreground, in a session of its own, always with the same pid file.
+
+    A configuration that came up is kept, in one text with all that it includes; one that does not come up gives way to
+    it until it is changed. `ready`: whether RPC and SIP answer.
+    """
+
+    settings: Settings
+    ready: Callable[[], bool]
+    say: Say
+    name: str = KAMAILIO
+    stop_signal: int = signal.SIGTERM
+    standin: str = ""
+    """Why it runs on the previous configuration, or "" where it does not."""
+    _bad: str = ""
+    """Digest of a configuration that did not come up."""
+    _checked: str = ""
+    _started: str = ""
+    _whole: kamailio_cfg.Whole = field(default_factory=lambda: kamailio_cfg.Whole("", ()))
+
+    def __post_init__(self) -> None:
+        given = self.settings.kamailio
+        self.directory = self.settings.state_dir / self.name
+        self.record = self.directory / "process"
+        self.good = self.directory / "good.cfg"
+        self.policy = policy_of(self.settings, given.start_timeout, given.stop_timeout)
+        self._command = list(given.command or ())
+
+    def launch(self) -> tuple[list[str], dict[str, str]]:
+        trust.make_directory(self.directory, 0o700)
+        wrong = self.complaint()
+        if wrong and not self.good.exists():
+            raise ConsulKamError(f"cannot start Kamailio: {wrong}")
+        if wrong and wrong != self.standin:
+            self.say(f"cannot use Kamailio's new configuration: {wrong}; going on with the previous one, {self.good}")
+        self.standin = wrong
+        self._started = "" if wrong else self._digest
+        command = self._with_cfg(str(self.good)) if wrong else self._command
+        pid_file = [] if "-P" in command else ["-P", str(self.directory / "kamailio.pid")]
+        return [*command, "-DD", "-E", *pid_file], _environment((*OURS, *SECRETS))
+
+    def complaint(self) -> str:
+        """What is wrong with the configuration as it is now, or "". `kamailio -c` is asked where it changed.
+
+        That proves no more than its syntax (kamailio-facts.md, 11). Raises ConsulKamError.
+        """
+        self._whole = kamailio_cfg.whole(self._cfg, _read)
+        if self._digest == self._bad:
+            return f"{self._cfg} did not come up"
+        if self._digest != self._checked:
+            code, said = processes.output([*self._command, "-c"], _environment((*OURS, *SECRETS)), 60.0)
+            if code:
+                return kamailio_cfg.complaint(said)
+            self._checked = self._digest
+        return ""
+
+    def forgive(self) -> None:
+        """An operator's word: what did not come up may be tried again."""
+        self._bad = ""
+
+    def answers(self) -> bool:
+        return self.ready()
+
+    def came_up(self) -> None:
+        """Keep the configuration, unless it is the kept one, and unless as one text it is not accepted."""
+        if not self._started or self._started == _digest(_read(str(self.good)) or ""):
+            return
+        candidate = self.directory / "candidate.cfg"
+        files.write_atomic(candidate, self._whole.text.encode("utf-8", "surrogateescape"), 0o600)
+        code, said = processes.output([*self._with_cfg(str(candidate)), "-c"], _environment((*OURS, *SECRETS)), 60.0)
+        if code:
+            self.say(f"cannot keep Kamailio's configuration to go back to: {kamailio_cfg.complaint(said)}")
+        else:
+            candidate.replace(self.good)
+
+    def did_not(self) -> None:
+        """Only where there is one to go back to that is another one."""
+        kept = _read(str(self.good))
+        if self._started and kept is not None and self._started != _digest(kept):
+            self._bad = self._started
+
+    @property
+    def _digest(self) -> str:
+        return _digest(self._whole.text)
+
+    @property
+    def _place(self) -> int:
+        """Where in the command the configuration is named, or -1."""
+        found = [index for index, word in enumerate(self._command[:-1]) if word == "-f"]
+        return found[-1] + 1 if found else -1
+
+    @property
+    def _cfg(self) -> str:
+        return self._command[self._place] if self._place > 0 else USUAL_CFG
+
+    def _with_cfg(self, path: str) -> list[str]:
+        command = list(self._command)
+        if self._place < 0:
+            return [*command, "-f", path]
+        command[self._place] = path
+        return command
+
+
+def _environment(without: Sequence[str]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in without}
+
+
+def _read(path: str) -> str | None:
+    try:
+        return files.read_regular(Path(path), follow=True).decode("utf-8", "surrogateescape")
+    except OSError:
+        return None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _signature(path: str) -> tuple[int, int, int]:
+    return files.signature(Path(path)) if path else (0, 0, 0)

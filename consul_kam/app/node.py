@@ -1,0 +1,190 @@
+"""What `run` does for a node beyond its lists: keeps its programs running, says how it is, and ends in order."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from consul_kam.adapters import rpc
+from consul_kam.adapters.processes import Reaper
+from consul_kam.adapters.systemd import Notifier
+from consul_kam.app.boot import Boot
+from consul_kam.app.children import CONSUL_TEMPLATE, KAMAILIO, Child, ConsulTemplateChild, KamailioChild
+from consul_kam.app.engine import Engine, Lane
+from consul_kam.app.freshness import Freshness
+from consul_kam.app.heartbeat import Heartbeat
+from consul_kam.app.loop import Worker
+from consul_kam.app.reports import Reporter
+from consul_kam.app.supervisor import Supervisor
+from consul_kam.config import Settings
+from consul_kam.core.plan import make_release
+from consul_kam.core.service import Service, Stage
+from consul_kam.errors import ConsulKamError, RpcError
+
+CRASH_LOOP = 75
+"""Exit code: EX_TEMPFAIL of sysexits.h; who started us shall start us anew."""
+BEAT = 1.0
+"""Seconds between two looks at what no event tells."""
+
+
+class Node:
+    """Made and used on the decision thread; `code` is what `run` ends with."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        heartbeat: Heartbeat,
+        freshness: Freshness,
+        reporter: Reporter,
+        notifier: Notifier,
+    ) -> None:
+        self._engine, self._settings, self._heartbeat = engine, settings, heartbeat
+        self._reporter, self._notifier = reporter, notifier
+        self.code = 0
+        self.supervisor = Supervisor(engine.loop, reporter, self._children(), self._before, self._gave_up)
+        self.supervisor.listeners.append(self._changed)
+        self.boot = Boot(engine, settings, freshness, reporter, lambda: self.supervisor.start(KAMAILIO))
+        self._reaper = Reaper(lambda: self.supervisor.pids)
+        self._reaping = Worker("reaper") if os.getpid() == 1 else None
+        self._ending = self._told_ready = False
+        engine.at_end.append(self.supervisor.close)
+
+    def start(self) -> None:
+        """Its programs: those that a supervisor before us left are adopted."""
+        if CONSUL_TEMPLATE in self.supervisor.names:
+            self.supervisor.start(CONSUL_TEMPLATE)
+        if KAMAILIO in self.supervisor.names:
+            if self.supervisor.runs_already(KAMAILIO):
+                self.boot.waits_for = ""
+                self.supervisor.start(KAMAILIO)
+            else:
+                self.boot.begin()
+        self._beat()
+
+    def end(self, why: str) -> None:
+        """Kamailio first, then what feeds it, then we. Asked for twice, at once."""
+        if self._ending:
+            self.supervisor.kill()
+            self._engine.stop()
+            return
+        self._ending = True
+        self.boot.waits_for = ""
+        self._notifier.stopping()
+        self._reporter.tell("ending", reason=why)
+        self._stop_next([name for name in (KAMAILIO, CONSUL_TEMPLATE) if name in self.supervisor.names], why)
+
+    def restart(self, name: str) -> None:
+        """An operator's word. Raises ConsulKamError where there is nothing to restart."""
+        if name not in self.supervisor.names:
+            cure = "it is not ours: systemctl restart it" if name == KAMAILIO else "it is not ours"
+            raise ConsulKamError(f"cannot restart {name}: {cure}")
+        self.supervisor.restart(name, "asked for by `consul-kam restart`", blame=False)
+
+    def status(self) -> dict[str, Any]:
+        """For `status` and `ps`."""
+        return {
+            "role": self._settings.node.role,
+            "name": self._settings.node.name,
+            "waits_for": self.waits_for,
+            "processes": self.supervisor.processes(),
+        }
+
+    @property
+    def waits_for(self) -> str:
+        """What keeps the node from being ready, or ""."""
+        if self._ending:
+            return "its end"
+        if KAMAILIO in self.supervisor.names:
+            if self.boot.waits_for:
+                return self.boot.waits_for
+            if self.supervisor.service(KAMAILIO).stage is not Stage.RUNNING:
+                return f"Kamailio, which is {self.supervisor.service(KAMAILIO).stage.value}"
+        if not self._settings.node.role:
+            return ""
+        return next((wait for wait in map(_unproven, self._engine.lanes.values()) if wait), "")
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _children(self) -> list[Child]:
+        settings, found = self._settings, list[Child]()
+        if settings.consul_template.mode == "spawn" and settings.enabled:
+            found.append(ConsulTemplateChild(settings))
+        if settings.kamailio.mode == "spawn":
+            found.append(KamailioChild(settings, _kamailio_answers(settings), self._reporter.warn))
+        return found
+
+    def _before(self, child: Child, go: Callable[[], None]) -> None:
+        """Kamailio's live files are as they shall be before it is started: `kamailio -c` does not even miss them.
+
+        On the disk worker, as all of their writes.
+        """
+        for lane in self._engine.lanes.values() if child.name == KAMAILIO else ():
+            known = lane.pipeline.for_a_start()
+            if known is None and not lane.work.live.exists():
+                known = make_release([]), frozenset()
+            if known is not None and not lane.pipeline.state.halted:
+                self._engine.disk.submit(lambda lane=lane, known=known: self._lay_down(lane, *known))  # type: ignore[misc]
+        self._engine.disk.submit(go)
+
+    def _lay_down(self, lane: Lane, *known: Any) -> None:
+        wrong = lane.work.lay_down(*known)
+        if wrong:
+            self._reporter.warn(wrong)
+
+    def _changed(self, name: str, service: Service) -> None:
+        if name == KAMAILIO and service.stage is Stage.RUNNING:
+            self._heartbeat.look()
+        elif name == KAMAILIO and not service.pid:
+            self._heartbeat.gone(f"Kamailio is {service.stage.value}: {service.why}".removesuffix(": "))
+
+    def _gave_up(self, why: str) -> None:
+        self.code = CRASH_LOOP
+        self.end(why)
+
+    def _stop_next(self, names: list[str], why: str) -> None:
+        if not names:
+            self._engine.stop()
+            return
+        self.supervisor.stop(names[0], why, lambda: self._stop_next(names[1:], why))
+
+    def _beat(self) -> None:
+        """A decision thread that is stuck beats no more, and the service manager sees it."""
+        waits = self.waits_for
+        if not waits and not self._told_ready:
+            self._told_ready = True
+            self._notifier.ready()
+        self._notifier.status(f"waits for {waits}" if waits else "ready")
+        self._notifier.beat()
+        if self._reaping is not None:
+            self._reaping.submit(self._reaper.look)
+        if CONSUL_TEMPLATE in self.supervisor.names:
+            child = self.supervisor.child(CONSUL_TEMPLATE)
+            assert isinstance(child, ConsulTemplateChild)
+            outdated = child.outdated()
+            if outdated:
+                self.supervisor.restart(CONSUL_TEMPLATE, outdated, blame=False)
+        often = min(BEAT, self._notifier.watchdog / 3) if self._notifier.watchdog else BEAT
+        self._engine.loop.at(time.monotonic() + often, self._beat)
+
+
+def _unproven(lane: Lane) -> str:
+    state = lane.pipeline.state
+    if state.published or state.halted:
+        return ""
+    return f"{lane.pipeline.dataset.name}: {state.phase.value} {state.trouble}".strip()
+
+
+def _kamailio_answers(settings: Settings) -> Callable[[], bool]:
+    """A client of its own: the engine's is busy with the engine's calls."""
+    way = settings.kamailio
+    client = rpc.connect(way.rpc, way.rpc_reply_dir, way.rpc_password_file, way.rpc_ca_file)
+
+    def answers() -> bool:
+        try:
+            client.call("core.uptime", deadline=1.0)
+        except RpcError:
+            return False
+        return True
+
+    return answers

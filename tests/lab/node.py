@@ -1,0 +1,103 @@
+"""A node that `consul-kam run` supervises: it starts consul-template and, spawned, Kamailio."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from consul_kam.adapters import processes
+from tests.lab.engine import Engine
+from tests.lab.kamailio import Kamailio
+from tests.lab.process import program, tail, wait_for
+
+
+class Node(Engine):
+    """As Engine; `kamailio` was laid out, and with `spawn` not started. Whatever it leaves running ends with the `with`
+    block, for it is meant to survive its supervisor.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        kamailio: Kamailio,
+        consul: str,
+        *,
+        role: str = "sbc",
+        spawn: bool = True,
+        node_lines: str = "",
+        kamailio_lines: str = "min_gap = 0.02",
+        registered: bool = False,
+        more: str = "",
+        **options: Any,
+    ) -> None:
+        lines = [
+            kamailio_lines,
+            f'sip = ["udp:127.0.0.1:{kamailio.sip_port}"]',
+            f'status_url = "http://127.0.0.1:{kamailio.http_port}/status"',
+        ]
+        if spawn:
+            lines += ['mode = "spawn"', f"command = {json.dumps(kamailio.command)}"]
+        name = f"node-{directory.name}"
+        more += f"\n[registration]\nenabled = {str(registered).lower()}\nport = {kamailio.sip_port}\n" * (
+            "[registration]" not in more
+        )
+        super().__init__(
+            directory,
+            kamailio,
+            consul,
+            node_lines=f'role = "{role}"\nname = "{name}"\n{node_lines}',
+            kamailio_lines="\n".join(lines),
+            more=f'[consul_template]\npath = "{program("consul-template")}"\n' * ("[consul_template]" not in more)
+            + more,
+            **options,
+        )
+
+    def process(self, name: str = "kamailio") -> dict[str, Any]:
+        """As `status` says it."""
+        return next(entry for entry in self.ask("status")["node"]["processes"] if entry["name"] == name)
+
+    def pid_of(self, name: str = "kamailio") -> int:
+        return int(self.process(name)["pid"])
+
+    def identity(self, name: str = "kamailio") -> processes.Identity | None:
+        """Whom the record in the state directory names."""
+        return processes.recorded(self.state / name / "process")
+
+    def ready(self, timeout: float = 30.0) -> None:
+        """Until it waits for nothing."""
+        wait_for("a node that is ready", lambda: not self.ask("status")["node"]["waits_for"], timeout, self.log, 0.02)
+
+    def runs(self, name: str = "kamailio", other_than: int = 0, timeout: float = 20.0) -> int:
+        """The pid of the program, once it is RUNNING as another process than that."""
+
+        def running() -> bool:
+            found = self.process(name)
+            return bool(found["state"] == "RUNNING" and found["pid"] != other_than)
+
+        wait_for(f"{name} running", running, timeout, self.log, 0.02)
+        return self.pid_of(name)
+
+    def hup(self) -> None:
+        os.kill(self.pid, signal.SIGHUP)
+
+    def logged(self, text: str, timeout: float = 10.0) -> str:
+        """The first line of the log that holds `text`."""
+        found: list[str] = []
+
+        def look() -> bool:
+            found[:] = [line for line in self.log.read_text().splitlines() if text in line]
+            return bool(found)
+
+        wait_for(f"{text!r} in {tail(self.log)}", look, timeout)
+        return found[0]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        for name in ("kamailio", "consul-template"):
+            left = self.identity(name)
+            if left is not None:
+                processes.empty(left)
