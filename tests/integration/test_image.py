@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from consul_kam.adapters.control import ControlUnreachable
 from consul_kam.config import load
-from tests.lab import ConsulAgent, Lab, Node, program, wait_for
+from tests.lab import ConsulAgent, Lab, Node, Process, program, wait_for
 from tests.lab.engine import ROOT
+from tests.lab.process import tail
 
 IMAGE = ROOT / "examples" / "image"
 CONTAINERFILE = (IMAGE / "Containerfile").read_text()
@@ -33,15 +35,24 @@ def entry_point() -> list[str]:
 
 
 class Container:
-    """Its processes, by our numbers."""
+    """The entry point for a node that is laid out; numbers of processes are ours."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        argv = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--", *entry_point()]
+        self.process = Process(argv, node.log, env=node.env)
+
+    def up(self) -> bool:
+        assert self.process.alive(), tail(self.node.log)
+        try:
+            return bool(self.node.ask("status")["pid"])
+        except ControlUnreachable:
+            return False
 
     @property
     def first(self) -> int:
         """Process 1."""
-        (pid,) = Path(f"/proc/{self.node.pid}/task/{self.node.pid}/children").read_text().split()
+        (pid,) = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return int(pid)
 
     def all(self) -> dict[int, str]:
@@ -63,10 +74,13 @@ class Container:
 @pytest.fixture
 def container(lab: Lab, consul: ConsulAgent) -> Iterator[Container]:
     consul.register("router", "r1", port=5071)
-    wrapper = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--"]
-    node = lab.node(consul, wrapper=wrapper, program=entry_point())
-    node.ready()
-    yield Container(node)
+    started = Container(lab.node(consul, start=False))
+    try:
+        wait_for("the entry point's control socket", started.up, 30, started.node.log)
+        started.node.ready()
+        yield started
+    finally:
+        started.process.stop(signal.SIGKILL)
 
 
 def test_it_is_process_one_with_its_programs(container: Container) -> None:
@@ -81,7 +95,7 @@ def test_orphans_are_reaped(container: Container) -> None:
     before = set(container.all())
     # each leaves a grandchild that ends later, as process 1's child
     for _ in range(20):
-        container.run("(sleep 0.3 &) >/dev/null 2>&1")
+        container.run("(sleep 1 &) >/dev/null 2>&1")
     orphans = set(container.all()) - before
     assert orphans, "they live"
     wait_for("an end without zombies", lambda: not orphans & set(container.all()), 20)
@@ -100,7 +114,7 @@ def test_a_kamailio_that_dies_is_reaped_and_started_again(container: Container) 
 def test_sigterm_ends_it_in_order(container: Container) -> None:
     first, pids = container.first, set(container.all())
     os.kill(first, signal.SIGTERM)
-    wait_for("its end", lambda: not container.node.alive(), 30, container.node.log)
+    wait_for("its end", lambda: not container.process.alive(), 30, container.node.log)
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     log = container.node.log.read_text()
     assert 0 < log.index("ending") < log.rindex("kamailio") < log.rindex("consul-template"), "Kamailio first"

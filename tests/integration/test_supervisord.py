@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from consul_kam.adapters.control import ControlUnreachable
 from tests.lab import ConsulAgent, Lab, LabError, Node, Process, wait_for
 from tests.lab.engine import ROOT
 
@@ -67,7 +68,7 @@ def engine_pid(node: Node) -> int:
     """Of the consul_kam that answers, 0 for none."""
     try:
         return int(node.ask("status")["pid"])
-    except OSError:
+    except ControlUnreachable:
         return 0
 
 
