@@ -1,9 +1,12 @@
 """A host laid out as examples/systemd/README.md says, with the examples' files as they stand."""
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 from tests.hosts.host import Host
-from tests.lab.process import wait_for
+from tests.lab.process import LabError, wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SYSTEMD = EXAMPLES / "systemd"
@@ -46,3 +49,37 @@ def answers(host: Host, user: str = "root") -> bool:
 
 def wait_for_kamailio(host: Host, timeout: float = 30.0) -> None:
     wait_for("Kamailio's RPC in the host", lambda: answers(host), timeout, every=0.05)
+
+
+def register(host: Host, *names: str) -> None:
+    """Routers r1, r2, ... at 192.0.2.1, 192.0.2.2, ..., told to the host's Consul."""
+    for name in names:
+        words = ("-name=router", f"-id={name}", f"-address=192.0.2.{name[1:]}", "-port=5060")
+        host.run("consul", "services", "register", *words)
+
+
+def routers(host: Host) -> list[str]:
+    """What Kamailio's memory holds, in order; empty where it does not answer."""
+    said = host.run("kamcmd", "dispatcher.list", check=False).stdout
+    return re.findall(r"URI: sip:192\.0\.2\.(\d+):5060", said)
+
+
+def holds(host: Host, *names: str, unit: str, timeout: float = 30.0) -> None:
+    """Until memory holds these routers."""
+    try:
+        wait_for(f"{names} in memory", lambda: routers(host) == [name[1:] for name in names], timeout, every=0.05)
+    except LabError as error:
+        raise LabError(f"{error}: {routers(host)}\n{host.journal(unit)}") from None
+
+
+def start_consul(host: Host) -> None:
+    """And wait until it answers with a leader."""
+    host.systemctl("start", "consul.service")
+    leads = ("consul", "catalog", "nodes")
+    wait_for("Consul in the host", lambda: "127.0.0.1" in host.run(*leads, check=False).stdout, 40, every=0.1)
+
+
+def told(host: Host, what: str) -> dict[str, Any]:
+    """`consul-kam WHAT --json` as root says it."""
+    said: dict[str, Any] = json.loads(host.run("/opt/consul_kam/bin/consul-kam", what, "--json").stdout)
+    return said
