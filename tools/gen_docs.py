@@ -14,9 +14,11 @@ REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(REPO))
 
 from consul_kam import cli, settings  # noqa: E402
+from consul_kam.core import supervise  # noqa: E402
 from consul_kam.core.dataset import Dataset  # noqa: E402
 from consul_kam.core.events import Phase  # noqa: E402
 from consul_kam.core.release import TABLE  # noqa: E402
+from consul_kam.core.service import Stage  # noqa: E402
 from consul_kam.core.state import GOES  # noqa: E402
 from consul_kam.datasets import datasets  # noqa: E402
 
@@ -127,37 +129,53 @@ def _help(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
             yield from _help(command.commands[name], (*path, name))
 
 
-def state_machine() -> str:
-    """docs/state-machine.md"""
+def machine(title: str, source: str, text: str, table: Any, goes: Any, states: Any) -> str:
+    """A page about a machine that is a table of (state, event) -> handler."""
     labels: dict[tuple[str, str], list[str]] = {}
     rows = ""
-    for phase, row in TABLE.items():
+    for state, row in table.items():
         for event, handler in row.items():
-            targets = sorted(GOES[handler.__name__], key=list(Phase).index)
+            targets = sorted(goes[handler.__name__], key=list(states).index)
             names = ", ".join(target.value for target in targets) or "stays"
-            rows += f"| {phase.value} | {event.__name__} | `{handler.__name__}` | {names} |\n"
+            rows += f"| {state.value} | {event.__name__} | `{handler.__name__}` | {names} |\n"
             for target in targets:
-                labels.setdefault((phase.value, target.value), []).append(event.__name__)
+                labels.setdefault((state.value, target.value), []).append(event.__name__)
     arrows = "".join(f"    {start} --> {end}: {', '.join(names)}\n" for (start, end), names in labels.items())
-    return f"""# The release machine
-{NOTICE.format("consul_kam/core/release.py")}
-One for each dataset. Events that leave the phase as it is are only in the table. What is not in the table is a defect
-and raises.
+    return f"""# {title}
+{NOTICE.format(source)}
+{text}
 
 ```mermaid
 stateDiagram-v2
-    [*] --> {Phase.IDLE.value}
+    [*] --> {next(iter(states)).value}
 {arrows}```
 
-| phase | event | handler | may lead to |
+| {states.__name__.lower()} | event | handler | may lead to |
 |---|---|---|---|
 {rows}"""
+
+
+def state_machine() -> str:
+    """docs/state-machine.md"""
+    text = (
+        "One for each dataset. Events that leave the phase as it is are only in the table. What is not in the table "
+        "is a defect\nand raises."
+    )
+    return machine("The release machine", "consul_kam/core/release.py", text, TABLE, GOES, Phase)
+
+
+def supervision() -> str:
+    """docs/supervision.md"""
+    text = """One for each program that `run` started: consul-template, and Kamailio where `[kamailio] mode` is `spawn`.
+Events that leave the stage as it is are only in the table. What is not in the table is a defect and raises."""
+    return machine("Supervision", "consul_kam/core/supervise.py", text, supervise.TABLE, supervise.GOES, Stage)
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "cli.md": command_line,
     "state-machine.md": state_machine,
+    "supervision.md": supervision,
     "flow.svg": flow_svg.svg,
 }
 

@@ -69,7 +69,9 @@ class KamailioLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ConfigError(f"cannot start: another engine already writes {live}") from None
+            raise ConfigError(f"cannot start: another engine{_holder(descriptor)} already writes {live}") from None
+        with contextlib.suppress(OSError):  # a full disk: then nobody is named
+            os.pwrite(descriptor, b"%-10d" % os.getpid(), 0)
 
     def _take_name(self, rpc: str, owners: set[int]) -> None:
         names = [abstract_name(rpc) + (f"/{index}" if index else "") for index in range(SPARE)]
@@ -92,6 +94,12 @@ class KamailioLock:
             return False
         self._name = found
         return True
+
+
+def _holder(descriptor: int) -> str:
+    """Who holds it, as it wrote down."""
+    said = os.pread(descriptor, 10, 0).strip()
+    return f" (process {int(said)})" if said.isdigit() else ""
 
 
 def _share(descriptor: int, directory: os.stat_result) -> None:

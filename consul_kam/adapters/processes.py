@@ -145,6 +145,12 @@ def empty(identity: Identity) -> None:
         time.sleep(0.001)
 
 
+def reap(identity: Identity) -> None:
+    """A child of ours that ended while nobody watched it."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(identity.pid, os.WNOHANG)
+
+
 def signal_process(pid: int, number: int) -> None:
     """To one process; none where it is gone."""
     with contextlib.suppress(ProcessLookupError):

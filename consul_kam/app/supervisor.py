@@ -62,6 +62,8 @@ class Supervisor:
             self._event(kept, s.Adopted(found.pid))
             self._attend(kept, found)
         else:
+            if found is not None:
+                processes.reap(found)
             self._event(kept, s.StartRequested())
 
     def runs_already(self, name: str) -> bool:

@@ -78,7 +78,7 @@ def _serve(
     if not detached:
         _retire_detached(settings.control)
     server: list[Server] = []
-    lock = KamailioLock(settings.kamailio.rpc, places.written(settings))
+    lock = KamailioLock(settings.kamailio.rpc, places.written(settings)) if settings.enabled else None
     try:
         engine, intake, operator, node = build(settings, detached, notifier)
         server.append(Server(settings.control, operator.handle))
@@ -92,7 +92,8 @@ def _serve(
         engine.run()
         staging.stop()
     finally:
-        lock.release()  # first: whoever finds the socket gone may start at once
+        if lock is not None:
+            lock.release()  # first: whoever finds the socket gone may start at once
         for each in server:
             each.close()
     return wanted[0] if wanted else node.code if node is not None else 0

@@ -13,7 +13,7 @@ from consul_kam.errors import ConfigError
 from tests.lab import stranger
 
 REPO = Path(__file__).parents[2]
-TAKEN = "^cannot start: another engine already writes"
+TAKEN = r"^cannot start: another engine (\(process [0-9]+\) )?already writes"
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ from consul_kam.errors import ConfigError
 try:
     KamailioLock(sys.argv[1], [Path(each) for each in sys.argv[2:]])
 except ConfigError as error:
-    assert "another engine already writes" in str(error), error
+    assert "another engine" in str(error), error
 else:
     raise SystemExit("nobody keeps it out")
 """

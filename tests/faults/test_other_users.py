@@ -176,7 +176,7 @@ def test_live_and_staging_directories_that_everybody_may_write(lab: Lab, consul:
     world.kam.live.chmod(0o755)
     text = world.engine.config.read_text()
     world.engine.config.write_text(
-        text.replace("[datasets.dispatcher]", f'[datasets.dispatcher]\nstaging = "{sticky}/x"')
+        text.replace('[datasets."dispatcher"]', f'[datasets."dispatcher"]\nstaging = "{sticky}/x"')
     )
     assert f"the staging directory {sticky}: everybody may write in it" in started(world).stderr
     world.engine.config.write_text(text)
@@ -259,6 +259,6 @@ def test_a_stranger_who_holds_the_name_of_kamailios_lock_keeps_no_engine_from_st
         other = started(world, CONSUL_KAM_STATE_DIR=str(world.kam.run / "other"))
         assert (other.returncode, other.stderr) == (
             2,
-            f"cannot start: another engine already writes {world.kam.list_file}\n",
+            f"cannot start: another engine (process {world.engine.pid}) already writes {world.kam.list_file}\n",
         )
     assert uri(1) in world.kam.list_file.read_text()

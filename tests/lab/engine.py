@@ -45,7 +45,8 @@ class Engine:
     """`with Engine(tmp_path, kam, consul.address, dispatcher="max_shrink = 0.5") as engine:`
 
     `dispatcher`, `kamailio_lines`, `node_lines` and the name of any other dataset: TOML lines for their tables; a
-    dataset is on where it is not None (dispatcher always is: that is the default). Its live file is `live_file(kamailio, name)`.
+    dataset is on where it is not None (dispatcher always is: that is the default). Its live file is
+    `live_file(kamailio, name)`.
     `start=False` makes only the configuration, as for kam-apply with no engine running.
     """
 
