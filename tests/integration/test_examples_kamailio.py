@@ -1,6 +1,7 @@
 """examples/kamailio as they stand, on each Kamailio: calls go from sipp through SBC and router to a gateway."""
 
 import http.client
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from consul_kam.config import load
-from tests.lab import VERSIONS, Calls, Lab, Sipp, Uas, free_port, wait_for
+from tests.lab import VERSIONS, Calls, Lab, Process, Sipp, Uas, free_port, wait_for
 from tests.lab.example import EXAMPLES, Example
 
 every_version = pytest.mark.parametrize("version", VERSIONS)
@@ -45,13 +46,14 @@ def way(directory: Path, version: str, *first: str, define: str = "") -> Iterato
         yield Way(stack, directory, version, list(first), define)
 
 
-def request(method: str, uri: str, to: int, *more: str, tag: str = "") -> bytes:
-    """A request from a socket of ours, as text; `more`: further headers, `tag`: of To."""
+def request(method: str, uri: str, to: int, *more: str, tag: str = "", body: str = "") -> bytes:
+    """A request from a socket of ours, as text; `more`: further headers, `tag`: of To, `body`: SDP."""
     branch = free_port()
     lines = [f"{method} {uri} SIP/2.0", f"Via: SIP/2.0/UDP 127.0.0.1:{to};branch=z9hG4bK{branch};rport", *more]
     lines += [f"From: <sip:a@127.0.0.1>;tag={branch}", f"To: <{uri}>{tag and ';tag=' + tag}", f"Call-ID: {branch}@lab"]
-    lines += [f"CSeq: 1 {method}", f"Contact: <sip:a@127.0.0.1:{to}>", "Max-Forwards: 70", "Content-Length: 0", "", ""]
-    return "\r\n".join(lines).encode()
+    lines += [f"CSeq: 1 {method}", f"Contact: <sip:a@127.0.0.1:{to}>", "Max-Forwards: 70"]
+    lines += ["Content-Type: application/sdp"] if body else []
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]).encode()
 
 
 def final(client: socket.socket) -> int:
@@ -170,11 +172,14 @@ def phone_that_rings() -> Iterator[tuple[socket.socket, str]]:
         yield rings, f"sip:127.0.0.1:{rings.getsockname()[1]}"
 
 
-def answer(invite: bytes, status: str) -> bytes:
+def answer(invite: bytes, status: str, body: str = "") -> bytes:
     copied = (b"via", b"from", b"call-id", b"cseq", b"record-route")
     lines = [line for line in invite.split(b"\r\n") if line.split(b":")[0].lower() in copied]
     (to,) = (line for line in invite.split(b"\r\n") if line.lower().startswith(b"to:"))
-    return b"\r\n".join([b"SIP/2.0 " + status.encode(), *lines, to + b";tag=r", b"Content-Length: 0", b"", b""])
+    lines += [to + b";tag=r", b"Contact: <sip:r@127.0.0.1>"]
+    lines += [b"Content-Type: application/sdp"] if body else []
+    lines += [b"Content-Length: %d" % len(body), b"", body.encode()]
+    return b"\r\n".join([b"SIP/2.0 " + status.encode(), *lines])
 
 
 @every_version
@@ -202,3 +207,57 @@ def test_a_call_ends_through_a_router_that_drains(tmp_path: Path, version: str) 
         way_back = [f"Route: <sip:127.0.0.1:{sbc};lr>", f"Route: <{road.router_uri};lr>"]
         assert asked(sbc, "BYE", f"sip:a@127.0.0.1:{road.gateway.port}", *way_back, tag="x") == 200
         assert asked(sbc, "INVITE", f"sip:a@127.0.0.1:{sbc}") == 503, "no new ones"
+
+
+def sdp(port: int) -> str:
+    lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0", f"m=audio {port} RTP/AVP 8", ""]
+    return "\r\n".join(lines)
+
+
+def media(message: bytes) -> int:
+    """The port that its SDP names."""
+    (port,) = re.findall(rb"^m=audio (\d+) ", message, re.MULTILINE)
+    return int(port)
+
+
+@contextmanager
+def rtpengine(directory: Path) -> Iterator[int]:
+    """A real one; the port of its NG protocol."""
+    ng, first = free_port(), 40_000
+    listen = ["--interface=127.0.0.1", f"--listen-ng=127.0.0.1:{ng}", f"--port-min={first}", f"--port-max={first + 99}"]
+    argv = ["rtpengine", "--config-file=none", "--table=-1", *listen, "--foreground", "--log-stderr"]
+    daemon = Process(argv, directory / "rtpengine.log")
+    try:
+        with phone(ng) as client:
+            client.settimeout(0.2)
+            wait_for("RTPEngine", lambda: pinged(client), 20, daemon.log)
+        yield ng
+    finally:
+        daemon.stop()
+
+
+def pinged(client: socket.socket) -> bool:
+    try:
+        client.send(b"1 d7:command4:pinge")
+        return b"pong" in client.recv(1024)
+    except OSError:
+        return False
+
+
+@every_version
+def test_media_goes_through_rtpengine(tmp_path: Path, version: str) -> None:
+    ours, theirs = free_port(), free_port()
+    with (
+        rtpengine(tmp_path) as ng,
+        phone_that_rings() as (called, uri),
+        Lab(tmp_path),
+        Example(tmp_path / "router", "router", version, [f"2 {uri} 0 1"], WITH_RTPENGINE, ng) as kam,
+    ):
+        with phone(kam.sip_port) as client:
+            to = f"sip:a@127.0.0.1:{kam.sip_port}"
+            client.send(request("INVITE", to, client.getsockname()[1], body=sdp(ours)))
+            invite = next(data for data, _ in iter(lambda: called.recvfrom(65535), None) if data[:6] == b"INVITE")
+            assert media(invite) not in (ours, theirs)
+            called.sendto(answer(invite, "200 OK", sdp(theirs)), ("127.0.0.1", kam.sip_port))
+            ok = next(data for data in iter(lambda: client.recv(65535), None) if data[:11] == b"SIP/2.0 200")
+            assert media(ok) not in (ours, theirs, media(invite))

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from tests.lab.kamailio import DOMAIN_HEADER, Kamailio
+from tests.lab.kamailio import DOMAIN_HEADER, RTPENGINE_HEADER, Kamailio
 from tests.lab.process import LabError
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "kamailio"
@@ -12,18 +12,26 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "kamailio"
 class Example(Kamailio):
     """`with Example(tmp_path, "sbc", "6.0.1", destinations=["1 sip:127.0.0.1:5070 0 10"]) as sbc:`
 
-    `define`: further lines of node.cfg. Calls to 127.0.0.1 are local. By default nobody is pinged meanwhile, and
-    silence is short.
+    `define`: further lines of node.cfg; `ng`: port of an RTPEngine. Calls to 127.0.0.1 are local. By default nobody is
+    pinged meanwhile, and silence is short.
     """
 
     def __init__(
-        self, directory: Path, role: str, version: str = "", destinations: list[str] | None = None, define: str = ""
+        self,
+        directory: Path,
+        role: str,
+        version: str = "",
+        destinations: list[str] | None = None,
+        define: str = "",
+        ng: int = 0,
     ) -> None:
         self._role, self._define = role, define or "#!define PING_EVERY 600"
         super().__init__(directory, version=version)
         self.cfg = directory / f"{role}.cfg"
         self.list_file.write_text("\n".join([*(destinations or []), ""]))
         (self.dbtext / "domain").write_text(f"{DOMAIN_HEADER}1:127.0.0.1:127.0.0.1:0\n")
+        if ng:
+            (self.dbtext / "rtpengine").write_text(f"{RTPENGINE_HEADER}1:0:udp\\:127.0.0.1\\:{ng}:1:0:0\n")
 
     def write_cfg(self) -> None:
         for path in EXAMPLES.glob("*.cfg"):
