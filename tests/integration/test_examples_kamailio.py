@@ -252,12 +252,12 @@ def test_media_goes_through_rtpengine(tmp_path: Path, version: str) -> None:
         phone_that_rings() as (called, uri),
         Lab(tmp_path),
         Example(tmp_path / "router", "router", version, [f"2 {uri} 0 1"], WITH_RTPENGINE, ng) as kam,
+        phone(kam.sip_port) as client,
     ):
-        with phone(kam.sip_port) as client:
-            to = f"sip:a@127.0.0.1:{kam.sip_port}"
-            client.send(request("INVITE", to, client.getsockname()[1], body=sdp(ours)))
-            invite = next(data for data, _ in iter(lambda: called.recvfrom(65535), None) if data[:6] == b"INVITE")
-            assert media(invite) not in (ours, theirs)
-            called.sendto(answer(invite, "200 OK", sdp(theirs)), ("127.0.0.1", kam.sip_port))
-            ok = next(data for data in iter(lambda: client.recv(65535), None) if data[:11] == b"SIP/2.0 200")
-            assert media(ok) not in (ours, theirs, media(invite))
+        to = f"sip:a@127.0.0.1:{kam.sip_port}"
+        client.send(request("INVITE", to, client.getsockname()[1], body=sdp(ours)))
+        invite = next(data for data, _ in iter(lambda: called.recvfrom(65535), None) if data[:6] == b"INVITE")
+        assert media(invite) not in (ours, theirs)
+        called.sendto(answer(invite, "200 OK", sdp(theirs)), ("127.0.0.1", kam.sip_port))
+        ok = next(data for data in iter(lambda: client.recv(65535), None) if data[:11] == b"SIP/2.0 200")
+        assert media(ok) not in (ours, theirs, media(invite))
