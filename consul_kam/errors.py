@@ -50,3 +50,7 @@ class RpcTooBig(RpcError):
 
 class InvalidTransition(ConsulKamError):
     """A state machine met an event that its table does not know: a defect of ours."""
+
+
+class Unanswered(ConsulKamError):
+    """Whom a probe asked does not answer, or says something else than what it is asked for."""

@@ -7,13 +7,15 @@ What it says is what a real Kamailio said: replies, faults and their shapes are 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from consul_kam.core.attrs import read_attrs
+from consul_kam.core.fresh import Fresh
 from consul_kam.core.ports import Call, Reply, Struct, Value, one_after_the_other
-from consul_kam.errors import RpcError, RpcFault
+from consul_kam.core.world import ListFacts, NodeFacts, ProcessFacts, SipReply
+from consul_kam.errors import ConsulKamError, RpcError, RpcFault, Unanswered
 
 Handler = Callable[..., "tuple[Value, ...]"]
 """Takes the call's parameters, returns its values (the shapes of `core.ports.Value`) or raises RpcError."""
@@ -221,6 +223,52 @@ class HTable:
 
     def _said(self, name: str) -> tuple[Value, ...]:
         return recording("htable", name, self._version)()
+
+
+@dataclass
+class FakeWorld:
+    """Implements core.world.World for tests of probes: what is not said here, nobody answers."""
+
+    node: NodeFacts = field(default_factory=NodeFacts)
+    kamailio: FakeKamailio = field(default_factory=FakeKamailio)
+    sip: dict[str, SipReply] = field(default_factory=dict)
+    """Endpoint -> reply."""
+    said: dict[str, object] = field(default_factory=dict)
+    """URL -> status code; NG endpoint -> word; "consul" -> leader; an error is raised."""
+    programs: dict[str, ProcessFacts] = field(default_factory=dict)
+    memory: list[ListFacts] = field(default_factory=list)
+    staging: dict[str, Fresh] = field(default_factory=dict)
+
+    def rpc(self, method: str, *params: str | int, deadline: float) -> tuple[Value, ...]:
+        return self.kamailio.call(method, *params, deadline=deadline)
+
+    def options(self, endpoints: Sequence[str], timeout: float) -> Mapping[str, SipReply]:
+        silence = SipReply(0, f"no final response within {timeout:g} s")
+        return {endpoint: self.sip.get(endpoint, silence) for endpoint in endpoints}
+
+    def http_get(self, url: str, timeout: float) -> int:
+        return int(str(self._said(url)))
+
+    def ng_ping(self, endpoint: str, timeout: float) -> str:
+        return str(self._said(endpoint))
+
+    def process(self, name: str) -> ProcessFacts | None:
+        return self.programs.get(name)
+
+    def lists(self) -> Sequence[ListFacts]:
+        return self.memory
+
+    def rendered(self, timeout: float) -> Mapping[str, Fresh]:
+        return self.staging
+
+    def consul_leader(self, timeout: float) -> str:
+        return str(self._said("consul"))
+
+    def _said(self, key: str) -> object:
+        found = self.said.get(key, Unanswered(f"cannot ask {key}: no answer"))
+        if isinstance(found, ConsulKamError):
+            raise found
+        return found
 
 
 def _value(value: object) -> Value:

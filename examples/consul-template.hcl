@@ -46,3 +46,11 @@ template {
     command = ["kam-apply"]
   }
 }
+
+template {
+  source      = "/etc/consul_kam/templates/htable.ctmpl"
+  destination = "/var/lib/consul_kam/staging/htable"
+  exec {
+    command = ["kam-apply"]
+  }
+}

@@ -151,7 +151,8 @@ def test_check_says_unprotected(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["check", "nosuch"], "cannot read nosuch: No such file or directory"),
+        (["check", "nosuch"], "cannot read nosuch: no such file, and no dataset: those are address, dispatcher, "),
+        (["check", "./nosuch"], "cannot read ./nosuch: No such file or directory"),
         (["check", "odd"], "cannot tell which dataset odd is: name it first, one of "),
         (["nosuch"], "cannot run consul-kam: No such command 'nosuch'"),
         (["status", "--nosuch"], "cannot run consul-kam status: No such option"),
@@ -169,6 +170,18 @@ def test_what_is_wrong_with_the_command_line_is_said_in_one_line(
     assert err.startswith(expected)
 
 
+def test_render_says_why_consul_template_got_nowhere(run: Run, tmp_path: Path) -> None:
+    fake = tmp_path / "consul-template"
+    fake.write_text(
+        "#!/bin/sh\ncase \"$*\" in *-log-level=warn*) echo '2026-01-01T00:00:00Z [WARN] (view) refused';; esac\n"
+        "echo '2026-01-01T00:00:00Z [ERR] (runner) sending server error back to caller'\nexec sleep 60\n"
+    )
+    fake.chmod(0o755)
+    code, out, err = run("render", "--program", fake, "--deadline", "0.5")
+    assert (code, out) == (3, "")
+    assert err.endswith("nothing within 0.5 s; is Consul there? consul-template: refused\n")
+
+
 # ---- a running engine
 
 
@@ -182,6 +195,25 @@ def test_without_an_engine_the_cure_is_named(run: Run) -> None:
 def test_the_engines_no_is_the_answer(run: Run, engine: Engine) -> None:
     assert run("rollback", "r1", "--dataset", "domain") == (1, "", "cannot do that\n")
     assert engine.asked == [{"do": "rollback", "dataset": "domain", "release": "r1"}]
+
+
+def test_a_rollback_says_to_what(run: Run, engine: Engine) -> None:
+    engine.replies["rollback"] = {"ok": True, "dataset": "dispatcher", "release": "000007-abc"}
+    code, out, _ = run("rollback")
+    assert (code, out.startswith("dispatcher: pinned to 000007-abc; ")) == (0, True)
+
+
+def test_status_says_each_thing_once(run: Run, engine: Engine) -> None:
+    why, differs = "cannot use /s/dispatcher:0:0: it is empty", "3 missing, 1 extra"
+    staging = [{**DATASET["staging"][0], "state": "rejected", "error": why}]
+    rejected = {**DATASET, "reason": why, "staging": staging, "consul": {"state": "differs", "reason": why}}
+    observed = {**DATASET, "reason": differs, "memory": {"state": "differs", "difference": differs, "records": 1}}
+    away = "cannot reach Kamailio at unix:/k: No such file"
+    waiting = {**DATASET, "phase": "WAITING", "verdict": "BUSY", "reason": away}
+    kamailio = {**STATUS["kamailio"], "reachable": False, "trouble": away}
+    engine.replies["status"] = {**STATUS, "kamailio": kamailio, "datasets": [rejected, observed, waiting]}
+    _, out, _ = run("status")
+    assert (out.count(why), out.count(differs), out.count(away)) == (1, 1, 1)
 
 
 def test_status_is_ok_where_all_is_equal(run: Run, engine: Engine) -> None:
@@ -324,6 +356,25 @@ def test_completion(run: Run, shell: str) -> None:
     assert "_CONSUL_KAM_COMPLETE" in out
 
 
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["check", "d"], ["file,d", "plain,dispatcher", "plain,domain"]),
+        (["check", "/etc/ka"], ["file,/etc/ka"]),
+        (["check", "dispatcher", "d"], ["file,d"]),
+        (["--config", "/et"], ["file,/et"]),
+        (["render", "--program", "/us"], ["file,/us"]),
+        (["templates", "export", "/et"], ["dir,/et"]),
+        (["diff", "--dataset", "dis"], ["plain,dispatcher"]),
+        (["stat"], ["plain,status"]),
+    ],
+)
+def test_what_is_completed(words: list[str], completed: list[str]) -> None:
+    asked = {"COMP_WORDS": " ".join(["consul-kam", *words]), "COMP_CWORD": str(len(words))}
+    done = spawned(_CONSUL_KAM_COMPLETE="bash_complete", **asked)
+    assert done.stdout.splitlines() == completed
+
+
 def test_help_of_each_command_has_exit_codes_or_examples_where_they_matter(run: Run) -> None:
     code, out, _ = run()
     assert code == 0
@@ -370,9 +421,8 @@ def test_a_defect_of_ours_is_one_line_and_a_traceback_only_with_debug() -> None:
 
 
 def test_run_imports_nothing_that_only_others_need() -> None:
-    code = (
-        "import consul_kam.cli, consul_kam.app.wiring, sys; print(*{'rich', 'sh', 'hvac', 'consul'} & set(sys.modules))"
-    )
+    unwanted = {"rich", "sh", "hvac", "consul", "prometheus_client"}
+    code = f"import consul_kam.cli, consul_kam.app.wiring, sys; print(*{unwanted} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, timeout=60, check=True
     )

@@ -2,9 +2,9 @@
 
     core      core, errors                     no I/O module of the standard library
     datasets  core                             no I/O module of the standard library
-    probes    core
+    probes    core                             no I/O module of the standard library
     settings  core, errors, each other         msgspec, unless core needs it
-    config    settings, core, datasets, errors
+    config    settings, core, datasets, probes, errors
     adapters  core, errors, each other         the only place for packages that do I/O, one package a file
     app       everything but cli
     cli       app, config, settings, errors    click and rich live here
@@ -31,14 +31,14 @@ ALLOWED = {
     "probes": {"core"},
     "adapters": {"core", "errors", "adapters"},
     "settings": {"core", "errors", "settings"},
-    "config": {"settings", "core", "datasets", "errors"},
+    "config": {"settings", "core", "datasets", "probes", "errors"},
     "testing": {"core", "errors"},
     "app": BELOW_APP | {"app"},
     "cli": {"app", "cli", "config", "settings", "errors"},
     "__main__": {"cli"},
     "__init__": set[str](),
 }
-PURE = {"core", "datasets"}
+PURE = {"core", "datasets", "probes"}
 IMPURE_MODULES = {
     "os", "subprocess", "socket", "time", "threading",
     "_thread", "asyncio", "multiprocessing", "select", "selectors", "shutil", "signal", "tempfile",

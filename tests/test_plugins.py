@@ -131,7 +131,7 @@ def test_an_engine_that_cannot_start_is_said_with_its_log(run: Run, bin_dir: Pat
     program(bin_dir / "consul-kam", "#!/bin/sh\necho cannot read x >&2\nexit 2\n")
     done = run("kam-apply")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"cannot start an engine: see {state}/detached.log\n"
+    assert done.stderr == f"cannot start an engine: cannot read x; see {state}/detached.log\n"
     assert (state / "detached.log").read_text() == "cannot read x\n"
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 import flow_svg
+import metrics_page
+import health_page
 
 REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(REPO))
@@ -176,6 +178,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": command_line,
     "state-machine.md": state_machine,
     "supervision.md": supervision,
+    "metrics.md": lambda: metrics_page.page(NOTICE.format("consul_kam/core/metrics.py and tools/metrics_page.py")),
+    "health.md": lambda: health_page.page(NOTICE.format("consul_kam/probes/ and tools/health_page.md")),
     "flow.svg": flow_svg.svg,
 }
 

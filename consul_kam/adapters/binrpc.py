@@ -187,8 +187,10 @@ class BinRpc:
         return header.size
 
     def _unreachable(self, error: OSError) -> RpcUnreachable:
-        reason = error.strerror or str(error)
-        return RpcUnreachable(f"cannot reach Kamailio at {self._address.spec}: {reason}: is it up, with ctl listening?")
+        reason, hint = error.strerror or str(error), "is it up, with ctl listening?"
+        if isinstance(error, PermissionError):
+            hint = "be root or the user that owns it, which is mostly Kamailio's"
+        return RpcUnreachable(f"cannot reach Kamailio at {self._address.spec}: {reason}: {hint}")
 
 
 def _cookie(datagram: bytes) -> int:

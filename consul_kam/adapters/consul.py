@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from consul_kam.adapters import files
+from consul_kam.errors import Unanswered
 
 LARGEST_TOKEN = 4096
 """Bytes; a token is 36 letters."""
@@ -63,7 +64,7 @@ class Consul:
     ) -> None:
         """`address`: HOST:PORT or http[s]://HOST:PORT. The token's file is read at each request, so it may rotate."""
         url = urlsplit(address if "://" in address else f"http://{address}")
-        self._token_file = token_file
+        self._token_file, self._address = token_file, address
         with _plain_environment(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             import consul  # 19 MB, and only removals ever need it
@@ -93,12 +94,25 @@ class Consul:
         except (OSError, ValueError, TypeError, RecursionError):  # no connection, or an answer of another shape
             return None
 
+    def leader(self) -> str:
+        """The address of the leader that the agent knows, "" for none. Raises Unanswered."""
+        try:
+            code, body = self._client.http.get(_as_it_is, "/v1/status/leader", [], self._token())
+            # An agent that knows no server answers 500 "No cluster leader" or "No known Consul servers".
+            return str(json.loads(body)) if code == 200 else ""
+        except (OSError, ValueError) as error:
+            raise Unanswered(f"cannot ask Consul at {self._address}: {type(error).__name__}") from None
+
     def _token(self) -> dict[str, str]:
         if not self._token_file:
             token = os.environ.get("CONSUL_HTTP_TOKEN", "")
         else:
             token = files.read_regular(Path(self._token_file), LARGEST_TOKEN, follow=True).decode("ascii").strip()
         return {"X-Consul-Token": token} if token else {}
+
+
+def _as_it_is(response: Any) -> tuple[int, str]:
+    return response.code, response.body
 
 
 def _filtered(response: Any) -> bool:

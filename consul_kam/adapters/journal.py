@@ -32,18 +32,23 @@ class Journal:
         if full:
             self._path.replace(self._path.with_name(self._path.name + ".1"))
 
-    def tail(self, limit: int) -> list[dict[str, Any]]:
-        """The newest `limit` entries, oldest first. A line that a crash cut short is left out. Raises OSError."""
+    def tail(self, limit: int, dataset: str | None = None) -> list[dict[str, Any]]:
+        """The newest `limit` entries, of one dataset or of all, oldest first. Raises OSError.
+
+        A line that a crash cut short is left out.
+        """
         lines: list[bytes] = []
         for path in (self._path.with_name(self._path.name + ".1"), self._path):
             with contextlib.suppress(FileNotFoundError):
                 lines += files.read_regular(path, 2 * LARGEST).splitlines()
-        entries = []
-        for line in lines[-limit:]:
+        entries: list[dict[str, Any]] = []
+        for line in reversed(lines):
+            if len(entries) >= limit:
+                break
             try:
                 entry = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            if isinstance(entry, dict):
+            if isinstance(entry, dict) and dataset in (None, entry.get("dataset")):
                 entries.append(entry)
-        return entries
+        return entries[::-1]

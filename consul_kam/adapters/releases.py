@@ -36,11 +36,17 @@ class Releases:
         trust.make_directory(directory, 0o700)
 
     def publish(self, digest: str, content: bytes, about: dict[str, Any]) -> str:
-        """Store a release, on disk when this returns; returns its name."""
+        """Store a release, on disk when this returns; returns its name.
+
+        The list of the newest one, published anew (at each start of an engine, after drift), keeps that one's name:
+        else the lists to go back to would soon all be the same.
+        """
         trust.make_directory(self._directory, 0o700)
         names = self.names()
         number = int(names[-1].split("-")[0]) + 1 if names else 1
         name = f"{number:06d}-{digest[:12]}"
+        if names and names[-1].endswith(f"-{digest[:12]}"):
+            name = names.pop()
         files.write_atomic(self._path(name, "list"), content, 0o600, sync=True)
         # The .json is written last: a release counts only where both are there.
         files.write_atomic(self._path(name, "json"), json.dumps(about).encode(), 0o600, sync=True)
@@ -53,6 +59,12 @@ class Releases:
     def names(self) -> list[str]:
         """Oldest first."""
         return sorted(path.stem for path in self._directory.glob("*.json") if _NAME.fullmatch(path.stem))
+
+    def before(self, name: str) -> str | None:
+        """The release that came before this one, or, where `name` is none, before the newest."""
+        names = self.names()
+        place = names.index(name) if name in names else len(names) - 1
+        return names[place - 1] if place > 0 else None
 
     def load(self, name: str) -> Stored | None:
         """None where there is no such release, or it is not whole."""

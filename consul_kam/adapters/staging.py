@@ -30,9 +30,11 @@ class _Handler(FileSystemEventHandler):
 class Watch:
     """Calls `changed` with the path of each file that was written, on a thread of its own, until `stop`."""
 
-    def __init__(self, directories: Iterable[Path], changed: Callable[[Path], None]) -> None:
-        """The directories are made where they are missing. Raises OSError."""
-        self._places, self._changed = sorted(set(directories)), changed
+    def __init__(
+        self, directories: Iterable[Path], changed: Callable[[Path], None], inotify: type[Inotify] = Inotify
+    ) -> None:
+        """The directories are made where they are missing. Raises OSError; where `inotify` does, it is polled."""
+        self._places, self._changed, self._inotify = sorted(set(directories)), changed, inotify
         self._start()
 
     def renew(self) -> None:
@@ -52,7 +54,7 @@ class Watch:
         self._watched = self._seen()
         self._watcher: Inotify | PollingWatch
         try:
-            self._watcher = Inotify(self._places, self._changed)
+            self._watcher = self._inotify(self._places, self._changed)
         except OSError:
             self._watcher = PollingWatch(self._places, self._changed)
 

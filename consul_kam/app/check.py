@@ -91,4 +91,7 @@ def read(file: str, staged: bool = False) -> bytes:
         with contextlib.nullcontext(sys.stdin.buffer) if file == "-" else open(file, "rb") as given:
             return given.read(files.LARGEST + 1)
     except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
+        why = str(error.strerror)
+        if isinstance(error, FileNotFoundError) and file.isidentifier():
+            why = f"no such file, and no dataset: those are {', '.join(known_datasets())}"
+        raise ConfigError(f"cannot read {file}: {why}") from None

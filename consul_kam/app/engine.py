@@ -98,6 +98,7 @@ class Engine:
         """Carry out what a pipeline asks for."""
         for action in doing:
             self._start(lane, action)
+        self._provide(lane)
 
     def _start(self, lane: Lane, action: Doing) -> None:  # noqa: C901 - a table, one line each
         work, pipeline = lane.work, lane.pipeline
@@ -124,6 +125,13 @@ class Engine:
                 self._report(lane, action)
             case events.Refuse() | events.Unresolve():
                 raise AssertionError("the pipeline keeps these to itself")
+
+    def _provide(self, lane: Lane) -> None:
+        """A Kamailio that is away may be one that does not start, for want of the very file that we keep."""
+        state = lane.pipeline.state
+        newest = state.newest
+        if state.waits_for == "kamailio" and newest is not None and not state.halted:
+            self.disk.submit(lambda: lane.work.provide(newest, state.ours))
 
     def read_ahead(self, lane: Lane) -> None:
         """A change is coming: read memory now, as the machine is going to ask for it."""
@@ -181,6 +189,8 @@ class Engine:
             trace.ms["verified" if stage == "readback" else "memory"] = (ended - trace.began) * 1000
         if isinstance(event, events.Applied):
             self._tell_states(lane, event)
+        if isinstance(event, events.Busy):
+            self.reporter.counters.busy(lane.pipeline.dataset.name)
         if lane.ahead is not None and stage == "read":
             lane.ahead.event = event
         else:

@@ -15,7 +15,7 @@ from consul_kam.adapters import files
 from consul_kam.adapters.consul import Consul
 from consul_kam.app.acls import sources_of
 from consul_kam.app.loop import Loop, Worker
-from consul_kam.app.render import Renderer, RenderFailed
+from consul_kam.app.render import Renderer, RenderFailed, dataset_and_part
 from consul_kam.config import Settings
 from consul_kam.core import fresh
 from consul_kam.core.fresh import UNKNOWN, Fresh
@@ -122,7 +122,7 @@ class _Look:
             return self.all_unknown(str(error))
         except OSError as error:
             return self.all_unknown(f"cannot render into {self._settings.state_dir}: {error.strerror or error}")
-        found = {_key(file): Fresh(UNKNOWN, reason) for file, reason in attempt.failed.items()}
+        found = {dataset_and_part(file): Fresh(UNKNOWN, reason) for file, reason in attempt.failed.items()}
         # A record that came or went while we rendered is in one of the two readings of staging, or on its way.
         for staged in (lambda key: before[key], self._now, self._in_a_moment()):
             for each in attempt.rendered:
@@ -150,10 +150,10 @@ class _Look:
         if staged == rendered:
             return Fresh(fresh.EQUAL)
         dataset = datasets.dataset(key[0])
-        consul, unusable = _parse(key[0], rendered)
+        consul, unusable = _parse(key[0], rendered, key[0])
         if consul is None:
             return Fresh(UNKNOWN, f"the template renders nothing usable: {unusable}")
-        answer, error = _parse(key[0], staged)
+        answer, error = _parse(key[0], staged, str(self._paths()[key]))
         found = fresh.compare(dataset, answer, error, consul)
         if found.state == fresh.DIFFERS and answer is not None and answer.native and not consul.native:
             where = "set [consul_template] templates to its directory to have it compared"
@@ -180,11 +180,6 @@ class _Look:
             self._clean = True
 
 
-def _key(file: str) -> tuple[str, str]:
-    dataset, _, part = file.partition("@")
-    return dataset, part
-
-
 def _read(path: Path) -> bytes | str:
     """The content, or why there is none."""
     try:
@@ -195,11 +190,12 @@ def _read(path: Path) -> bytes | str:
         return f"cannot read {path}: {error.strerror}"
 
 
-def _parse(name: str, data: bytes | str) -> tuple[Answer | None, str]:
+def _parse(name: str, data: bytes | str, file: str) -> tuple[Answer | None, str]:
+    """`file`: what messages call it."""
     if isinstance(data, str):
         return None, data
     dataset = datasets.dataset(name)
     try:
-        return (dataset.parse_staging if is_staging(data) else dataset.parse_native)(name, data), ""
+        return (dataset.parse_staging if is_staging(data) else dataset.parse_native)(file, data), ""
     except ListError as error:
         return None, str(error)

@@ -64,7 +64,7 @@ class Heartbeat:
         self.trouble = trouble
         event: Event | None = None
         if seen is None:
-            event = events.KamailioDown() if self.up is not False else None
+            event = events.KamailioDown(trouble) if self.up is not False else None
         elif self.up is not True or self._seen != seen:
             event = events.KamailioUp() if self._seen is not None or self.up is False else None
         if seen is not None:

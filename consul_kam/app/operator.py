@@ -172,19 +172,19 @@ class Operator:
 
     def _history(self, request: dict[str, object]) -> dict[str, Any]:
         limit = request.get("limit", 20)
-        entries = self._engine.reporter.tail(limit if isinstance(limit, int) else 20)
         releases = {lane.pipeline.dataset.name: lane.work.releases.names() for lane in self._lanes(request)}
-        wanted = request.get("dataset")
-        return {"entries": [e for e in entries if wanted in (None, e.get("dataset"))], "releases": releases}
+        one = next(iter(releases)) if request.get("dataset") is not None else None
+        entries = self._engine.reporter.tail(limit if isinstance(limit, int) else 20, one)
+        return {"entries": entries, "releases": releases}
 
     def _rollback(self, request: dict[str, object]) -> dict[str, Any]:
         lane = self._one(request)
-        releases, names = lane.work.releases, lane.work.releases.names()
-        wanted = request.get("release")
-        if wanted is None and len(names) < 2:
+        releases, wanted = lane.work.releases, request.get("release")
+        earlier = releases.before(lane.pipeline.pinned) or ""
+        if wanted is None and not earlier:
             raise ConsulKamError("cannot roll back: there is no earlier release; see `consul-kam history`")
-        found = [name for name in names if str(wanted) in (name, name.split("-")[1], name.split("-")[0])]
-        name = names[-2] if wanted is None else found[-1] if found else ""
+        found = [name for name in releases.names() if str(wanted) in (name, *name.split("-"))]
+        name = earlier if wanted is None else found[-1] if found else ""
         stored = releases.load(name) if name else None
         if stored is None:
             raise ConsulKamError(f"cannot roll back: no release {wanted}; see `consul-kam history`")

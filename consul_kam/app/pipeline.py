@@ -21,6 +21,7 @@ from consul_kam.core.state import State
 
 PASSING = (Verdict.BUSY, Verdict.BLOCKED, Verdict.DEGRADED, Verdict.SUPERSEDED, Verdict.DRIFT)
 """Verdicts that are over once memory is right."""
+WAITS = (Verdict.BUSY, Verdict.BLOCKED)
 LOOK_UP_AGAIN = 5.0
 """Seconds between look-ups of a host name that does not resolve."""
 
@@ -231,6 +232,9 @@ class Pipeline:
         if isinstance(action, Unresolve):
             return self._unresolve(action.names, now)
         if isinstance(action, Report):
+            waits = self.state.phase is Phase.WAITING and self.verdict is not None and self.verdict.verdict in WAITS
+            if action.verdict is Verdict.SUPERSEDED and waits:
+                return [action]  # the newer one waits for the same
             self.verdict, self.verdict_at = action, self.wall()
             if action.verdict in (Verdict.HELD, Verdict.PUBLISHED):
                 self.told = action.release

@@ -17,11 +17,14 @@ from consul_kam.adapters import files
 from consul_kam.app import templates
 from consul_kam.app.client import OutOfReach
 from consul_kam.config import DatasetSettings, Settings
+from consul_kam.core.dataset import dataset_of
 
 PROGRAM = "consul-template"
 SAID = 4096
 """Bytes of what consul-template said last that are looked at."""
 _STAMP = re.compile(r"^\S+ \[[A-Z]+\] (\([a-z]+\) )?")
+_EMPTY = "sending server error back to caller"
+"""What consul-template says after each try that failed; why, it said before, at level warn."""
 
 
 class RenderFailed(OutOfReach):
@@ -108,7 +111,7 @@ class Renderer:
     def _run(self, wanted: Sequence[str], scratch: Path, until: float) -> str:
         """What it said last, or why it said nothing. Raises RenderFailed."""
         program = self.program or program_of(self.settings)
-        command = [program, "-once", "-log-level=err", *consul_flags(self.settings), *wanted]
+        command = [program, "-once", "-log-level=warn", *consul_flags(self.settings), *wanted]
         command += [] if self.retry else ["-consul-retry=false"]
         began, late = time.monotonic(), ""
         with (scratch / ".said").open("w+b") as said:
@@ -151,15 +154,21 @@ def render(
     return attempt.rendered
 
 
+def dataset_and_part(file: str) -> tuple[str, str]:
+    """Of a staging file's name: "htable-carriers@dc2" is ("htable:carriers", "dc2")."""
+    name, _, part = file.partition("@")
+    return dataset_of(name), part
+
+
 def _rendered(file: str, path: Path) -> Rendered:
-    dataset, _, part = file.partition("@")
+    dataset, part = dataset_and_part(file)
     return Rendered(dataset, part, file, files.read_regular(path))
 
 
 def _last_words(descriptor: int, returncode: int | None) -> str:
     size = os.fstat(descriptor).st_size
     said = os.pread(descriptor, SAID, max(0, size - SAID)).decode("utf-8", "replace")
-    lines = said.strip().splitlines()
+    lines = [line for line in said.strip().splitlines() if not line.endswith(_EMPTY)]
     if not lines:
         return f"consul-template ended with {returncode}"
     return "consul-template: " + _STAMP.sub("", lines[-1])[:500]

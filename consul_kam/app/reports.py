@@ -10,6 +10,7 @@ from typing import Any
 
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.notify import alert
+from consul_kam.app.counters import Counters
 from consul_kam.app.loop import Worker
 from consul_kam.core.events import Report, Verdict
 from consul_kam.core.records import Key, Release
@@ -31,6 +32,7 @@ class Reporter:
     alert_deadline: float = 10.0
     json_log: bool = False
     level: str = "info"
+    counters: Counters = field(default_factory=Counters)
     _worker: Worker = field(default_factory=lambda: Worker("reports", limit=1000))
     _alerts: Worker = field(default_factory=lambda: Worker("alerts", limit=100))
     _last: dict[str, tuple[Verdict, str]] = field(default_factory=dict)
@@ -42,6 +44,7 @@ class Reporter:
         if report.verdict in REPEATED and self._last.get(dataset) == said:
             return
         self._last[dataset] = said
+        self.counters.verdict(dataset, report.verdict, ms)
         at = time.time()
         self._worker.submit(lambda: self._write(_entry(dataset, report, before, ms, at), report.verdict))
 
@@ -59,8 +62,13 @@ class Reporter:
         entry = {"at": time.time(), "event": event, **facts}
         self._worker.submit(lambda: self._write(entry, None, level))
 
-    def tail(self, limit: int) -> list[dict[str, Any]]:
-        return self.journal.tail(limit)
+    @property
+    def dropped(self) -> int:
+        """Reports that were lost because journal or log could not keep up."""
+        return self._worker.dropped
+
+    def tail(self, limit: int, dataset: str | None) -> list[dict[str, Any]]:
+        return self.journal.tail(limit, dataset)
 
     def close(self) -> None:
         self._worker.close(2.0)

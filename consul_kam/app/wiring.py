@@ -18,7 +18,7 @@ from consul_kam.adapters.lock import KamailioLock
 from consul_kam.adapters.releases import Releases
 from consul_kam.adapters.staging import Watch
 from consul_kam.adapters.systemd import Notifier
-from consul_kam.app import places
+from consul_kam.app import places, status_http
 from consul_kam.app.acls import AclWatch, sources_of
 from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.freshness import Freshness
@@ -156,6 +156,7 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     engine.loop.post(heartbeat.start)
     if node is not None:
         acls.warm_up()
+        status_http.serve(engine, settings, heartbeat, ordering, node)
         engine.loop.post(node.start)
     else:
         engine.after.append(lambda: _end_when_done(engine, freshness, settings.control))

@@ -13,7 +13,7 @@ import click
 
 from consul_kam.app.client import OutOfReach
 from consul_kam.cli import engine, local
-from consul_kam.cli.common import Invocation, safe
+from consul_kam.cli.common import AnyFile, Invocation, safe
 from consul_kam.errors import ConfigError, ConsulKamError, RpcTimeout, RpcUnreachable
 
 INTERNAL_ERROR = 70
@@ -25,7 +25,10 @@ INTERRUPTED = 130
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, invoke_without_command=True
 )
 @click.option(
-    "--config", metavar="FILE", help="Configuration; else $CONSUL_KAM_CONFIG, /etc/consul_kam/consul-kam.toml."
+    "--config",
+    metavar="FILE",
+    type=AnyFile(),
+    help="Configuration; else $CONSUL_KAM_CONFIG, /etc/consul_kam/consul-kam.toml.",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an internal error.")
 @click.pass_context
@@ -34,9 +37,9 @@ def cli(context: click.Context, config: str | None, debug: bool) -> None:
 
     \b
     First steps, on a host with Consul and Kamailio at their usual places:
-      consul-kam templates export /etc/consul_kam    templates, and consul-template's configuration
-      consul-kam run                                 the engine
-      consul-kam status                              is Consul = staging = live file = memory?
+      consul-kam templates export /etc/consul_kam/templates    templates for consul-template
+      consul-kam run                                           the engine
+      consul-kam status                                        is Consul = staging = live file = memory?
 
     \b
     Exit codes of every command:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from consul_kam import config
 from consul_kam.config import Settings
@@ -45,6 +46,22 @@ class _DatasetName(click.Choice):  # type: ignore[type-arg]
         kind, colon, name = value.partition(":")
         found: str = super().convert(kind, param, ctx)
         return found + colon + name
+
+
+class AnyFile(click.Path):
+    """A path as it is given: whether it can be read is said by who reads it. Its name is completed."""
+
+    def __init__(self) -> None:
+        super().__init__(readable=False)
+
+
+class DatasetOrFile(AnyFile):
+    """The first word may name the dataset."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        names = [] if ctx.params.get(param.name or "") else config.known_datasets()
+        found = super().shell_complete(ctx, param, incomplete)
+        return [*found, *(CompletionItem(name) for name in names if name.startswith(incomplete))]
 
 
 def dataset_option(command: F) -> F:

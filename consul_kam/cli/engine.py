@@ -112,7 +112,7 @@ def history(invocation: Invocation, limit: int, dataset: str | None, as_json: bo
 def rollback(invocation: Invocation, release: str | None, dataset: str | None, as_json: bool) -> None:
     """Put a release back and pin it: newer ones wait until `approve`.
 
-    Without RELEASE, the one before the current. `consul-kam history` lists them.
+    Without RELEASE, the one before the current; typed again, the one before that. `consul-kam history` lists them.
 
     \b
     Examples:
@@ -120,9 +120,8 @@ def rollback(invocation: Invocation, release: str | None, dataset: str | None, a
       consul-kam rollback --dataset domain 000042
     """
     name = dataset or "dispatcher"
-    _told(
-        invocation, as_json, f"{name}: pinned; `consul-kam approve` lets newer releases in", "rollback", name, release
-    )
+    done = f"{name}: pinned to {{release}}; `consul-kam approve` lets newer releases in"
+    _told(invocation, as_json, done, "rollback", name, release)
 
 
 @click.command()
@@ -159,7 +158,7 @@ def _told(
     if as_json:
         print_json(reply)
     else:
-        click.echo(safe(reply.get("detail") or done))
+        click.echo(safe(done.format_map(reply)))
 
 
 @click.command()

@@ -13,7 +13,16 @@ from click.shell_completion import get_completion_class
 
 from consul_kam import __version__
 from consul_kam.app.client import OutOfReach
-from consul_kam.cli.common import Invocation, as_json, dataset_option, pass_invocation, print_json, safe
+from consul_kam.cli.common import (
+    AnyFile,
+    DatasetOrFile,
+    Invocation,
+    as_json,
+    dataset_option,
+    pass_invocation,
+    print_json,
+    safe,
+)
 from consul_kam.config import known_datasets
 from consul_kam.errors import ConfigError
 
@@ -46,7 +55,7 @@ def run(invocation: Invocation, detached: bool) -> None:
 
 
 @click.command()
-@click.argument("files", nargs=-1, metavar="[DATASET] FILE...")
+@click.argument("files", nargs=-1, type=DatasetOrFile(), metavar="[DATASET] FILE...")
 @as_json
 @pass_invocation
 def check(invocation: Invocation, files: tuple[str, ...], as_json: bool) -> None:
@@ -121,7 +130,9 @@ def _plain(each: Any) -> dict[str, Any]:
 @click.command()
 @dataset_option
 @click.option("--deadline", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, help="Seconds to wait.")
-@click.option("--program", default="", help="consul-template to run. Default: the configured one.")
+@click.option(
+    "--program", metavar="FILE", type=AnyFile(), default="", help="consul-template to run. Default: the configured one."
+)
 @as_json
 @pass_invocation
 def render(invocation: Invocation, dataset: str | None, deadline: float, program: str, as_json: bool) -> None:

@@ -61,7 +61,10 @@ def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
     head = ("dataset", "verdict", "since", "records", "consul", "staging", "live file", "memory", "phase")
     out.print(table(head, map(_status_row, reply["datasets"])))
     for entry in reply["datasets"]:
-        for line in _notes(entry, entry["name"] in unprotected):
+        # By its text: verdict, staging and memory often say the same, and Kamailio's absence stands above.
+        notes = {str(line): line for line in _notes(entry, entry["name"] in unprotected)}
+        notes.pop(str(word(f"{entry['name']}: {kamailio.get('trouble')}")), None)
+        for line in notes.values():
             out.print(line)
     for entry in reply["datasets"]:
         if entry.get("next"):
@@ -93,7 +96,7 @@ def _notes(entry: Mapping[str, Any], unprotected: bool) -> Iterable[Text]:
             yield word(f"{name}: {text}" + (f" {entry[flag]}" if flag == "pinned" else ""), "yellow")
     for text in filter(None, (entry.get("reason"), entry["memory"].get("difference"))):
         yield word(f"{name}: {text}", "yellow")
-    yield from _against_consul(name, entry.get("consul") or {})
+    yield from _against_consul(name, entry.get("consul") or {}, [staging.get("error") for staging in entry["staging"]])
     for staging in entry["staging"]:
         if staging["state"] == "native":
             yield word(f"{name}: {staging['path']} is in Kamailio's format: not proof against injection", "yellow")
@@ -107,10 +110,14 @@ def _notes(entry: Mapping[str, Any], unprotected: bool) -> Iterable[Text]:
             )
 
 
-def _against_consul(name: str, consul: Mapping[str, Any]) -> Iterable[Text]:
-    if consul.get("reason"):
+def _against_consul(name: str, consul: Mapping[str, Any], said: Sequence[str]) -> Iterable[Text]:
+    """`said`: what is wrong with the staging files themselves, and shown for itself."""
+    reason = str(consul.get("reason") or "")
+    for error in filter(None, said):
+        reason = reason.replace(error, "").strip("; ")
+    if reason:
         how = "staging differs" if consul["state"] == "differs" else "what Consul says is not known"
-        yield word(f"{name}: {how}: {consul['reason']}", STYLES[consul["state"]])
+        yield word(f"{name}: {how}: {reason}", STYLES[consul["state"]])
     for kind, what in (("missing", "Consul, not staging"), ("extra", "staging, not Consul")):
         for record in consul.get(kind) or ():
             yield word(f"{name}: in {what}: {record}", "red")
@@ -134,7 +141,7 @@ def difference(reply: Mapping[str, Any]) -> None:
     for entry in reply["datasets"]:
         name = entry["name"]
         if not entry["known"]:
-            out.print(word(f"{name}: memory has not been read yet", "yellow"))
+            out.print(word(f"{name}: memory is not known: Kamailio has not been read yet, or is away", "yellow"))
             continue
         if entry.get("stale"):
             out.print(word(f"{name}: memory cannot be read now; at {moment(entry['read_at'])} it was so:", "yellow"))

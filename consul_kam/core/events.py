@@ -50,7 +50,9 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class KamailioDown:
-    """Nobody answers at the RPC address."""
+    """Nobody answers at the RPC address; `reason`: the client's words, or ""."""
+
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

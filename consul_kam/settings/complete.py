@@ -1,6 +1,8 @@
 """What the keys of a node mean together: its role gives the defaults of all that the file leaves out."""
 
-from consul_kam.settings.node import ConsulTemplate, Kamailio, Node, Registration, Rtpengine
+from collections.abc import Mapping
+
+from consul_kam.settings.node import Consul, ConsulTemplate, Kamailio, Node, Registration, Rtpengine
 from consul_kam.settings.schema import replace
 
 RTP = "rtp"
@@ -11,6 +13,23 @@ STATUS_URL = "http://127.0.0.1:8000/status"
 """The article's page of Kamailio's xhttp."""
 TTL = 15.0
 """Seconds: Consul has no check of its own for RTPEngine's NG protocol, so role `rtp` feeds one."""
+
+CONSUL_VARIABLES = {
+    "address": "CONSUL_HTTP_ADDR",
+    "token_file": "CONSUL_HTTP_TOKEN_FILE",
+    "ca_file": "CONSUL_CACERT",
+    "cert_file": "CONSUL_CLIENT_CERT",
+    "key_file": "CONSUL_CLIENT_KEY",
+}
+
+
+def consul(given: Consul, environ: Mapping[str, str]) -> Consul:
+    """Consul's own variables stand in for what is not given."""
+    found = {
+        key: environ[name] for key, name in CONSUL_VARIABLES.items() if not getattr(given, key) and environ.get(name)
+    }
+    found.setdefault("address", given.address or "127.0.0.1:8500")
+    return replace(given, **found)
 
 
 def node(given: Node, hostname: str) -> Node:

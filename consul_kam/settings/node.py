@@ -203,7 +203,7 @@ class Supervise(Keys, frozen=True):
 
 
 class Probe(Keys, frozen=True):
-    """One probe; what is left out is the probe's own, see the table below."""
+    """One probe; what is left out is the probe's own, see [health](health.md)."""
 
     enabled: Annotated[bool | None, doc("Whether it runs.", "where it applies")] = None
     period: Annotated[
@@ -226,7 +226,12 @@ class Http(Keys, frozen=True):
     """`GET /livez`, `/readyz` and `/metrics` of `consul-kam run`."""
 
     listen: Annotated[
-        str, Meta(pattern=LISTEN), doc('`HOST:PORT`; `""`: nowhere. There is neither TLS nor a password: loopback.')
+        str,
+        Meta(pattern=LISTEN),
+        doc(
+            '`HOST:PORT`, where HOST is an IP address (IPv6: `[::1]:9160`) or `localhost`; `""`: nowhere. There is '
+            "neither TLS nor a password: loopback."
+        ),
     ] = "127.0.0.1:9160"
 
 

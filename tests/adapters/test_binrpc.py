@@ -1,6 +1,7 @@
 """BinRpc against servers that lie, drip, stop and die, over real sockets."""
 
 import contextlib
+import os
 import socket
 import tempfile
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from consul_kam.adapters.binrpc import BinRpc
+from consul_kam.adapters.binrpc import Address, BinRpc
 from consul_kam.adapters.binrpc_wire import FAULT, REPLY, encode_packet, encode_value
 from consul_kam.adapters.rpc import connect
 from consul_kam.errors import RpcFault, RpcMalformed, RpcTimeout, RpcTooBig, RpcUnreachable
@@ -326,3 +327,16 @@ def test_a_listener_that_never_accepts(path: Path, rpc: BinRpc) -> None:
         listener.listen(0)
         with pytest.raises(RpcTimeout):
             rpc.call("core.uptime", deadline=0.2)
+
+
+def test_a_socket_that_is_not_ours_to_use_names_the_cure(server: Server) -> None:
+    server.path.chmod(0)
+    us = os.geteuid()
+    try:
+        os.seteuid(us or 54_321)  # root may use every socket
+        with pytest.raises(RpcUnreachable, match="Permission denied: be root or the user that owns it"):
+            BinRpc(Address(f"unix:{server.path}", socket.AF_UNIX, socket.SOCK_STREAM, str(server.path))).call(
+                "core.uptime", deadline=1
+            )
+    finally:
+        os.seteuid(us)

@@ -28,6 +28,9 @@ def test_kamailio_away_is_tried_every_two_seconds_at_least_names_every_five() ->
     _, actions = play(state, e.KamailioDown(), now=100.0)
     assert isinstance(actions[-1], e.Arm)
     assert actions[-1].at == 102.0
+    assert actions[0] == e.Report(e.Verdict.BUSY, ONE, "Kamailio is away")
+    _, actions = play(state, e.KamailioDown("cannot reach Kamailio: No such file"), now=100.0)
+    assert actions[0] == e.Report(e.Verdict.BUSY, ONE, "cannot reach Kamailio: No such file")
     _, actions = play(replace(writing(), failures=10), e.Unresolved(0, ("host",)), now=100.0)
     assert isinstance(actions[-1], e.Arm)
     assert actions[-1].at == 105.0

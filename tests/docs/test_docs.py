@@ -110,3 +110,15 @@ def test_toml_is_a_configuration(page: Path) -> None:
 def test_every_page_can_be_reached_from_the_readme() -> None:
     links = set(re.findall(r"\]\((docs/[\w-]+\.md)", (REPO / "README.md").read_text(encoding="utf-8")))
     assert links == {f"docs/{page.name}" for page in (REPO / "docs").glob("*.md")}
+
+
+def test_consul_templates_example_has_a_stanza_for_each_list() -> None:
+    text = (REPO / "examples" / "consul-template.hcl").read_text(encoding="utf-8")
+    for name in config.known_datasets():
+        stanza = rf'template {{\n  source      = "/etc/consul_kam/templates/{name}\.ctmpl"\n.*staging/{name}"$'
+        assert re.search(stanza, text, re.MULTILINE), name
+
+
+def test_directories_that_are_named_are_there() -> None:
+    for name in re.findall(r"`([a-z]+)/`", prose(REPO / "CONTRIBUTING.md")):
+        assert any((place / name).is_dir() for place in (REPO, REPO / "tests")), f"CONTRIBUTING.md names {name}/"

@@ -1,6 +1,10 @@
 """htable from Consul to Kamailio's memory, through all the real programs, and what Kamailio was asked on the way."""
 
 import base64
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -146,6 +150,23 @@ def test_boot_is_one_reload_of_each_table_and_every_change_goes_key_by_key(world
     published = [entry["ms"] for entry in world.engine.journal() if entry.get("verdict") == "PUBLISHED"]
     assert [("reload" in ms, "keys" in ms) for ms in published][:2] == [(True, False)] * 2
     assert all("keys" in ms and "reload" not in ms for ms in published[2:])
+
+
+def test_status_and_render_ask_consul_for_each_table(world: World) -> None:
+    def said() -> dict[str, str]:
+        found: list[dict[str, Any]] = world.engine.ask("status", 10, consul=True)["datasets"]
+        return {each["name"]: each["consul"]["state"] for each in found if each["name"] in SETS}
+
+    wait_for("both to be as Consul says", lambda: said() == dict.fromkeys(SETS, "equal"), 20, every=0.5)
+    world.ct.stop()
+    world.consul.kv_put("t/carriers/late", "x")
+    wait_for("what is not staged", lambda: said() == {CARRIERS: "differs", LIMITS: "equal"}, 20, every=0.5)
+    command = [sys.executable, "-m", "consul_kam", "render", "--dataset", CARRIERS, "--json"]
+    env = {**os.environ, **world.engine.env}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    (file,) = json.loads(done.stdout)["files"]
+    assert (file["dataset"], file["good"], len(file["records"])) == (CARRIERS, True, len(BEFORE) + 1)
 
 
 def test_a_type_that_changes_and_a_status_as_value(world: World) -> None:

@@ -36,6 +36,23 @@ def test_rollback_pins_until_approve(lab: Lab, consul: ConsulAgent) -> None:
     assert world.rest()["pinned"] is None
 
 
+def test_each_rollback_goes_one_further_back_and_a_restart_counts_for_none(lab: Lab, consul: ConsulAgent) -> None:
+    world = World(lab, consul)
+    for count in (1, 2, 3):
+        world.add(count)
+        world.expect(*range(1, count + 1))
+        world.rest()
+    names = world.engine.ask("history")["releases"]["dispatcher"]
+    world.restart_engine()
+    world.rest()
+    assert world.engine.ask("history")["releases"]["dispatcher"] == names
+    assert world.engine.ask("rollback")["release"] == names[-2]
+    world.expect(1, 2)
+    world.rest()
+    assert world.engine.ask("rollback")["release"] == names[-3]
+    world.expect(1)
+
+
 def _offered(world: World) -> int:
     return len((world.engine.staging / "dispatcher").read_text().splitlines()) - 1
 

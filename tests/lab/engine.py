@@ -24,8 +24,7 @@ verify_every = {verify_every}
 [node]
 state_dir = "{state}"
 {node}
-[http]
-listen = ""
+{http}
 [consul]
 address = "{consul}"
 [kamailio]
@@ -47,7 +46,8 @@ class Engine:
     `dispatcher`, `kamailio_lines`, `node_lines` and the name of any other dataset: TOML lines for their tables; a
     dataset is on where it is not None (dispatcher always is: that is the default). Its live file is
     `live_file(kamailio, name)`.
-    `start=False` makes only the configuration, as for kam-apply with no engine running.
+    `start=False` makes only the configuration, as for kam-apply with no engine running. `listen`: as [http] listen,
+    nowhere by default; None: what the engine's own default is.
     """
 
     def __init__(
@@ -62,11 +62,13 @@ class Engine:
         more: str = "",
         verify_every: float = 30.0,
         start: bool = True,
+        listen: str | None = "",
         wrapper: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         **others: str | None,
     ) -> None:
         self.kamailio, self.directory, self._wanted, self._wrapper = kamailio, directory, start, list(wrapper)
+        self.listen = listen
         self.state = kamailio.run / f"state-{directory.name}"
         self.staging = self.state / "staging"
         self.staging.mkdir(parents=True, exist_ok=True)
@@ -85,6 +87,7 @@ class Engine:
             consul=consul,
             ctl=kamailio.ctl,
             kamailio=kamailio_lines,
+            http=f'[http]\nlisten = "{listen}"' if listen is not None else "",
             node=node_lines,
             datasets="\n".join(tables),
         )

@@ -1,0 +1,118 @@
+"""HTTP/1.1 as far as three pages need it [RFC 9112]: the head of a request in, a whole response out. Pure.
+
+Strict on purpose: what is not plainly a GET or a HEAD without a body is refused, and each connection serves one
+request.
+"""
+
+import ipaddress
+import json
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from consul_kam.errors import ConsulKamError
+
+END = b"\r\n\r\n"
+METHODS = ("GET", "HEAD")
+JSON = "application/json"
+
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/([0-9])\.([0-9])")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)([^?#]*)", re.IGNORECASE)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{0,5})?")
+
+
+class Refused(ConsulKamError):
+    """A request that is not served. `status` is HTTP's."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`host`: as the client names us, in lower case, without port and brackets; "" from an HTTP/1.0 that names none."""
+
+    method: str
+    path: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    body: bytes
+    content_type: str = JSON
+
+
+def request(head: bytes) -> Request:
+    """`head`: all before END. Raises Refused."""
+    first, *rest = head.split(b"\r\n")
+    line = _LINE.fullmatch(first)
+    if line is None:
+        raise Refused(HTTPStatus.BAD_REQUEST, "cannot read the request: its first line is none of HTTP's")
+    method, target = line[1].decode("ascii"), line[2].decode("ascii")
+    if line[3] != b"1":
+        raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "cannot serve this version of HTTP: expected 1.0 or 1.1")
+    if method not in METHODS:
+        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "cannot serve this method: expected GET or HEAD")
+    hosts = _fields(rest)
+    if len(hosts) > 1 or (not hosts and line[4] != b"0"):
+        raise Refused(HTTPStatus.BAD_REQUEST, "cannot read the request: expected one Host")
+    absolute = _ABSOLUTE.fullmatch(target.partition("?")[0])
+    if absolute is not None:  # its host counts [RFC 9112, 3.2.2]
+        return Request(method, absolute[2] or "/", _host(absolute[1]))
+    if not target.startswith("/"):
+        raise Refused(HTTPStatus.BAD_REQUEST, "cannot read the request: expected a path")
+    return Request(method, target.partition("?")[0], _host(hosts[0]) if hosts else "")
+
+
+def _fields(lines: list[bytes]) -> list[str]:
+    """The values of Host. Raises Refused for what is no header, and for a body."""
+    hosts = []
+    for line in lines:
+        found = _FIELD.fullmatch(line)
+        if found is None:
+            raise Refused(HTTPStatus.BAD_REQUEST, "cannot read the request: a line of its head is no header")
+        name, value = found[1].lower(), found[2].strip(b" \t").decode("latin-1")
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"transfer-encoding" or (name == b"content-length" and value.strip("0")):
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "cannot take a body")
+    return hosts
+
+
+def _host(value: str) -> str:
+    found = _HOST.fullmatch(value)
+    if found is None:
+        raise Refused(HTTPStatus.BAD_REQUEST, "cannot read the request: its Host names none")
+    return found[1].strip("[]").lower().rstrip(".")
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address, which no name server can turn into another one."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def refusal(status: int, reason: str) -> Response:
+    return Response(status, json.dumps({"error": reason}).encode() + b"\n")
+
+
+def written(response: Response, head_only: bool) -> bytes:
+    """The whole response; the connection ends with it."""
+    lines = [
+        f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}",
+        f"Content-Type: {response.content_type}",
+        f"Content-Length: {len(response.body)}",
+        "Cache-Control: no-store",
+        "X-Content-Type-Options: nosniff",
+        "Connection: close",
+    ]
+    if response.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        lines.append(f"Allow: {', '.join(METHODS)}")
+    return "\r\n".join(lines).encode("ascii") + END + (b"" if head_only else response.body)
