@@ -161,3 +161,12 @@ def test_consuls_token_comes_by_systemd_alone(host: Host) -> None:
             with contextlib.suppress(OSError):  # it has ended, or is one of the kernel's
                 assert TOKEN not in (process / name).read_text(errors="replace"), process
     assert TOKEN not in host.journal(UNIT)
+
+
+def test_a_configuration_that_it_may_not_see_is_no_reason_to_go_on_without(laid_out: Host) -> None:
+    laid_out.path("/etc/consul_kam").chmod(0o700)
+    laid_out.run("systemctl", "--no-block", "start", UNIT)
+    said = "cannot read /etc/consul_kam/consul-kam.toml: Permission denied"
+    wait_for("the refusal in the journal", lambda: said in laid_out.journal(UNIT), 30, every=0.2)
+    laid_out.path("/etc/consul_kam").chmod(0o755)
+    laid_out.wait(UNIT, "is ready", ActiveState="active", StatusText="ready", timeout=60)
