@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import burst, change, dead, footprint, plugin, rename, storm, transports
+from bench import burst, change, dead, footprint, plugin, registration, rename, storm, transports
 
 BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "change-10": ("change -> memory, 10 destinations", lambda: change.run(10, 200)),
@@ -25,6 +25,7 @@ BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "footprint": ("memory and idle CPU of the engine", footprint.run),
     "storm": ("a storm of changes with pings on, 60 s each", storm.run),
     "kam-apply": ("kam-apply, engine running", plugin.run),
+    "registration": ("registration back after what befalls Consul, seconds", registration.run),
     "transports": ("each way to Kamailio, against binrpc on the unix socket", transports.run),
 }
 

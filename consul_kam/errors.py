@@ -48,6 +48,22 @@ class RpcTooBig(RpcError):
     """The reply is over a limit of the transport; the message names the setting that lifts it."""
 
 
+class ConsulError(ConsulKamError):
+    """Base of what can go wrong between us and Consul, and an answer of another shape itself."""
+
+
+class ConsulUnreachable(ConsulError):
+    """No answer: Consul is down or silent, or the address is wrong. What was asked may have been done."""
+
+
+class ConsulRefused(ConsulError):
+    """Consul answered, with an error (`code` of HTTP): a token without the right, no leader."""
+
+    def __init__(self, message: str, code: int) -> None:
+        self.code = code
+        super().__init__(message)
+
+
 class InvalidTransition(ConsulKamError):
     """A state machine met an event that its table does not know: a defect of ours."""
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 import flow_svg
-import metrics_page
 import health_page
+import metrics_page
 
 REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(REPO))

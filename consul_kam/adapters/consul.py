@@ -5,13 +5,14 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from consul_kam.adapters import files
-from consul_kam.errors import Unanswered
+from consul_kam.adapters.consul_unix import UnixHttp
+from consul_kam.errors import ConsulError, ConsulRefused, ConsulUnreachable, Unanswered
 
 LARGEST_TOKEN = 4096
 """Bytes; a token is 36 letters."""
@@ -51,6 +52,22 @@ class Source(NamedTuple):
         return service == self.place if self.kind == "service" else id.startswith(f"kv:{self.place}")
 
 
+class Response(NamedTuple):
+    """What Consul answered: `code` 200 or 404."""
+
+    code: int
+    body: str
+    filtered: bool
+    """Whether ACLs hid something from our token."""
+
+    def json(self) -> Any:
+        """Raises ConsulError."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise ConsulError(f"cannot understand Consul: {self.body[:80]!r} is no JSON") from None
+
+
 class Consul:
     """One agent. Every method has the deadline given here, in seconds."""
 
@@ -62,23 +79,68 @@ class Consul:
         client_certificate: tuple[str, str] | None = None,
         deadline: float = 1.0,
     ) -> None:
-        """`address`: HOST:PORT or http[s]://HOST:PORT. The token's file is read at each request, so it may rotate."""
-        url = urlsplit(address if "://" in address else f"http://{address}")
-        self._token_file, self._address = token_file, address
+        """`address`: HOST:PORT, http[s]://HOST:PORT or unix:///PATH. The token's file is read at each request, so it
+        may rotate. An address that is none is told at the first request."""
+        self.address, self._token_file, self._deadline = address, token_file, deadline
+        url, port, self._unusable = _split(address)
         with _plain_environment(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             import consul  # 19 MB, and only removals ever need it
 
             self._client = consul.Consul(
-                host=url.hostname or "127.0.0.1",
-                port=url.port or (8501 if url.scheme == "https" else 8500),
+                host=f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or "127.0.0.1",
+                port=port or (8501 if url.scheme == "https" else 8500),
                 scheme=url.scheme,
                 verify=ca_file or True,
                 cert=client_certificate,
                 timeout=deadline,
             )
-        # A proxy from the environment must not come between us and the local agent.
+        # A proxy from the environment must not come between us and the local agent, and nobody else gets our token.
         self._client.http.session.trust_env = False
+        self._client.http.session.max_redirects = 0
+        if url.scheme == "unix":
+            self._client.http = UnixHttp(unquote(url.path), deadline)
+
+    def get(self, path: str, *params: tuple[str, str]) -> Response:
+        """Raises ConsulError, as `put` does; 404 is an answer."""
+        return self._ask("get", path, list(params))
+
+    def put(self, path: str, body: object = None, *params: tuple[str, str]) -> Response:
+        """`body`: of JSON's types."""
+        data = b"" if body is None else json.dumps(body).encode()
+        return self._ask("put", path, list(params), data=data)
+
+    def _ask(self, method: str, path: str, params: list[tuple[str, str]], **more: Any) -> Response:
+        if self._unusable:
+            raise ConsulError(self._unusable)
+        try:
+            token = self._token()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConsulError(f"cannot read the token file {self._token_file}: {reason}") from None
+        found = self._answer(lambda: getattr(self._client.http, method)(_whole, path, params, headers=token, **more))
+        if found.code not in (200, 404):
+            reason = " ".join(str(found.body).split())[:200]
+            raise ConsulRefused(f"cannot {method} {path} at {self.address}: {found.code} {reason}", found.code)
+        return Response(found.code, found.body, _FILTERED in found.headers)
+
+    def _answer(self, ask: Callable[[], Any]) -> Any:
+        """Once again where a connection that was kept has died meanwhile: all that we ask may be asked twice."""
+        for last in (False, True):
+            try:
+                return ask()
+            except (OSError, ValueError) as error:
+                if last or not isinstance(_bottom(error), ConnectionResetError | BrokenPipeError):
+                    reason = self._reason(error)
+                    break
+        raise ConsulUnreachable(f"cannot reach Consul at {self.address}: {reason}")
+
+    def _reason(self, error: BaseException) -> str:
+        """The system's own word, from below the layers that wrap it."""
+        below = _bottom(error)
+        if any(isinstance(each, TimeoutError) or type(each).__name__.endswith("Timeout") for each in (error, below)):
+            return f"no answer within {self._deadline:g} s"
+        return (isinstance(below, OSError) and below.strerror) or " ".join(str(below).split())[:200]
 
     def seen_of_filtered(self, source: Source, datacenter: str = "") -> int | None:
         """How many entries our token sees where ACLs hide others; None where they hide nothing or nobody can say now.
@@ -86,6 +148,8 @@ class Consul:
         Consul answers 200 with a shorter list to a token that lost its rights; only the header
         X-Consul-Results-Filtered-By-ACLs tells (Consul HTTP API, "Filtered results").
         """
+        if self._unusable:
+            return None
         where = [("dc", datacenter)] if datacenter else []
         try:
             if not self._client.http.get(_filtered, source.path, [source.least, *where], self._token()):
@@ -97,11 +161,11 @@ class Consul:
     def leader(self) -> str:
         """The address of the leader that the agent knows, "" for none. Raises Unanswered."""
         try:
-            code, body = self._client.http.get(_as_it_is, "/v1/status/leader", [], self._token())
-            # An agent that knows no server answers 500 "No cluster leader" or "No known Consul servers".
-            return str(json.loads(body)) if code == 200 else ""
-        except (OSError, ValueError) as error:
-            raise Unanswered(f"cannot ask Consul at {self._address}: {type(error).__name__}") from None
+            return str(json.loads(self.get("/v1/status/leader").body))
+        except ConsulRefused:  # an agent that knows no server: 500 "No cluster leader", "No known Consul servers"
+            return ""
+        except (ConsulError, ValueError) as error:
+            raise Unanswered(str(error)) from None
 
     def _token(self) -> dict[str, str]:
         if not self._token_file:
@@ -111,8 +175,26 @@ class Consul:
         return {"X-Consul-Token": token} if token else {}
 
 
-def _as_it_is(response: Any) -> tuple[int, str]:
-    return response.code, response.body
+def _split(address: str) -> tuple[SplitResult, int | None, str]:
+    """The last one: why it is no address, or ""."""
+    trouble = "expected HOST:PORT, http://, https:// or unix:///PATH"
+    try:
+        url = urlsplit(address if "://" in address else f"http://{address}")
+        if url.scheme in ("http", "https", "unix"):
+            return url, url.port, ""
+    except ValueError as error:
+        trouble = str(error)
+    return urlsplit("http://127.0.0.1"), None, f"cannot use Consul's address {address}: {trouble}"
+
+
+def _bottom(error: BaseException) -> BaseException:
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    return error
+
+
+def _whole(response: Any) -> Any:
+    return response
 
 
 def _filtered(response: Any) -> bool:

@@ -15,9 +15,9 @@ from consul_kam.app.render import consul_flags, program_of
 from consul_kam.config import Settings
 from consul_kam.core import kamailio_cfg
 from consul_kam.core.service import Policy
+from consul_kam.core.world import CONSUL_TEMPLATE, KAMAILIO
 from consul_kam.errors import ConsulKamError
 
-KAMAILIO, CONSUL_TEMPLATE = "kamailio", "consul-template"
 USUAL_CFG = "/etc/kamailio/kamailio.cfg"
 OURS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "CREDENTIALS_DIRECTORY")
 SECRETS = ("CONSUL_HTTP_TOKEN", "CONSUL_HTTP_AUTH", "VAULT_TOKEN")

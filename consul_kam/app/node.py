@@ -5,20 +5,26 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from consul_kam.adapters import rpc
+from consul_kam.adapters import rpc, sip
+from consul_kam.adapters.consul import Consul
+from consul_kam.adapters.consul_agent import ConsulAgent
 from consul_kam.adapters.processes import Reaper
 from consul_kam.adapters.systemd import Notifier
 from consul_kam.app.boot import Boot
-from consul_kam.app.children import CONSUL_TEMPLATE, KAMAILIO, Child, ConsulTemplateChild, KamailioChild
+from consul_kam.app.children import Child, ConsulTemplateChild, KamailioChild
 from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.freshness import Freshness
+from consul_kam.app.health import Health
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.loop import Worker
-from consul_kam.app.reports import Reporter
-from consul_kam.app.supervisor import Supervisor
+from consul_kam.app.registration import Registrar
+from consul_kam.app.supervisor import Supervisor, Usage
+from consul_kam.app.world import NodeWorld
 from consul_kam.config import Settings
+from consul_kam.core.health import NONE, RESTART, ProbeState
 from consul_kam.core.plan import make_release
 from consul_kam.core.service import Service, Stage
+from consul_kam.core.world import CONSUL_TEMPLATE, KAMAILIO
 from consul_kam.errors import ConsulKamError, RpcError
 
 CRASH_LOOP = 75
@@ -36,19 +42,30 @@ class Node:
         settings: Settings,
         heartbeat: Heartbeat,
         freshness: Freshness,
-        reporter: Reporter,
+        consul: Callable[[], Consul],
         notifier: Notifier,
     ) -> None:
+        """`consul` makes a client, for one user's use alone."""
         self._engine, self._settings, self._heartbeat = engine, settings, heartbeat
-        self._reporter, self._notifier = reporter, notifier
+        self._reporter, self._notifier = engine.reporter, notifier
+        reporter = engine.reporter
         self.code = 0
         self.supervisor = Supervisor(engine.loop, reporter, self._children(), self._before, self._gave_up)
         self.supervisor.listeners.append(self._changed)
         self.boot = Boot(engine, settings, freshness, reporter, lambda: self.supervisor.start(KAMAILIO))
+        self._usage = Usage(self.supervisor.identity)
+        self.health: Health | None = None
+        """Without a role nobody asks how the node is."""
+        if settings.node.role:
+            world = NodeWorld(engine.loop, settings, engine.lanes, freshness, consul, self._usage.of)
+            self.health = self._watched(Health(engine.loop, settings, world))
+        self.registrar = Registrar(
+            engine.loop, settings, lambda: ConsulAgent(consul()), lambda: not self.waits_for, reporter
+        )
         self._reaper = Reaper(lambda: self.supervisor.pids)
         self._reaping = Worker("reaper") if os.getpid() == 1 else None
         self._ending = self._told_ready = False
-        engine.at_end.append(self.supervisor.close)
+        engine.at_end += [self.supervisor.close, self.registrar.close]
 
     def start(self) -> None:
         """Its programs: those that a supervisor before us left are adopted."""
@@ -60,10 +77,13 @@ class Node:
                 self.supervisor.start(KAMAILIO)
             else:
                 self.boot.begin()
+        if self.health is not None:
+            self.health.start()
+        self.registrar.start()
         self._beat()
 
     def end(self, why: str) -> None:
-        """Kamailio first, then what feeds it, then we. Asked for twice, at once."""
+        """Out of Consul first, then Kamailio, then what feeds it, then we. Asked for twice, at once."""
         if self._ending:
             self.supervisor.kill()
             self._engine.stop()
@@ -72,7 +92,8 @@ class Node:
         self.boot.waits_for = ""
         self._notifier.stopping()
         self._reporter.tell("ending", reason=why)
-        self._stop_next([name for name in (KAMAILIO, CONSUL_TEMPLATE) if name in self.supervisor.names], why)
+        names = [name for name in (KAMAILIO, CONSUL_TEMPLATE) if name in self.supervisor.names]
+        self.registrar.leave(lambda: self._stop_next(names, why))
 
     def restart(self, name: str) -> None:
         """An operator's word. Raises ConsulKamError where there is nothing to restart."""
@@ -88,6 +109,8 @@ class Node:
             "name": self._settings.node.name,
             "waits_for": self.waits_for,
             "processes": self.supervisor.processes(),
+            "probes": [_probe(state) for state in self.health.states.values()] if self.health is not None else [],
+            "registration": self.registrar.status(),
         }
 
     @property
@@ -95,14 +118,18 @@ class Node:
         """What keeps the node from being ready, or ""."""
         if self._ending:
             return "its end"
-        if KAMAILIO in self.supervisor.names:
-            if self.boot.waits_for:
-                return self.boot.waits_for
-            if self.supervisor.service(KAMAILIO).stage is not Stage.RUNNING:
-                return f"Kamailio, which is {self.supervisor.service(KAMAILIO).stage.value}"
-        if not self._settings.node.role:
+        if self.health is not None:
+            return "; ".join(f"{name}: {why}" for name, why in self.health.reasons.items())
+        return self._programs()
+
+    def _programs(self) -> str:
+        """Why Kamailio does not run, where it is ours."""
+        if KAMAILIO not in self.supervisor.names:
             return ""
-        return next((wait for wait in map(_unproven, self._engine.lanes.values()) if wait), "")
+        if self.boot.waits_for:
+            return self.boot.waits_for
+        service = self.supervisor.service(KAMAILIO)
+        return "" if service.stage is Stage.RUNNING else f"Kamailio is {service.stage.value} {service.why}".strip()
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -113,6 +140,23 @@ class Node:
         if settings.kamailio.mode == "spawn":
             found.append(KamailioChild(settings, _kamailio_answers(settings), self._reporter.warn))
         return found
+
+    def _watched(self, health: Health) -> Health:
+        health.add_gate("programs", self._programs)
+        health.listeners.append(self._turned)
+        self._engine.at_end.append(health.close)
+        return health
+
+    def _turned(self, probe: ProbeState) -> None:
+        """One that still starts is left alone: it has a deadline of its own."""
+        word = "well" if probe.healthy else "unwell"
+        level = "info" if probe.healthy or probe.level == NONE else "warning"
+        self._reporter.tell(f"probe {word}", level, probe=probe.name, reason=probe.reason)
+        target = probe.target
+        ours = target in self.supervisor.names and self.supervisor.service(target).stage is Stage.RUNNING
+        if ours and probe.healthy is False and probe.action == RESTART and not self._ending:
+            self.supervisor.restart(target, f"{probe.name}: {probe.reason}", blame=True)
+        self.registrar.changed()
 
     def _before(self, child: Child, go: Callable[[], None]) -> None:
         """Kamailio's live files are as they shall be before it is started: `kamailio -c` does not even miss them.
@@ -133,6 +177,8 @@ class Node:
             self._reporter.warn(wrong)
 
     def _changed(self, name: str, service: Service) -> None:
+        if self.health is not None and service.stage is Stage.RUNNING:
+            self.health.restarted(name)
         if name == KAMAILIO and service.stage is Stage.RUNNING:
             self._heartbeat.look()
         elif name == KAMAILIO and not service.pid:
@@ -168,15 +214,20 @@ class Node:
         self._engine.loop.at(time.monotonic() + often, self._beat)
 
 
-def _unproven(lane: Lane) -> str:
-    state = lane.pipeline.state
-    if state.published or state.halted:
-        return ""
-    return f"{lane.pipeline.dataset.name}: {state.phase.value} {state.trouble}".strip()
+def _probe(state: ProbeState) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "healthy": state.healthy,
+        "level": state.level,
+        "action": state.action,
+        "since": state.since,
+        "reason": state.told if state.healthy is not True else state.reason,
+        "took_ms": round(state.took_ms, 3),
+    }
 
 
 def _kamailio_answers(settings: Settings) -> Callable[[], bool]:
-    """A client of its own: the engine's is busy with the engine's calls."""
+    """RPC, by a client of its own, since the engine's is busy with the engine's calls; and SIP."""
     way = settings.kamailio
     client = rpc.connect(way.rpc, way.rpc_reply_dir, way.rpc_password_file, way.rpc_ca_file)
 
@@ -185,6 +236,6 @@ def _kamailio_answers(settings: Settings) -> Callable[[], bool]:
             client.call("core.uptime", deadline=1.0)
         except RpcError:
             return False
-        return True
+        return all(reply.code for reply in sip.options(way.sip or (), 1.0).values())
 
     return answers

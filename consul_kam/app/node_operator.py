@@ -6,10 +6,11 @@ from typing import Any
 
 from consul_kam.adapters import processes
 from consul_kam.adapters.control import Reply
-from consul_kam.app.children import KAMAILIO, KamailioChild
+from consul_kam.app.children import KamailioChild
 from consul_kam.app.loop import Loop, Worker
 from consul_kam.app.node import Node
 from consul_kam.core.service import Service, Stage
+from consul_kam.core.world import KAMAILIO
 from consul_kam.errors import ConsulKamError
 
 LONGEST = 55.0

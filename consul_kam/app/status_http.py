@@ -18,7 +18,6 @@ from consul_kam.adapters import http
 from consul_kam.adapters.http import Answer, Server
 from consul_kam.adapters.http_address import CannotListen, address
 from consul_kam.adapters.http_wire import Request, Response, refusal
-from consul_kam.app.children import KAMAILIO
 from consul_kam.app.engine import Engine
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.loop import Loop
@@ -107,11 +106,8 @@ def serve(engine: Engine, settings: Settings, heartbeat: Heartbeat, ordering: Or
     port is taken.
     """
 
-    def boots() -> str:
-        return f"waits for {node.boot.waits_for}" if ours and node.boot.waits_for else ""
-
-    ours = KAMAILIO in node.supervisor.names
-    look = Look(engine, settings, heartbeat, ordering, Parts(processes=node.supervisor.processes, waits_for=boots))
+    parts = Parts(node.health, node.supervisor.processes, lambda: node.waits_for, node.registrar.status)
+    look = Look(engine, settings, heartbeat, ordering, parts)
     web = StatusHttp(engine.loop, look.take, settings.http.listen, settings.http_named, settings.node.name)
     engine.loop.post(lambda: web.start(engine.reporter.warn))
     engine.at_end.append(web.close)

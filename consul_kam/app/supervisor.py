@@ -17,10 +17,13 @@ from consul_kam.app.reports import Reporter
 from consul_kam.core import service as s
 from consul_kam.core.service import Service, Stage
 from consul_kam.core.supervise import step
+from consul_kam.core.world import ProcessFacts
 from consul_kam.errors import ConsulKamError
 
 LOOK, LONGEST_LOOK = 0.02, 0.25
 """Seconds between two looks whether a program is ready: the first, and at most."""
+FIGURES = 15.0
+"""Seconds between two looks at what a program uses."""
 LOUD = ("ended", "killed", "crash loop", "failed")
 
 Before = Callable[[Child, Callable[[], None]], None]
@@ -246,3 +249,29 @@ def _did_not_come_up(before: Service, event: s.Event, after: Service) -> bool:
     if before.stage is not Stage.STARTING or not before.pid:
         return False
     return after.stage is Stage.KILLING or (isinstance(event, s.Exited) and event.pid == before.pid)
+
+
+class Usage:
+    """What each program uses, for the probe of programs; from any thread. Whether it lives is looked at each time, the
+    figures each FIGURES s, since they take a look at every process of the host.
+    """
+
+    def __init__(self, identity: Callable[[str], Identity | None]) -> None:
+        self._identity = identity
+        self._known: dict[str, tuple[float, Identity, processes.Facts]] = {}
+
+    def of(self, name: str) -> ProcessFacts | None:
+        """None while there is none."""
+        identity = self._identity(name)
+        if identity is None:
+            return None
+        if not processes.alive(identity):
+            return ProcessFacts(identity.pid, alive=False)
+        at, known, facts = self._known.get(name, (0.0, None, None))
+        if known != identity or time.monotonic() - at >= FIGURES:
+            facts = processes.facts(identity)
+            if facts is not None:
+                self._known[name] = (time.monotonic(), identity, facts)
+        return (
+            ProcessFacts(identity.pid, True, False, facts.rss, facts.cpu) if facts else ProcessFacts(identity.pid, True)
+        )

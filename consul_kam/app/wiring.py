@@ -149,7 +149,7 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     ordering = Ordering(engine, settings.datasets, settings.order, settings.order_wait)
     freshness = Freshness(engine.loop, settings, _consul(settings))
     engine.at_end.append(freshness.close)
-    node = None if detached else Node(engine, settings, heartbeat, freshness, reporter, notifier)
+    node = None if detached else Node(engine, settings, heartbeat, freshness, _consul(settings), notifier)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)

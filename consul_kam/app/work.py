@@ -193,12 +193,13 @@ class Work:
         try:
             if not self._holds(content):
                 self._put(content)
+            written = files.signature(self.live)  # now: storing the release takes its time, and others may be here
             files.sync(self.live)
             self.releases.publish(action.release.digest, content, about)
         except OSError as error:
             place = error.filename or self.live
             return events.PublishFailed(action.op, f"cannot write {place}: {error.strerror or error}")
-        self._published = (files.signature(self.live), _digest(content))
+        self._published = (written, _digest(content))
         self.base = Base(action.release)
         return events.Published(action.op)
 
@@ -242,7 +243,7 @@ class Work:
         signature, digest = self._published
         now = files.signature(self.live)
         if now == signature:
-            return True
+            return now != (0, 0, 0)
         try:
             content = files.read_if_there(self.live)
         except OSError:

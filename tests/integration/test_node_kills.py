@@ -55,7 +55,7 @@ def test_a_frozen_consul_template_is_named_and_started_anew(lab: Lab, consul: Co
     node.runs("consul-template", other_than=pid, timeout=40)
     rpc = Rpc(node.kamailio.ctl)
     wait_for("both routers", lambda: uris(rpc.dispatcher()) == [uri(1), uri(2)], 20, node.log)
-    assert "r02" in node.logged("render_age")
+    assert uri(2) in node.logged('"probe unwell" probe=render_age')
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGTERM])

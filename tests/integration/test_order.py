@@ -134,7 +134,7 @@ def test_one_that_is_not_trusted_yet_waits_visibly_and_no_longer_than_allowed(la
     assert [entry["count"] for entry in two.notes("waits")] == [1]
     go_on(two.trust)
     two.expect(hosts(1, 2))
-    assert two.engine.status()["out_of_order"] == []
+    two.engine.wait("in order again", lambda status: status["out_of_order"] == [], 10)
 
 
 def test_one_that_is_still_routed_to_stays_trusted(lab: Lab, consul: ConsulAgent) -> None:

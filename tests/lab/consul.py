@@ -18,8 +18,17 @@ class ConsulAgent:
     """`with ConsulAgent(tmp_path) as consul:`; `consul agent -dev`, or with `persist` a real single server that keeps
     its data over stop() and start(). With `acl` everything is denied but to `token` (the management token)."""
 
-    def __init__(self, directory: Path, acl: bool = False, persist: bool = False, datacenter: str = "dc1") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        acl: bool = False,
+        persist: bool = False,
+        datacenter: str = "dc1",
+        more: Mapping[str, object] | None = None,
+    ) -> None:
+        """`more`: of its configuration, as JSON."""
         self.directory, self.persist, self.datacenter = directory, persist, datacenter
+        self._more = dict(more or {})
         directory.mkdir(parents=True, exist_ok=True)
         self.log = directory / "consul.log"
         self.port = free_port()
@@ -52,14 +61,21 @@ class ConsulAgent:
                 "default_policy": "deny",
                 "tokens": {"initial_management": self.token, "agent": self.token},
             }
-        return config
+        return config | self._more
 
     def start(self, timeout: float = 40.0) -> Self:
         """Start and wait for a leader."""
-        mode = [] if self.persist else ["-dev"]
-        self._process = Process(["consul", "agent", *mode, f"-config-file={self.directory / 'consul.json'}"], self.log)
+        self.spawn()
         wait_for("Consul's leader", self._led, timeout, self.log, every=0.05)
         return self
+
+    def spawn(self) -> None:
+        """Start, and wait for nothing."""
+        mode = [] if self.persist else ["-dev"]
+        self._process = Process(["consul", "agent", *mode, f"-config-file={self.directory / 'consul.json'}"], self.log)
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.alive()
 
     def _led(self) -> bool:
         assert self._process is not None

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,13 +10,14 @@ from dataclasses import replace
 import pytest
 
 from consul_kam import settings as keys
+from consul_kam.app.health import Health
 from consul_kam.app.world import NodeWorld
 from consul_kam.core import health
 from consul_kam.errors import RpcFault
 from consul_kam.probes.sip_options import SILENT, STUCK
 from tests.lab import Kamailio, Lab
 from tests.lab.world import every_version
-from tests.probes.node import becomes, found, settings, world
+from tests.probes.node import becomes, found, loop, on, settings, until, world
 
 pytestmark = every_version
 ROUTE = 'request_route { if ($ua == "consul_kam") { %s exit; } sl_send_reply("200", "OK"); exit; }'
@@ -118,6 +120,52 @@ def test_a_kamailio_that_is_gone_and_comes_back(lab: Lab) -> None:
     kam.start()
     for name in ASK:
         becomes(name, here, True)
+
+
+SPAWNED = """mode = "spawn"
+[datasets.dispatcher]
+file = "/nowhere/dispatcher.list"
+[probes.lists]
+enabled = false
+[probes.process]
+enabled = false
+[probes.sip_options]
+period = 0.2
+timeout = 0.5
+[consul_template]
+mode = "attach"
+"""
+
+
+def test_a_node_with_stuck_workers_is_alive_and_not_ready_and_asks_for_a_restart(lab: Lab) -> None:
+    kam = lab.kamailio()
+    with loop() as one:
+        node = Health(one, settings(kam, SPAWNED), world(settings(kam, SPAWNED), on=one))
+        on(one, node.start)
+        until(one, lambda: node.ready)
+        with stopped(kam, "udp receiver"):
+            until(one, lambda: not node.ready)
+            assert on(one, node.alive)
+            state = node.states["sip_options"]
+            assert (state.healthy, state.action, state.target) == (False, "restart", "kamailio")
+            assert node.states["rpc"].healthy is True
+            assert {name: why.endswith(STUCK) for name, why in node.reasons.items()} == {"sip_options": True}
+        until(one, lambda: node.ready)
+        on(one, node.close)
+
+
+def test_threads_ask_at_the_same_time(lab: Lab) -> None:
+    _, here = start(lab)
+    said: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: said.extend(found("rpc", here).ok is True for _ in range(300)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert said == [True] * 1200
 
 
 def test_any_final_response_of_the_script_is_an_answer(lab: Lab) -> None:

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from consul_kam.adapters.consul import Consul
 from consul_kam.app import places, wiring
@@ -14,6 +15,7 @@ from consul_kam.app.health import Health
 from consul_kam.app.world import NodeWorld
 from consul_kam.config import Settings
 from consul_kam.core.health import ProbeState
+from consul_kam.core.plan import make_release
 from tests.lab import ConsulAgent, Kamailio, Lab
 from tests.lab.engine import TEMPLATES
 from tests.lab.process import wait_for
@@ -65,6 +67,23 @@ def test_a_list_is_in_memory_or_waits_for_a_window(lab: Lab) -> None:
         assert waits.reason == "dispatcher: memory is not what it shall be (WAITING: waits for window)"
         becomes("lists", here, True)
         assert len(kam.rpc.dispatcher()[1]) == 3
+
+
+def test_another_target_is_compared_anew(lab: Lab) -> None:
+    what = chosen(lab.kamailio())
+    with engine(what) as (here, built):
+        stage(what, 1, 2)
+        tick(built)
+        becomes("lists", here, True)
+        pipeline = built.lanes["dispatcher"].pipeline
+        on(built.loop, built.stop)
+        assert found("lists", here).ok is True
+        target, kept = pipeline.state.target, pipeline.state
+        assert target is not None
+        pipeline.state = replace(kept, target=make_release(list(target.records[:1])))
+        assert found("lists", here).ok is False
+        pipeline.state = kept
+        assert found("lists", here).ok is True
 
 
 def tick(built: wiring.Engine) -> None:

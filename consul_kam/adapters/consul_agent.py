@@ -1,0 +1,198 @@
+"""One agent's word on our registration, and what is done about it there. Every method raises ConsulError.
+
+Consul HTTP API: Agent (services, checks), Catalog (list nodes for service, deregister), Health (list checks for node).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from consul_kam.adapters.consul import Consul, Response
+from consul_kam.core.registered import (
+    NODE_MAINTENANCE,
+    PASSING,
+    Action,
+    Check,
+    ClearMaintenance,
+    Deregister,
+    DropCheck,
+    FeedTtl,
+    Forget,
+    Register,
+    Row,
+    Seen,
+    Service,
+)
+from consul_kam.errors import ConsulError, ConsulRefused
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s|us|µs|ns)")
+
+
+class ConsulAgent:
+    """`consul` is for this one's use alone: its connection stays open."""
+
+    def __init__(self, consul: Consul) -> None:
+        self._consul = consul
+
+    def look(self, id: str, name: str, old: str = "", pinned: str = "", catalog: bool = True) -> Seen:
+        """What stands there under `id` and under `old`, who else has `id` in service `name`, and, where another agent
+        than `pinned` answers, whether that one lives. `catalog`: whether to ask beyond the agent at all."""
+        service = self._service(id)
+        checks = self._checks(id)
+        node = checks[0][0] if checks else self.node()
+        return Seen(
+            node=node,
+            service=service,
+            checks=tuple(check for _, check in checks),
+            old=self._service(old) if old and old != id else None,
+            catalog=self._catalog(id, name) if catalog else None,
+            pinned_lives=self._lives(pinned) if catalog and pinned and node not in ("", pinned) else None,
+        )
+
+    def do(self, action: Action) -> None:
+        """What is gone already is no error where it shall go."""
+        put = self._consul.put
+        match action:
+            case Register(body):
+                _there(put("/v1/agent/service/register", dict(body)))
+            case Deregister(id):
+                put(f"/v1/agent/service/deregister/{id}")
+            case DropCheck(id):
+                put(f"/v1/agent/check/deregister/{id}")
+            case FeedTtl(id, status):
+                said = "ready" if status == PASSING else "not ready"
+                _there(put(f"/v1/agent/check/update/{id}", {"Status": status, "Output": said}))
+            case ClearMaintenance(id):
+                put(f"/v1/agent/service/maintenance/{id}", None, ("enable", "false"))
+            case Forget(node, id):
+                put("/v1/catalog/deregister", {"Node": node, "ServiceID": id})
+
+    def node(self) -> str:
+        """The agent's node name; "" where our token may not ask (it needs agent:read)."""
+        try:
+            found = _there(self._consul.get("/v1/agent/self")).json()
+        except ConsulRefused as refused:
+            if refused.code == 403:
+                return ""
+            raise
+        return _text(_table(_table(found), "Config"), "NodeName")
+
+    def _service(self, id: str) -> Service | None:
+        answer = self._consul.get(f"/v1/agent/service/{id}")
+        if answer.code == 404:
+            return None
+        found = _table(answer.json())
+        return Service(
+            _text(found, "ID"),
+            _text(found, "Service"),
+            _tags(found, "Tags"),
+            _text(found, "Address"),
+            _number(found, "Port"),
+            _meta(found, "Meta"),
+            _weight(found, "Weights"),
+        )
+
+    def _checks(self, id: str) -> list[tuple[str, Check]]:
+        """(node, check) of each."""
+        which = ("filter", f'ServiceID == "{id}" or CheckID == "{NODE_MAINTENANCE}"')
+        found = _table(_there(self._consul.get("/v1/agent/checks", which)).json())
+        checks = [_table(check) for check in found.values()]
+        return [(_text(check, "Node"), _check(check)) for check in checks]
+
+    def _catalog(self, id: str, name: str) -> tuple[Row, ...] | None:
+        """None while there is no leader, and where ACLs hide something."""
+        try:
+            answer = _there(self._consul.get(f"/v1/catalog/service/{name}", ("filter", f'ServiceID == "{id}"')))
+        except ConsulError:
+            return None
+        return None if answer.filtered else tuple(_row(_table(each)) for each in _list(answer.json()))
+
+    def _lives(self, node: str) -> bool | None:
+        try:
+            answer = _there(self._consul.get(f"/v1/health/node/{node}"))
+        except ConsulError:
+            return None
+        if answer.filtered:
+            return None
+        checks = [_table(each) for each in _list(answer.json())]
+        return any((c.get("CheckID"), c.get("Status")) == ("serfHealth", PASSING) for c in checks)
+
+
+def _check(found: Mapping[str, Any]) -> Check:
+    return Check(
+        _text(found, "CheckID"),
+        _text(found, "Status"),
+        _text(found, "Type"),
+        _text(found, "Notes"),
+        _text(found, "Output"),
+        seconds(_text(found, "Interval")),
+        seconds(_text(found, "Timeout")),
+    )
+
+
+def _row(found: Mapping[str, Any]) -> Row:
+    service = Service(
+        _text(found, "ServiceID"),
+        _text(found, "ServiceName"),
+        _tags(found, "ServiceTags"),
+        _text(found, "ServiceAddress") or _text(found, "Address"),
+        _number(found, "ServicePort"),
+        _meta(found, "ServiceMeta"),
+        _weight(found, "ServiceWeights"),
+    )
+    return Row(_text(found, "Node"), service)
+
+
+def seconds(duration: str) -> float:
+    """A duration as Go writes it ("1m0.5s"), in s; 0 where it is none."""
+    return round(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(duration)), 6)
+
+
+def _there(answer: Response) -> Response:
+    if answer.code == 404:
+        raise ConsulRefused(f"cannot find what was asked for: 404 {' '.join(answer.body.split())[:200]}", 404)
+    return answer
+
+
+def _strange(what: str, value: object) -> ConsulError:
+    return ConsulError(f"cannot understand Consul: expected {what}, got {str(value)[:80]!r}")
+
+
+def _table(value: Any, key: str | None = None) -> Mapping[str, Any]:
+    found = value if key is None else value.get(key)
+    if not isinstance(found, dict):
+        raise _strange(key or "a table", found)
+    return found
+
+
+def _list(value: Any) -> Sequence[Any]:
+    if not isinstance(value, list):
+        raise _strange("a list", value)
+    return value
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    found = table.get(key)
+    if not isinstance(found, str):
+        raise _strange(f"a text {key}", found)
+    return found
+
+
+def _number(table: Mapping[str, Any], key: str) -> int:
+    found = table.get(key)
+    if not isinstance(found, int):
+        raise _strange(f"a number {key}", found)
+    return found
+
+
+def _tags(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    return tuple(sorted({str(tag) for tag in _list(table.get(key) or [])}))
+
+
+def _meta(table: Mapping[str, Any], key: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((str(name), str(value)) for name, value in _table(table.get(key) or {}).items()))
+
+
+def _weight(table: Mapping[str, Any], key: str) -> int:
+    return _number(_table(table.get(key) or {"Passing": 1}), "Passing")
