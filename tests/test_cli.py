@@ -315,7 +315,8 @@ PS: dict[str, Any] = {
          "reason": "signal 9", "rss": 2**20 * 50, "cpu": 1.25, "members": 9},
     ],
     "probes": [
-        {"name": "rpc", "healthy": True, "level": "alive", "action": "restart", "since": 1.0, "reason": "", "took_ms": 0.5},
+        {"name": "rpc", "healthy": True, "level": "alive", "action": "restart", "since": 1.0, "reason": "",
+         "took_ms": 0.5},
     ],
     "registration": {"state": "registered", "id": "sbc-1", "name": "sbc", "node": "n1", "trouble": ""},
 }  # fmt: skip
