@@ -16,7 +16,7 @@ REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(REPO))
 
 from consul_kam import cli, settings  # noqa: E402
-from consul_kam.core import supervise  # noqa: E402
+from consul_kam.core import drain, supervise  # noqa: E402
 from consul_kam.core.dataset import Dataset  # noqa: E402
 from consul_kam.core.events import Phase  # noqa: E402
 from consul_kam.core.release import TABLE  # noqa: E402
@@ -81,6 +81,7 @@ or a bad value is an error that names file, key, what is expected and what was f
             ("kamailio", settings.Kamailio),
             ("rtpengine", settings.Rtpengine),
             ("registration", settings.Registration),
+            ("drain", settings.Drain),
             ("supervise", settings.Supervise),
             ("probes.NAME", settings.Probe),
             ("http", settings.Http),
@@ -173,11 +174,20 @@ Events that leave the stage as it is are only in the table. What is not in the t
     return machine("Supervision", "consul_kam/core/supervise.py", text, supervise.TABLE, supervise.GOES, Stage)
 
 
+def draining() -> str:
+    """docs/draining.md"""
+    text = """How far a node is that [leaves](drain.md). Events that leave the phase as it is are only in the
+table. Looked: one look, each half second, at Consul's word and at the calls; Asked: `drain`, or the end of `run`;
+Undone: `undrain`."""
+    return machine("Draining", "consul_kam/core/drain.py", text, drain.TABLE, drain.GOES, drain.Phase)
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "cli.md": command_line,
     "state-machine.md": state_machine,
     "supervision.md": supervision,
+    "draining.md": draining,
     "metrics.md": lambda: metrics_page.page(NOTICE.format("consul_kam/core/metrics.py and tools/metrics_page.py")),
     "health.md": lambda: health_page.page(NOTICE.format("consul_kam/probes/ and tools/health_page.md")),
     "flow.svg": flow_svg.svg,

@@ -50,7 +50,8 @@ class Node(Engine):
             consul,
             node_lines=f'role = "{role}"\nname = "{name}"\n{node_lines}',
             kamailio_lines="\n".join(lines),
-            more=f'[consul_template]\npath = "{program("consul-template")}"\n' * ("[consul_template]" not in more)
+            more='[drain]\non_stop = "leave"\n' * ("[drain]" not in more)  # a drain takes half a minute and more
+            + f'[consul_template]\npath = "{program("consul-template")}"\n' * ("[consul_template]" not in more)
             + more,
             **options,
         )

@@ -1,0 +1,111 @@
+"""SBCs and routers as they ship (examples/kamailio), each kept by a node of its own; between them, calls."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.lab.callee import Callee
+from tests.lab.consul import ConsulAgent
+from tests.lab.example import Example
+from tests.lab.node import Node
+from tests.lab.process import wait_for
+from tests.lab.sip import Sipp
+
+HERE = Path(__file__).parent
+SCENARIO = {"caller": HERE / "caller_hangs_up.xml", "callee": HERE / "callee_hangs_up.xml"}
+QUICK = """\
+[drain]
+on_stop = "leave"
+quiet_for = 1.5
+announce_max = 6
+deadline = 30
+"""
+REGISTERED = 'address = "127.0.0.1"\nevery = 0.3\ncheck_interval = 1\n'
+DEFINE = "#!define PING_EVERY 1\n#!define WITH_LAB 1"
+
+
+class Member(Node):
+    """A node with one of the shipped configurations; it is registered at 127.0.0.1 and the port of its Kamailio."""
+
+    kamailio: Example
+
+    @property
+    def uri(self) -> str:
+        return f"sip:127.0.0.1:{self.kamailio.sip_port}"
+
+    def draining(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.ask("draining")["drain"]
+        return found
+
+    def phase(self, name: str, timeout: float = 30.0) -> None:
+        """Until it is in this phase."""
+        wait_for(f"{name} of {self.directory.name}", lambda: self.draining()["phase"] == name, timeout, self.log)
+
+
+def member(
+    directory: Path,
+    consul: ConsulAgent,
+    role: str,
+    sets: str,
+    version: str = "",
+    spawn: bool = True,
+    drain: str = QUICK,
+    define: str = DEFINE,
+) -> Member:
+    """Not started. `sets`: lines of [datasets.dispatcher]."""
+    directory.mkdir(parents=True)
+    kamailio = Example(directory / "kam", role, version, define=define) if _made(directory / "kam") else None
+    assert kamailio is not None
+    return Member(
+        directory / directory.name,
+        kamailio,
+        consul.address,
+        role=role,
+        spawn=spawn,
+        registered=True,
+        kamailio_lines="min_gap = 0.02\nprobing = true",
+        dispatcher=sets,
+        more=f"{drain}[registration]\n{REGISTERED}port = {kamailio.sip_port}\n",
+    )
+
+
+def _made(path: Path) -> bool:
+    path.mkdir()
+    return True
+
+
+def routers(sets: Sequence[str]) -> str:
+    """Static destinations of set 2."""
+    static = ", ".join(f'"{uri} 0 {10 - index}"' for index, uri in enumerate(sets))
+    return f"[[datasets.dispatcher.sets]]\nsetid = 2\nstatic = [{static}]\n"
+
+
+TO_ROUTERS = '[[datasets.dispatcher.sets]]\nsetid = 1\nservice = "router"\n'
+
+
+class Calls:
+    """Calls through one SBC, in the background: `who` hangs up after `seconds`, with a re-INVITE in the middle."""
+
+    def __init__(self, directory: Path, sbc: Member, callee: Callee, who: str, rate: int, calls: int, seconds: float):
+        self._callee, self._who = callee, who
+        callee.hangs_up = seconds if who == "callee" else None
+        self._sipp = Sipp(directory, sbc.kamailio.sip_port, rate, calls, int(seconds * 500), SCENARIO[who])
+
+    def running(self) -> bool:
+        return self._sipp.running()
+
+    def wait(self, timeout: float) -> tuple[int, int, list[str]]:
+        """(calls, failed as the caller sees it, BYEs of the callee that failed)."""
+        found = self._sipp.wait(timeout)
+        if self._who == "callee":
+            wait_for("the callee's last BYE", lambda: not self._callee.open, 15)
+        return found.created, found.failed, list(self._callee.failed)
+
+    def errors(self) -> str:
+        return self._sipp.errors()
+
+    def __enter__(self) -> "Calls":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sipp.stop()
