@@ -37,6 +37,9 @@ class Member(Node):
         found: dict[str, Any] = self.ask("draining")["drain"]
         return found
 
+    def ready_but_for_drain(self, timeout: float = 30.0) -> None:
+        wait_for("a node that is well", lambda: not self.ask("draining")["unwell"], timeout, self.log)
+
     def phase(self, name: str, timeout: float = 30.0) -> None:
         """Until it is in this phase."""
         wait_for(f"{name} of {self.directory.name}", lambda: self.draining()["phase"] == name, timeout, self.log)
