@@ -46,6 +46,11 @@ lists of text: `dropped refused draining blocked`, `states: {key: FLAGS}`, `unve
 changed misordered}]` |
 | `{"do":"history","dataset":NAME or null,"limit":20}` | `entries`: lines of the journal, oldest first; \
 `releases: {dataset: [name]}` |
+| `{"do":"drain","reason":TEXT or null,"lasts":SECONDS or null,"force":false}` | `drain`, as below, once it is \
+written down |
+| `{"do":"draining"}` | `drain: {phase reason by began since deadline announced quiet quiet_for calls accepted \
+transactions blind trouble how clean}`, `registration`, `unwell` |
+| `{"do":"undrain"}` | `was trouble` |
 | `{"do":"rollback","dataset":NAME,"release":NAME or null}` | `dataset release` |
 | `{"do":"approve" or "pause" or "resume","dataset":NAME or null}` | `datasets: [name]` |
 

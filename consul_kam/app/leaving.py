@@ -21,7 +21,7 @@ def drain(settings: Settings, deadline: float | None, reason: str | None, force:
     request(settings, "drain", 15.0, lasts=deadline, reason=reason, force=force)
     last, found = "", {"phase": ""}
     while found["phase"] != "DRAINED":
-        found = _patiently(settings)["drain"]
+        found = patiently(settings)["drain"]
         if found["phase"] == "NONE":
             raise ConsulKamError("cannot drain: it was undone meanwhile")
         line = progress(found)
@@ -78,7 +78,7 @@ def progress(found: dict[str, Any]) -> str:
             return f"drained: {found['how']}{extra}"
 
 
-def _patiently(settings: Settings) -> dict[str, Any]:
+def patiently(settings: Settings) -> dict[str, Any]:
     """What the engine says, which may be started anew meanwhile: the next one goes on with the drain."""
     until = time.monotonic() + PATIENCE
     while True:

@@ -6,7 +6,7 @@ import time
 import click
 
 from consul_kam.app import leaving
-from consul_kam.cli.common import Invocation, as_json, pass_invocation, print_json, safe
+from consul_kam.cli.common import F, Invocation, as_json, pass_invocation, print_json, safe
 
 INTERRUPTED = 130
 
@@ -61,6 +61,42 @@ def undrain(invocation: Invocation, wait: float, as_json: bool) -> None:
     else:
         click.echo(safe(end["said"]))
     sys.exit(0 if end["back"] else 1)
+
+
+def rolling_options(command: F) -> F:
+    """Those of `restart --rolling`."""
+    deadline = click.FloatRange(1, 86_400)
+    for option in (
+        click.option("--force", is_flag=True, help="With --rolling: also where no other instance passes."),
+        click.option(
+            "--wait", type=click.FloatRange(0, 86_400), default=3600.0, show_default=True, help="For our turn."
+        ),
+        click.option("--deadline", type=deadline, help="With --rolling: as of `drain`."),
+        click.option("--run", "command", metavar="COMMAND", default="", help="With --rolling: what restarts it."),
+        click.option("--rolling", is_flag=True, help="Without cutting calls, one node after the other."),
+    ):
+        command = option(command)
+    return command
+
+
+def roll(
+    invocation: Invocation,
+    process: str,
+    as_json: bool,
+    command: str,
+    deadline: float | None,
+    wait: float,
+    force: bool,
+) -> None:
+    """`restart --rolling`."""
+    if process != "kamailio":
+        raise click.UsageError("--rolling restarts kamailio: nothing else has calls")
+    from consul_kam.app.rolling import Rolling  # and with it what speaks to Consul
+
+    end = Rolling(invocation.settings, command, deadline, force, _quiet if as_json else _say).run(wait)
+    if as_json:
+        print_json(end)
+    sys.exit(0 if end["drained"]["clean"] else 1)
 
 
 def _say(line: str) -> None:

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,64 +11,17 @@ from typing import Any
 import pytest
 
 from tests.integration.registering import checks, known
-from tests.lab import VERSIONS, ConsulAgent, Kamailio, Lab, Node, Unreachable, wait_for
-from tests.lab.callee import Callee
-from tests.lab.fleet import QUICK, TO_ROUTERS, Calls, Member, member, routers
+from tests.lab import VERSIONS, ConsulAgent, Kamailio, Lab, wait_for
+from tests.lab.fleet import QUICK, Fleet, Member, cli
 
 LONG = QUICK.replace("quiet_for = 1.5", "quiet_for = 30").replace("announce_max = 6", "announce_max = 60")
 """It stays ANNOUNCING."""
-
-
-class Fleet:
-    """`r1`, `r2`, ... and `sbc`, in front of one callee."""
-
-    def __init__(self, stack: ExitStack, directory: Path, consul: ConsulAgent) -> None:
-        self._stack, self._directory, self.consul = stack, directory, consul
-        self.callee = stack.enter_context(Callee())
-        self.routers: list[Member] = []
-
-    def start(self, count: int = 2, version: str = "", drain: str = QUICK, spawn: bool = True) -> "Fleet":
-        """`drain`: the routers' [drain]; `spawn`: whether the routers start their Kamailio."""
-        sets = routers([self.callee.uri])
-        for number in range(1, count + 1):
-            made = member(self._directory / f"r{number}", self.consul, "router", sets, version, spawn, drain)
-            if not spawn:
-                self._stack.enter_context(made.kamailio)
-            self.routers.append(self._stack.enter_context(made))
-        self.sbc = self._stack.enter_context(member(self._directory / "sbc", self.consul, "sbc", TO_ROUTERS, version))
-        for node in (*self.routers, self.sbc):
-            node.ready()
-        self.expect(*["AP"] * count)
-        return self
-
-    def flags(self) -> list[str]:
-        """What the SBC's Kamailio holds of r1, r2, ...; "" where one is not there."""
-        try:
-            found = {each.uri: each.flags for each in self.sbc.kamailio.rpc.dispatcher().get(1, [])}
-        except (OSError, Unreachable):
-            return []
-        return [found.get(router.uri, "") for router in self.routers]
-
-    def expect(self, *flags: str, timeout: float = 30.0) -> None:
-        wait_for(f"{flags} at the SBC, last {self.flags()}", lambda: self.flags() == list(flags), timeout, self.sbc.log)
-
-    def calls(self, who: str, rate: int, calls: int, seconds: float = 2.0) -> Calls:
-        directory = self._directory / "sipp"
-        return Calls(directory, self.sbc, self.callee, who, rate, calls, seconds)
 
 
 @pytest.fixture
 def fleet(tmp_path: Path, consul: ConsulAgent) -> Iterator[Fleet]:
     with Lab(tmp_path / "lab"), ExitStack() as stack:
         yield Fleet(stack, tmp_path, consul)
-
-
-def cli(node: Node, *words: str, code: int = 0) -> str:
-    """What `consul-kam` said on both streams."""
-    argv = [sys.executable, "-m", "consul_kam", *words]
-    done = subprocess.run(argv, env={**os.environ, **node.env}, capture_output=True, text=True, timeout=90)
-    assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
-    return done.stdout + done.stderr
 
 
 def maintenance(consul: ConsulAgent, node: Member) -> str:

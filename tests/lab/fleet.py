@@ -1,6 +1,10 @@
 """SBCs and routers as they ship (examples/kamailio), each kept by a node of its own; between them, calls."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ from tests.lab.consul import ConsulAgent
 from tests.lab.example import Example
 from tests.lab.node import Node
 from tests.lab.process import wait_for
+from tests.lab.rpc import Unreachable
 from tests.lab.sip import Sipp
 
 HERE = Path(__file__).parent
@@ -21,7 +26,8 @@ announce_max = 6
 deadline = 30
 """
 REGISTERED = 'address = "127.0.0.1"\nevery = 0.3\ncheck_interval = 1\n'
-DEFINE = "#!define PING_EVERY 1\n#!define WITH_LAB 1"
+DEFINE = '#!define PING_EVERY 1\n#!define ALGORITHM "4"'
+"""Round robin: each router has its share."""
 
 
 class Member(Node):
@@ -112,3 +118,49 @@ class Calls:
 
     def __exit__(self, *_: object) -> None:
         self._sipp.stop()
+
+
+class Fleet:
+    """`r1`, `r2`, ... and `sbc`, in front of one callee."""
+
+    def __init__(self, stack: ExitStack, directory: Path, consul: ConsulAgent) -> None:
+        self._stack, self._directory, self.consul = stack, directory, consul
+        self.callee = stack.enter_context(Callee())
+        self.routers: list[Member] = []
+
+    def start(self, count: int = 2, version: str = "", drain: str = QUICK, spawn: bool = True) -> "Fleet":
+        """`drain`: the routers' [drain]; `spawn`: whether the routers start their Kamailio."""
+        sets = routers([self.callee.uri])
+        for number in range(1, count + 1):
+            made = member(self._directory / f"r{number}", self.consul, "router", sets, version, spawn, drain)
+            if not spawn:
+                self._stack.enter_context(made.kamailio)
+            self.routers.append(self._stack.enter_context(made))
+        self.sbc = self._stack.enter_context(member(self._directory / "sbc", self.consul, "sbc", TO_ROUTERS, version))
+        for node in (*self.routers, self.sbc):
+            node.ready()
+        self.expect(*["AP"] * count)
+        return self
+
+    def flags(self) -> list[str]:
+        """What the SBC's Kamailio holds of r1, r2, ...; "" where one is not there."""
+        try:
+            found = {each.uri: each.flags for each in self.sbc.kamailio.rpc.dispatcher().get(1, [])}
+        except (OSError, Unreachable):
+            return []
+        return [found.get(router.uri, "") for router in self.routers]
+
+    def expect(self, *flags: str, timeout: float = 30.0) -> None:
+        wait_for(f"{flags} at the SBC, last {self.flags()}", lambda: self.flags() == list(flags), timeout, self.sbc.log)
+
+    def calls(self, who: str, rate: int, calls: int, seconds: float = 2.0) -> Calls:
+        directory = self._directory / "sipp"
+        return Calls(directory, self.sbc, self.callee, who, rate, calls, seconds)
+
+
+def cli(node: Node, *words: str, code: int = 0) -> str:
+    """What `consul-kam` said on both streams."""
+    argv = [sys.executable, "-m", "consul_kam", *words]
+    done = subprocess.run(argv, env={**os.environ, **node.env}, capture_output=True, text=True, timeout=90)
+    assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
