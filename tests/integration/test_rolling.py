@@ -57,7 +57,7 @@ def test_all_at_once_and_no_call_is_cut(fleet: Fleet) -> None:
         assert calls.running(), "they went under calls"
         assert calls.wait(120) == (600, 0, []), calls.errors()
     assert [node.pid_of() != pid for node, pid in zip(fleet.routers, before, strict=True)] == [True, True]
-    fleet.expect("AP", "AP")
+    fleet.expect("A", "A")
     held = lock(fleet.consul).read()
     assert (held.session, held.note["state"]) == ("", "done")
     moments = [_drained(node) for node in fleet.routers]
@@ -125,7 +125,7 @@ def test_kamailio_that_is_not_ours_needs_a_command(fleet: Fleet) -> None:
     code, said = going.ended()
     assert code == 0, said
     assert json.loads(said)["drained"]["clean"]
-    fleet.expect("AP", "AP")
+    fleet.expect("A", "A")
 
 
 # ---- the lock itself

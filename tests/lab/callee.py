@@ -1,7 +1,10 @@
 """A callee that hangs up: only its BYEs show that whom the call came through is forgotten (kamailio-facts.md, 11)."""
 
+import contextlib
 import heapq
 import itertools
+import socket
+import threading
 import time
 
 from tests.lab.sip import Uas
@@ -104,3 +107,31 @@ def _headers(text: str) -> dict[str, list[str]]:
         parts = value.strip().split(",") if name.strip().lower() == "record-route" else [value.strip()]
         found.setdefault(name.strip().lower(), []).extend(part.strip() for part in parts)
     return found
+
+
+class Echo(Callee):
+    """A callee with media: it sends back what it gets. `packets`: that came; `senders`: from which ports."""
+
+    def __init__(self) -> None:
+        self.packets, self.senders = 0, set[int]()
+        self._rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._rtp.bind(("127.0.0.1", 0))
+        threading.Thread(target=self._echo, daemon=True).start()
+        super().__init__()
+
+    def _answer(self, text: str) -> str | None:
+        reply = super()._answer(text)
+        if reply is None or not text.startswith("INVITE"):
+            return reply
+        lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0"]
+        sdp = "\r\n".join([*lines, f"m=audio {self._rtp.getsockname()[1]} RTP/AVP 8", "a=rtpmap:8 PCMA/8000", ""])
+        told = f"Content-Type: application/sdp\r\nContent-Length: {len(sdp)}\r\n\r\n{sdp}"
+        return reply.replace("Content-Length: 0\r\n\r\n", told)
+
+    def _echo(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                data, peer = self._rtp.recvfrom(2048)
+                self.packets += 1
+                self.senders.add(peer[1])
+                self._rtp.sendto(data, peer)

@@ -60,8 +60,9 @@ def member(
     spawn: bool = True,
     drain: str = QUICK,
     define: str = DEFINE,
+    **datasets: str,
 ) -> Member:
-    """Not started. `sets`: lines of [datasets.dispatcher]."""
+    """Not started. `sets`: lines of [datasets.dispatcher]; `datasets`: of others."""
     directory.mkdir(parents=True)
     kamailio = Example(directory / "kam", role, version, define=define) if _made(directory / "kam") else None
     assert kamailio is not None
@@ -74,6 +75,7 @@ def member(
         registered=True,
         kamailio_lines="min_gap = 0.02\nprobing = true",
         dispatcher=sets,
+        **datasets,
         more=f"{drain}[registration]\n{REGISTERED}port = {kamailio.sip_port}\n",
     )
 
@@ -95,10 +97,10 @@ TO_ROUTERS = '[[datasets.dispatcher.sets]]\nsetid = 1\nservice = "router"\n'
 class Calls:
     """Calls through one SBC, in the background: `who` hangs up after `seconds`, with a re-INVITE in the middle."""
 
-    def __init__(self, directory: Path, sbc: Member, callee: Callee, who: str, rate: int, calls: int, seconds: float):
+    def __init__(self, directory: Path, sbc: Example, callee: Callee, who: str, rate: int, calls: int, seconds: float):
         self._callee, self._who = callee, who
         callee.hangs_up = seconds if who == "callee" else None
-        self._sipp = Sipp(directory, sbc.kamailio.sip_port, rate, calls, int(seconds * 500), SCENARIO[who])
+        self._sipp = Sipp(directory, sbc.sip_port, rate, calls, int(seconds * 500), SCENARIO[who])
 
     def running(self) -> bool:
         return self._sipp.running()
@@ -109,6 +111,11 @@ class Calls:
         if self._who == "callee":
             wait_for("the callee's last BYE", lambda: not self._callee.open, 15)
         return found.created, found.failed, list(self._callee.failed)
+
+    def end(self, timeout: float) -> tuple[int, int, list[str]]:
+        """No further calls; what is up ends as it would."""
+        self._sipp.quit()
+        return self.wait(timeout)
 
     def errors(self) -> str:
         return self._sipp.errors()
@@ -136,26 +143,34 @@ class Fleet:
             if not spawn:
                 self._stack.enter_context(made.kamailio)
             self.routers.append(self._stack.enter_context(made))
-        self.sbc = self._stack.enter_context(member(self._directory / "sbc", self.consul, "sbc", TO_ROUTERS, version))
-        for node in (*self.routers, self.sbc):
+        self.start_sbc(version)
+        for node in self.routers:
             node.ready()
-        self.expect(*["AP"] * count)
+        self.expect(*["A"] * count)
         return self
 
+    def start_sbc(self, version: str) -> None:
+        """Another kind of SBC is for another fleet."""
+        self.sbc = self._stack.enter_context(member(self._directory / "sbc", self.consul, "sbc", TO_ROUTERS, version))
+        self.sbc.ready()
+        self.front = self.sbc.kamailio
+
     def flags(self) -> list[str]:
-        """What the SBC's Kamailio holds of r1, r2, ...; "" where one is not there."""
+        """What the SBC's Kamailio holds of r1, r2, ...: "A", "D", "I"; "" where one is not there."""
         try:
-            found = {each.uri: each.flags for each in self.sbc.kamailio.rpc.dispatcher().get(1, [])}
+            found = {each.uri: each.flags[:1] for each in self.front.rpc.dispatcher().get(1, [])}
         except (OSError, Unreachable):
             return []
         return [found.get(router.uri, "") for router in self.routers]
 
     def expect(self, *flags: str, timeout: float = 30.0) -> None:
-        wait_for(f"{flags} at the SBC, last {self.flags()}", lambda: self.flags() == list(flags), timeout, self.sbc.log)
+        wait_for(
+            f"{flags} at the SBC, last {self.flags()}", lambda: self.flags() == list(flags), timeout, self.front.log
+        )
 
     def calls(self, who: str, rate: int, calls: int, seconds: float = 2.0) -> Calls:
         directory = self._directory / "sipp"
-        return Calls(directory, self.sbc, self.callee, who, rate, calls, seconds)
+        return Calls(directory, self.front, self.callee, who, rate, calls, seconds)
 
 
 def cli(node: Node, *words: str, code: int = 0) -> str:
