@@ -67,7 +67,7 @@ def test_its_sessions_end_by_themselves(stack: ExitStack, tmp_path: Path, consul
     place = tmp_path / "sipp"
     place.mkdir()
     (place / "tone.raw").write_bytes(b"\xd5" * 8000)
-    sipp = Sipp(place, router.kamailio.sip_port, 4, 140, 1500, MEDIA, "-mi", "127.0.0.1", "-mp", str(base + 3000))
+    sipp = Sipp(place, router.kamailio.sip_port, 4, 1000, 1500, MEDIA, "-mi", "127.0.0.1", "-mp", str(base + 3000))
     stack.callback(sipp.stop)
     wait_for("sessions on both", lambda: leaver.sessions[0] > 2 and other.sessions[0] > 2, 30)
     said = cli(leaver.node, "drain", "--reason", "new kernel")
@@ -77,8 +77,10 @@ def test_its_sessions_end_by_themselves(stack: ExitStack, tmp_path: Path, consul
     assert sipp.running(), "it left under calls"
     ever = leaver.sessions[1]
     leaver.daemon.stop(signal.SIGTERM)
-    calls = sipp.wait(120)
-    assert (calls.created, calls.failed) == (140, 0), sipp.errors()
+    sipp.quit()
+    calls = sipp.wait(60)
+    assert calls.created > 100
+    assert calls.failed == 0, sipp.errors()
     assert ever > 5
     assert callee.packets > 100 * 20
     for log in (leaver.log, other.log):

@@ -26,6 +26,8 @@ announce_max = 6
 deadline = 30
 """
 REGISTERED = 'address = "127.0.0.1"\nevery = 0.3\ncheck_interval = 1\n'
+PROBED = "[probes.http_status]\nperiod = 0.3\n[probes.sip_options]\nperiod = 0.3\n[probes.lists]\nperiod = 0.3\n"
+"""A start that does not wait for a period."""
 DEFINE = '#!define PING_EVERY 1\n#!define ALGORITHM "4"'
 """Round robin: each router has its share."""
 
@@ -76,7 +78,7 @@ def member(
         kamailio_lines="min_gap = 0.02\nprobing = true",
         dispatcher=sets,
         **datasets,
-        more=f"{drain}[registration]\n{REGISTERED}port = {kamailio.sip_port}\n",
+        more=f"{drain}[registration]\n{REGISTERED}port = {kamailio.sip_port}\n{PROBED}",
     )
 
 
