@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.pipelines import PLAIN_TEMPLATE
+from tests.integration.registering import passing
 from tests.lab import ConsulAgent, Lab, wait_for
 from tests.lab.example import Example
 from tests.lab.fleet import DEFINE, Fleet
@@ -33,6 +34,10 @@ class PlainFleet(Fleet):
     """Its SBC is on the article's pipeline: consul-template writes the list and calls kamcmd."""
 
     def start_sbc(self, version: str) -> None:
+        """After the routers: a reload within 5 s of another is refused, and nobody tries it again."""
+        for router in self.routers:
+            router.ready()
+        wait_for("routers", lambda: len(passing(self.consul, "router")) == len(self.routers), 30)
         place = self._directory / "sbc"
         place.mkdir()
         self.front = Example(place, "sbc", version, define=DEFINE)

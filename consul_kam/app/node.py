@@ -80,7 +80,7 @@ class Node:
         self._asker = Asker(settings.kamailio.restart_file, engine.disk.submit, reporter)
         self._reaper = Reaper(lambda: self.supervisor.pids)
         self._reaping = Worker("reaper") if os.getpid() == 1 else None
-        self._ending = self._told_ready = False
+        self._ending = self._announcing = self._told_ready = False
         engine.at_end += [self.supervisor.close, self.registrar.close]
 
     def start(self) -> None:
@@ -114,7 +114,7 @@ class Node:
         elif draining is None or how == LEAVE or self._programs():  # a Kamailio that does not run has no calls
             self._leave(why)
         elif how == ANNOUNCE:
-            draining.announce(f"{why} of `consul-kam run`; Kamailio goes on", lambda: self._end(why))
+            self._announce(draining, why)
         else:
             self._reporter.tell("draining before the end", reason=why)
             draining.end(f"{why} of `consul-kam run`", lambda: self._leave(why))
@@ -124,15 +124,29 @@ class Node:
         """Whether it ends, or drains for that."""
         return self._ending or (self.draining is not None and self.draining.ending)
 
+    def _announce(self, draining: Draining, why: str) -> None:
+        """Only for a Kamailio that goes on, and a node that others know; asked for twice, nothing is waited for."""
+        if KAMAILIO in self.supervisor.names or not self.registrar.registered:
+            self._leave(why)
+        elif self._announcing:
+            self._end(why)
+        else:
+            self._announcing = True
+            draining.announce(f"{why} of `consul-kam run`; Kamailio goes on", lambda: self._end(why))
+
     def _leave(self, why: str) -> None:
         """Out of Consul first."""
         if not self._ending:
             self._ending = True
-            self.registrar.leave(lambda: self._end(why))
+            self.registrar.leave(lambda: self._stop(why))
 
     def _end(self, why: str) -> None:
+        if not self._ending:
+            self._ending = True
+            self._stop(why)
+
+    def _stop(self, why: str) -> None:
         """Kamailio, then what feeds it, then we."""
-        self._ending = True
         self.boot.waits_for = ""
         self._reporter.tell("ending", reason=why)
         names = [name for name in (KAMAILIO, CONSUL_TEMPLATE) if name in self.supervisor.names]

@@ -95,6 +95,11 @@ class Registrar:
             self.changed()
 
     @property
+    def registered(self) -> bool:
+        """As last seen, or done."""
+        return self._enabled and self._where is Where.REGISTERED
+
+    @property
     def announced(self) -> bool:
         """Whether the agent shows us in maintenance, as last seen."""
         return bool(_maintenance(self._wanted, self._seen))

@@ -88,7 +88,7 @@ def _serve(
         engine.each_tick.insert(0, staging.renew)
         engine.each_tick.append(lambda: _stay_reachable(settings.control))
         wanted: list[Settings] = []
-        _heed_signals(engine, node, lambda: _reload(engine, node, reload, notifier, wanted))
+        _heed_signals(engine, node, lambda: _reload(engine, reload, notifier, wanted))
         engine.run()
         staging.stop()
     finally:
@@ -100,6 +100,10 @@ def _serve(
 
 
 def _heed_signals(engine: Engine, node: Node | None, reload: Callable[[], None]) -> None:
+    def again() -> None:
+        if node is None or not node.ending:
+            reload()
+
     def end(number: int, frame: object) -> None:
         if node is None:
             engine.stop()
@@ -108,18 +112,12 @@ def _heed_signals(engine: Engine, node: Node | None, reload: Callable[[], None])
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    signal.signal(signal.SIGHUP, lambda *_: engine.loop.post(reload))
+    signal.signal(signal.SIGHUP, lambda *_: engine.loop.post(again))
 
 
-def _reload(
-    engine: Engine,
-    node: Node | None,
-    read: Callable[[], Settings] | None,
-    notifier: Notifier,
-    wanted: list[Settings],
-) -> None:
+def _reload(engine: Engine, read: Callable[[], Settings] | None, notifier: Notifier, wanted: list[Settings]) -> None:
     """SIGHUP. A configuration that is wrong is refused, and the old one kept."""
-    if read is None or (node is not None and node.ending):
+    if read is None:
         return
     notifier.reloading()
     try:

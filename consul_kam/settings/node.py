@@ -213,8 +213,8 @@ class Drain(Keys, frozen=True):
     on_stop: Annotated[
         Literal["", "drain", "announce", "leave"],
         doc(
-            "At SIGTERM of `run`: `drain` first; `announce`: maintenance in Consul, and Kamailio goes on with its "
-            "calls; `leave` Consul at once, which cuts calls that are up.",
+            "At SIGTERM of `run`: `drain` first; `announce`: maintenance in Consul, and a Kamailio that is not ours "
+            "goes on with its calls; `leave` Consul at once, which cuts calls that are up.",
             "drain where `run` started Kamailio, else announce",
         ),
     ] = ""
