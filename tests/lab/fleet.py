@@ -93,7 +93,8 @@ def routers(sets: Sequence[str]) -> str:
     return f"[[datasets.dispatcher.sets]]\nsetid = 2\nstatic = [{static}]\n"
 
 
-TO_ROUTERS = '[[datasets.dispatcher.sets]]\nsetid = 1\nservice = "router"\n'
+TO_ROUTERS = '[[datasets.dispatcher.sets]]\nsetid = 1\nservice = "router"\ncritical = "disable"\n'
+"""As in examples/kamailio/sbc.toml."""
 
 
 class Calls:
@@ -132,8 +133,10 @@ class Calls:
 class Fleet:
     """`r1`, `r2`, ... and `sbc`, in front of one callee."""
 
-    def __init__(self, stack: ExitStack, directory: Path, consul: ConsulAgent) -> None:
+    def __init__(self, stack: ExitStack, directory: Path, consul: ConsulAgent, define: str = DEFINE) -> None:
+        """`define`: lines of the SBC's node.cfg."""
         self._stack, self._directory, self.consul = stack, directory, consul
+        self._define = define
         self.callee = stack.enter_context(Callee())
         self.routers: list[Member] = []
 
@@ -153,7 +156,9 @@ class Fleet:
 
     def start_sbc(self, version: str) -> None:
         """Another kind of SBC is for another fleet."""
-        self.sbc = self._stack.enter_context(member(self._directory / "sbc", self.consul, "sbc", TO_ROUTERS, version))
+        place = self._directory / "sbc"
+        made = member(place, self.consul, "sbc", TO_ROUTERS, version, define=self._define)
+        self.sbc = self._stack.enter_context(made)
         self.sbc.ready()
         self.front = self.sbc.kamailio
 
