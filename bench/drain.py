@@ -43,8 +43,11 @@ class PlainFleet(Fleet):
         self.front = Example(place, "sbc", version, define=DEFINE)
         self._stack.enter_context(self.front)
         lab = self._stack.enter_context(Lab(self._directory / "ct"))
+        template = place / "list.tpl"
+        # 16 is "no look-up", with which ds_is_from_list knows nobody: every request within a call would be refused
+        template.write_text(PLAIN_TEMPLATE.read_text().replace(" 16 10", " 0 10"))
         command = f"kamcmd -s unix:{self.front.ctl} dispatcher.reload"
-        lab.consul_template(self.consul, [(PLAIN_TEMPLATE, self.front.list_file, command)])
+        lab.consul_template(self.consul, [(template, self.front.list_file, command)])
 
 
 def run() -> dict[str, Any]:
