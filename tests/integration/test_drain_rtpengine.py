@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from consul_kam.adapters import ng
+from tests.integration.registering import statuses
 from tests.lab import VERSIONS, ConsulAgent, Lab, Process, Sipp, free_port, wait_for
 from tests.lab.callee import Echo
 from tests.lab.fleet import DEFINE, QUICK, Member, cli, member, routers
@@ -75,6 +76,7 @@ def test_its_sessions_end_by_themselves(stack: ExitStack, tmp_path: Path, consul
     assert leaver.sessions[0] == 0
     assert weights(router) == {leaver.port: "0", other.port: "1"}
     assert sipp.running(), "it left under calls"
+    assert statuses(consul, "node-rtp1")[":ttl"] == "passing", "it is well: Consul must not forget it as a dead one"
     ever = leaver.sessions[1]
     leaver.daemon.stop(signal.SIGTERM)
     sipp.quit()
