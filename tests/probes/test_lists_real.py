@@ -32,7 +32,7 @@ def chosen(kam: Kamailio, consul: str = "127.0.0.1:1", more: str = "") -> Settin
 def engine(what: Settings) -> Iterator[tuple[NodeWorld, wiring.Engine]]:
     """A real engine in this process, and the world beside it."""
     places.prepare(what)
-    built, intake, _ = wiring.build(what, detached=False)
+    built, intake, _, _ = wiring.build(what, False, Notifier("", 0))
     thread = threading.Thread(target=built.run, daemon=True)
     thread.start()
     built.each_tick.append(intake.scan_all)
