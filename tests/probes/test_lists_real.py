@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from consul_kam.adapters.consul import Consul
+from consul_kam.adapters.systemd import Notifier
 from consul_kam.app import places, wiring
 from consul_kam.app.freshness import Freshness
 from consul_kam.app.health import Health
