@@ -1,0 +1,138 @@
+"""Mutants of core/ and datasets/, judged by their own tests (`./dev mutate`): mutmut, and fresh imports for tables."""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tools.mutate import pages
+from tools.mutate.fresh import judge
+from tools.mutate.results import SURVIVED, Mutant, change, mutants, notes, table
+from tools.mutate.tree import MUTATED, REPO, prepare
+
+WORK = REPO / ".venv" / "mutate"
+TREE = WORK / "tree"
+COPY = TREE / "mutants"
+WANTED = 90.0
+"""Per cent of the mutants that the tests have to kill."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev mutate", description=__doc__)
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="judge these files anew, and what is not judged yet")
+    parser.add_argument("--anew", action="store_true", help="forget all verdicts of earlier runs")
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="of mutmut, at once")
+    parser.add_argument("--docs", action="store_true", help="write docs/mutants.md from the last run, and run nothing")
+    options = parser.parse_args()
+    globs = [_module(parser, path) for path in options.paths]
+    if options.docs:
+        return pages.write(COPY)
+    if options.anew:
+        shutil.rmtree(TREE, ignore_errors=True)
+    TREE.mkdir(parents=True, exist_ok=True)
+    _begin(globs)
+    _mutmut(options.workers)
+    _fresh()
+    return _report(mutants(COPY))
+
+
+def _module(parser: argparse.ArgumentParser, path: str) -> str:
+    """A file or folder of ours, as the beginning of its mutants' names."""
+    found = Path(path).resolve()
+    if not found.exists() or not any((REPO / part) in (found, *found.parents) for part in MUTATED):
+        parser.error(f"cannot mutate {path}: it is no file or folder of {' and '.join(MUTATED)}")
+    return ".".join(found.relative_to(REPO).with_suffix("").parts) + "."
+
+
+def _begin(anew: list[str]) -> None:
+    """Forgets the verdicts that may have changed. What was killed stays so: judges only become more severe."""
+    tests, everything = prepare(TREE)
+    known = WORK / "judged-by.json"
+    before = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else ["", ""]
+    if before[1] != everything:
+        (COPY / "mutmut-stats.json").unlink(missing_ok=True)
+    for _, meta, content in notes(COPY):
+        codes = content["exit_code_by_key"]
+        for name, code in codes.items():
+            if name.startswith(tuple(anew)) or (before[0] != tests and code != 1) or code == 255:
+                codes[name] = None
+        meta.write_text(json.dumps(content, indent=4), encoding="utf-8")
+    known.write_text(json.dumps([tests, everything]), encoding="utf-8")
+
+
+def _mutmut(workers: int) -> None:
+    """Runs it, and shows how far it is: in place on a terminal, else a line every 20 s."""
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(workers)]
+    said, shown = [], 0.0
+    with subprocess.Popen(command, cwd=TREE, env=env, stdout=subprocess.PIPE, text=True) as mutmut:
+        assert mutmut.stdout is not None
+        for line in mutmut.stdout:  # its carriage returns are line ends, too
+            progress = re.search(r"(\d+/\d+)  \S+ (\d+)", line)
+            if progress is None:
+                said.append(line)
+            elif time.monotonic() - shown > (0.2 if sys.stdout.isatty() else 20):
+                shown = time.monotonic()
+                print(f"   {progress[1]}, {progress[2]} killed", end="\r" if sys.stdout.isatty() else "\n", flush=True)
+    if mutmut.returncode:
+        raise SystemExit("cannot go on: mutmut failed\n" + "\n".join(said[-40:]))
+
+
+def _fresh() -> None:
+    """Judges once more, each in a new process, what survived although importing calls it."""
+    sys.dont_write_bytecode = False
+    known = WORK / "fresh.json"
+    judged: dict[str, str] = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
+    at_import = set(json.loads((COPY / "at-import.json").read_text(encoding="utf-8")))
+    where: dict[str, tuple[Path, str]] = {}
+    for _, meta, content in notes(COPY):
+        hashes = content["hash_by_function_name"]
+        for name, code in content["exit_code_by_key"].items():
+            function = name.partition("__mutmut_")[0]
+            mark = f"{hashes[function.rpartition('.')[2]]} {json.loads((WORK / 'judged-by.json').read_text())[0]}"
+            if (code == 33 or (code == 0 and function in at_import)) and judged.get(name) != mark:
+                where[name] = meta, mark
+    begin = time.monotonic()
+    if where:
+        print(f"   {len(where)} run at import: a new process for each", flush=True)
+
+    def tell(name: str, code: int) -> None:
+        nonlocal begin
+        meta, mark = where[name]
+        content = json.loads(meta.read_text(encoding="utf-8"))
+        content["exit_code_by_key"][name] = code if code <= 0 else 1
+        meta.write_text(json.dumps(content, indent=4), encoding="utf-8")
+        judged[name] = mark
+        known.write_text(json.dumps(judged), encoding="utf-8")
+        done = list(where).index(name) + 1
+        if time.monotonic() - begin > 20 or done == len(where):
+            begin = time.monotonic()
+            print(f"   {done}/{len(where)}", flush=True)
+
+    if where:
+        judge(COPY, where, tell)
+
+
+def _report(found: list[Mutant]) -> int:
+    """Prints the figures; the survivors go to a file. 1 where too few were killed or some were not judged."""
+    print(table(found))
+    survivors = [mutant for mutant in found if mutant.status == SURVIVED]
+    lines = []
+    for mutant in survivors:
+        what = change(COPY, mutant)
+        lines.append(f"{mutant.path}:{what.line}: {mutant.function}: {what.old}  ->  {what.new}  [{mutant.name}]")
+    (WORK / "survivors.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    killed = sum(mutant.killed for mutant in found)
+    other = len(found) - killed - len(survivors)
+    print(f"{len(found)} mutants, {killed} killed, {len(survivors)} survived ({WORK / 'survivors.txt'}), {other} not judged")
+    print(f"killed: {100 * killed / len(found):.1f} %, wanted: {WANTED:.0f} %")
+    return 1 if other or 100 * killed / len(found) < WANTED else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""The tree that mutmut works on: a copy of ours below .venv/mutate in which all that decides something is a function.
+
+mutmut mutates the bodies of undecorated functions. That leaves out the handlers of the release machine, properties and
+what is cached (decorated), and the machine's table and every grammar (values of a module). So the copy says
+
+    @d                            def f(): ...
+    def f(): ...            as    f = d(f)
+    TABLE = value           as    def at_import_TABLE(): return value
+                                  TABLE = at_import_TABLE()
+
+which means the same. What runs at import is judged by a fresh import of its own (fresh.py).
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import libcst as cst
+import libcst.matchers as m
+
+REPO = Path(__file__).resolve().parents[2]
+MUTATED = ("consul_kam/core", "consul_kam/datasets")
+COPIED = ("consul_kam", "tests", "templates", "plugins", "setup.py")
+LEFT_TO_MUTMUT = {"staticmethod", "classmethod"}
+AT_IMPORT = "at_import_"
+SELECTION = (
+    "tests/core",
+    "tests/datasets",
+    # These search all histories, for minutes: what only they find has no test that says what is wanted.
+    "--ignore=tests/core/test_release_search.py",
+    "--ignore=tests/core/test_order_search.py",
+    # It counts lines, which mutants have more of.
+    "--deselect=tests/datasets/test_every_dataset.py::test_it_is_one_small_file_that_imports_core_only",
+)
+"""What judges the mutants, as pytest is told it."""
+
+SETTINGS = """\
+[tool.pytest.ini_options]
+pythonpath = ["."]
+addopts = ["--strict-markers", "--import-mode=importlib", "-p", "no:cacheprovider", "-p", "no:unraisableexception",
+           "-p", "no:threadexception", "-p", "no:faulthandler", "--hypothesis-profile=mutate"]
+markers = ["slow"]
+
+[tool.mutmut]
+source_paths = ["consul_kam"]
+only_mutate = ["consul_kam/core/*.py", "consul_kam/datasets/*.py"]
+also_copy = ["consul_kam/templates", "consul_kam/plugins", "templates", "plugins", "setup.py", "conftest.py"]
+pytest_add_cli_args_test_selection = SELECTION
+process_isolation = "forkserver"
+timeout_multiplier = 8.0
+timeout_constant = 1.5
+use_git_change_detection = false
+on_dependency_change = "ignore"
+use_setproctitle = false
+""".replace("SELECTION", json.dumps(SELECTION))
+
+
+class _WrittenOut(cst.CSTTransformer):
+    """`@a @b def f` -> `def f`, then `f = a(b(f))`, at the top of a module or class; a module's values from functions."""
+
+    def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
+        found = [part for statement in updated_node.body for part in _undecorated(statement)]
+        return updated_node.with_changes(body=[part for statement in found for part in _from_a_function(statement)])
+
+    def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:
+        body = updated_node.body
+        assert isinstance(body, cst.IndentedBlock)
+        found = [part for statement in body.body for part in _undecorated(statement)]
+        return updated_node.with_changes(body=body.with_changes(body=found))
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
+        return False
+
+
+def _undecorated(statement: cst.CSTNode) -> tuple[cst.CSTNode, ...]:
+    if not isinstance(statement, cst.FunctionDef) or all(
+        isinstance(d.decorator, cst.Name) and d.decorator.value in LEFT_TO_MUTMUT for d in statement.decorators
+    ):
+        return (statement,)
+    value: cst.BaseExpression = statement.name
+    for decorator in reversed(statement.decorators):
+        value = cst.Call(decorator.decorator, [cst.Arg(value)])
+    assignment = cst.Assign([cst.AssignTarget(statement.name)], value)
+    return statement.with_changes(decorators=[]), cst.SimpleStatementLine([assignment])
+
+
+def _from_a_function(statement: cst.CSTNode) -> tuple[cst.CSTNode, ...]:
+    """A value whose mutants mean something: no alias of a type, which nothing asks while it runs."""
+    if not isinstance(statement, cst.SimpleStatementLine) or not isinstance(
+        assignment := statement.body[0], cst.Assign | cst.AnnAssign
+    ):
+        return (statement,)
+    target = assignment.target if isinstance(assignment, cst.AnnAssign) else assignment.targets[0].target
+    value = assignment.value
+    if value is None or not isinstance(target, cst.Name) or _names_a_type(assignment, value):
+        return (statement,)
+    name = cst.Name(AT_IMPORT + target.value)
+    body = cst.IndentedBlock([cst.SimpleStatementLine([cst.Return(value)])])
+    function = cst.FunctionDef(name, cst.Parameters(), body, lines_after_decorators=[])
+    return function, statement.with_changes(body=[assignment.with_changes(value=cst.Call(name))])
+
+
+def _names_a_type(assignment: cst.Assign | cst.AnnAssign, value: cst.BaseExpression) -> bool:
+    alias = isinstance(assignment, cst.AnnAssign) and m.matches(assignment.annotation, m.Annotation(m.Name("TypeAlias")))
+    return (
+        alias or isinstance(value, cst.Subscript | cst.BinaryOperation) or m.matches(value, m.Call(m.Name("TypeVar")))
+    )
+
+
+def written_out(source: str) -> str:
+    """The same module, of functions without decorators."""
+    return cst.parse_module(source).visit(_WrittenOut()).code
+
+
+def prepare(tree: Path) -> tuple[str, str]:
+    """Brings the copy up to date; a file that says the same as before keeps its time, by which mutmut knows it.
+
+    Returns a digest of what judges (all but the mutated files) and one of everything.
+    """
+    wanted: dict[Path, bytes] = {Path("pyproject.toml"): SETTINGS.encode()}
+    wanted[Path("conftest.py")] = (Path(__file__).parent / "judges.py").read_bytes()
+    for top in COPIED:
+        files = [REPO / top] if (REPO / top).is_file() else sorted((REPO / top).rglob("*"))
+        for path in files:
+            if path.is_file() and "__pycache__" not in path.parts:
+                wanted[path.relative_to(REPO)] = path.read_bytes()
+    # These are links at home, which rglob does not follow.
+    for name in ("templates", "plugins"):
+        for path in (REPO / name).iterdir():
+            if path.is_file():
+                wanted[Path("consul_kam", name, path.name)] = path.read_bytes()
+    for name in MUTATED:
+        for path in [path for path in wanted if path.parent == Path(name) and path.suffix == ".py"]:
+            wanted[path] = written_out(wanted[path].decode()).encode()
+    for path in [path.relative_to(tree) for path in tree.rglob("*") if path.is_file()]:
+        if path not in wanted and path.parts[0] != "mutants" and "__pycache__" not in path.parts:
+            (tree / path).unlink()
+    for path, data in wanted.items():
+        target = tree / path
+        if not target.is_file() or target.read_bytes() != data:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+    _forget_copies(tree, wanted)
+    mutated = {path for path in wanted if str(path.parent) in MUTATED}
+    return _digest(wanted, set(wanted) - mutated), _digest(wanted, set(wanted))
+
+
+def _digest(wanted: dict[Path, bytes], paths: set[Path]) -> str:
+    return hashlib.sha256(b"\0".join(str(path).encode() + b"\0" + wanted[path] for path in sorted(paths))).hexdigest()[:12]
+
+
+def _forget_copies(tree: Path, wanted: dict[Path, bytes]) -> None:
+    """mutmut copies what is new but never takes away or renews: all but the mutated files and its own notes go."""
+    copy = tree / "mutants"
+    for path in [path.relative_to(copy) for path in copy.rglob("*") if path.is_file()]:
+        source = path.with_suffix("") if path.suffix in {".meta", ".spans"} else path
+        if len(path.parts) > 1 and not (str(path.parent) in MUTATED and source in wanted):
+            (copy / path).unlink()
