@@ -53,6 +53,12 @@ def test_places_are_named_where_they_are_known() -> None:
     ]
 
 
+def test_without_a_place_the_key_stands_for_it() -> None:
+    _, (problem,) = one_per_key([Answer((record(id="a"), record(id="b")))])
+    assert str(problem) == "cannot use 1 k:0:0: 1 k stands already (s/a on n), allowed: once (s/b on n)"
+    assert (problem.group, problem.key) == ("1", (1, "k"))
+
+
 def test_a_newcomer_neither_replaces_nor_undoes_the_one_that_is_there() -> None:
     there = record(Use.DRAINING, id="honest")
     last = make_release([there])

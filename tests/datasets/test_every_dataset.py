@@ -139,3 +139,5 @@ def test_an_unchanged_line_gives_the_same_record(name: str) -> None:
     elsewhere = found.parse_staging("list@dc2", data).records
     assert {record.part for record in elsewhere} == {"dc2"}
     assert {record.part for record in found.parse_staging("list", data).records} == {""}
+    native = found.notation.write([record.line for record in first])
+    assert {record.part for record in found.parse_native("live/list@dc2", native).records} == {"dc2"}
