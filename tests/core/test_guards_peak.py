@@ -2,6 +2,7 @@
 
 import pytest
 
+from consul_kam.core.guards import MEMORY, Group, Limits
 from tests.core.story import Story, names
 
 
@@ -54,3 +55,30 @@ def test_one_that_joined_later_was_no_part_of_an_earlier_peak(goes: str) -> None
 def test_one_that_is_out_is_not_spared_in_place_of_one_that_drains() -> None:
     story = Story().at(0, ["r2"], critical=["r1"]).at(10, [], draining=["r2"], critical=["r1"])
     assert story.target == ["r2"]
+
+
+def test_of_a_set_that_was_never_seen_the_peak_is_none() -> None:
+    assert Group().peak(0.0) == 0
+
+
+def test_a_sample_lasts_until_the_next_one() -> None:
+    group = Group(((0.0, 9), (100.0, 5), (200.0, 7)))
+    assert [group.peak(now) for now in (MEMORY, MEMORY + 100, MEMORY + 101, MEMORY + 200, MEMORY + 201)] == [
+        9,
+        9,
+        7,
+        7,
+        7,
+    ]
+
+
+def test_nobody_is_excused_more_often_than_counted() -> None:
+    assert Group(((0.0, 1), (5.0, 0))).excused(0.0, 9.0).samples == ((0.0, 0), (5.0, 0))
+
+
+def test_a_hold_ends_early_only_within_the_memory_of_the_peak() -> None:
+    """Live back at the peak means the loss was made good; the peak of a loss longer ago is forgotten."""
+    for later, held in ((0.0, 0), (1.0, 3)):
+        story = Story(Limits(hold_for=10 * MEMORY)).at(0, names(4)).at(10, names(1))
+        assert len(story.held) == 3
+        assert len(story.at(10 + MEMORY + later, [*names(1), "n1", "n2", "n3"]).held) == held

@@ -20,7 +20,11 @@ STRANGE = (*held_by(ONE), Seen(("z",), ("v",)))
         (quiet(memory=held_by(ONE), tries=1), e.KamailioDown(), "Kamailio is away"),
         (play(quiet(), e.Tick())[0], e.Unreachable(0, "connection refused"), "connection refused"),
         (play(quiet(), e.Tick())[0], e.Unreachable(0), "Kamailio is away"),
-        (play(quiet(), e.Wanted(ONE), e.Read(0, held_by(TWO)), e.Wrote(0))[0], e.Unreachable(0, "no reply"), "no reply"),
+        (
+            play(quiet(), e.Wanted(ONE), e.Read(0, held_by(TWO)), e.Wrote(0))[0],
+            e.Unreachable(0, "no reply"),
+            "no reply",
+        ),
     ],
 )
 def test_kamailio_away_is_told_with_the_reason_there_is_and_memory_is_unknown(

@@ -129,7 +129,9 @@ def _report(found: list[Mutant]) -> int:
     (WORK / "survivors.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     killed = sum(mutant.killed for mutant in found)
     other = len(found) - killed - len(survivors)
-    print(f"{len(found)} mutants, {killed} killed, {len(survivors)} survived ({WORK / 'survivors.txt'}), {other} not judged")
+    print(
+        f"{len(found)} mutants, {killed} killed, {len(survivors)} survived ({WORK / 'survivors.txt'}), {other} not judged"
+    )
     print(f"killed: {100 * killed / len(found):.1f} %, wanted: {WANTED:.0f} %")
     return 1 if other or 100 * killed / len(found) < WANTED else 0
 

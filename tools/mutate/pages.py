@@ -1,3 +1,5 @@
 from pathlib import Path
+
+
 def write(copy: Path) -> int:
     raise NotImplementedError

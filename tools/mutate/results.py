@@ -103,7 +103,13 @@ def _start(mutant: Mutant) -> int:
     module = ast.parse((REPO / mutant.path).read_text(encoding="utf-8"))
     if AT_IMPORT in mutant.name:
         for node in module.body:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+            targets = (
+                node.targets
+                if isinstance(node, ast.Assign)
+                else [node.target]
+                if isinstance(node, ast.AnnAssign)
+                else []
+            )
             if any(isinstance(target, ast.Name) and target.id == mutant.function for target in targets):
                 return node.lineno - 1
             if isinstance(node, ast.FunctionDef) and node.name == mutant.function:

@@ -101,7 +101,9 @@ def _from_a_function(statement: cst.CSTNode) -> tuple[cst.CSTNode, ...]:
 
 
 def _names_a_type(assignment: cst.Assign | cst.AnnAssign, value: cst.BaseExpression) -> bool:
-    alias = isinstance(assignment, cst.AnnAssign) and m.matches(assignment.annotation, m.Annotation(m.Name("TypeAlias")))
+    alias = isinstance(assignment, cst.AnnAssign) and m.matches(
+        assignment.annotation, m.Annotation(m.Name("TypeAlias"))
+    )
     return (
         alias or isinstance(value, cst.Subscript | cst.BinaryOperation) or m.matches(value, m.Call(m.Name("TypeVar")))
     )
@@ -146,7 +148,9 @@ def prepare(tree: Path) -> tuple[str, str]:
 
 
 def _digest(wanted: dict[Path, bytes], paths: set[Path]) -> str:
-    return hashlib.sha256(b"\0".join(str(path).encode() + b"\0" + wanted[path] for path in sorted(paths))).hexdigest()[:12]
+    return hashlib.sha256(b"\0".join(str(path).encode() + b"\0" + wanted[path] for path in sorted(paths))).hexdigest()[
+        :12
+    ]
 
 
 def _forget_copies(tree: Path, wanted: dict[Path, bytes]) -> None:
