@@ -85,37 +85,37 @@ def _mutmut(workers: int) -> None:
 
 def _fresh() -> None:
     """Judges once more, each in a new process, what survived although importing calls it."""
-    sys.dont_write_bytecode = False
     known = WORK / "fresh.json"
     judged: dict[str, str] = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
+    tests, _ = json.loads((WORK / "judged-by.json").read_text(encoding="utf-8"))
     at_import = set(json.loads((COPY / "at-import.json").read_text(encoding="utf-8")))
-    where: dict[str, tuple[Path, str]] = {}
+    todo: dict[Mutant, tuple[Path, str]] = {}
+    of_name = {mutant.name: mutant for mutant in mutants(COPY)}
     for _, meta, content in notes(COPY):
-        hashes = content["hash_by_function_name"]
         for name, code in content["exit_code_by_key"].items():
             function = name.partition("__mutmut_")[0]
-            mark = f"{hashes[function.rpartition('.')[2]]} {json.loads((WORK / 'judged-by.json').read_text())[0]}"
+            mark = f"{content['hash_by_function_name'][function.rpartition('.')[2]]} {tests}"
             if (code == 33 or (code == 0 and function in at_import)) and judged.get(name) != mark:
-                where[name] = meta, mark
-    begin = time.monotonic()
-    if where:
-        print(f"   {len(where)} run at import: a new process for each", flush=True)
+                todo[of_name[name]] = meta, mark
+    begin, done = time.monotonic(), 0
 
-    def tell(name: str, code: int) -> None:
-        nonlocal begin
-        meta, mark = where[name]
+    def tell(mutant: Mutant, code: int) -> None:
+        nonlocal begin, done
+        meta, mark = todo[mutant]
         content = json.loads(meta.read_text(encoding="utf-8"))
-        content["exit_code_by_key"][name] = code if code <= 0 else 1
+        content["exit_code_by_key"][mutant.name] = code if code <= 0 else 1
         meta.write_text(json.dumps(content, indent=4), encoding="utf-8")
-        judged[name] = mark
+        judged[mutant.name] = mark
         known.write_text(json.dumps(judged), encoding="utf-8")
-        done = list(where).index(name) + 1
-        if time.monotonic() - begin > 20 or done == len(where):
+        done += 1
+        if time.monotonic() - begin > 20 or done == len(todo):
             begin = time.monotonic()
-            print(f"   {done}/{len(where)}", flush=True)
+            print(f"   {done}/{len(todo)}", flush=True)
 
-    if where:
-        judge(COPY, where, tell)
+    if todo:
+        print(f"   {len(todo)} run at import: a new process for each", flush=True)
+        sys.dont_write_bytecode = False
+        judge(TREE, todo, tell)
 
 
 def _report(found: list[Mutant]) -> int:

@@ -1,57 +1,103 @@
-"""Judges what runs at import: for each mutant a process that imports the package anew, with the mutant in force.
+"""Judges what runs at import: for each mutant a process that imports the package anew, with the mutant in its source.
 
 mutmut imports everything once and forks: a table, a grammar, a decorator or an answer that was cached while the tests
-were collected is then made already, and no mutant of what made it can be noticed.
+were collected is then made already, and no mutant of what made it can be noticed. Here each module is as it is at home
+but for one function. Tests that hypothesis draws are left out: they take most of the time, and tables need none of them.
 """
 
+import ast
 import os
+import re
 import resource
-import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
 from pathlib import Path
+from types import CodeType, ModuleType
 
 # Imported before the fork, so that it costs each mutant nothing; nothing of consul_kam, which each imports for itself.
 import hypothesis.extra.pytestplugin  # noqa: F401
 import msgspec  # noqa: F401
 import pytest
-from mutmut.mutation.trampoline import set_mutant_under_test
 
-from tools.mutate.tree import SELECTION
+from tools.mutate.results import Mutant, written
+from tools.mutate.tree import NOT_DRAWN, SELECTION
 
 SECONDS = 60
-"""Of CPU; all tests together need 5."""
+"""Of CPU; all tests together need 3."""
 
 
-def judge(copy: Path, names: Iterable[str], tell: Callable[[str, int], None]) -> None:
-    """Runs all tests once for each mutant and tells what pytest exited with, 24 for one that ran out of time.
+def judge(tree: Path, mutants: Iterable[Mutant], tell: Callable[[Mutant, int], None]) -> None:
+    """Runs the tests once for each mutant and tells what pytest exited with, less than 0 where it ran out of time.
 
     Raises RuntimeError where they fail without any mutant.
     """
-    if code := _run(copy, ""):
+    if code := _run(tree, "", ""):
         raise RuntimeError(f"cannot judge: the tests fail without a mutant, pytest exits with {code}")
-    for name in names:
-        tell(name, _run(copy, name))
+    for mutant in mutants:
+        tell(mutant, _run(tree, mutant.path, mutated(tree, mutant), mutant.name))
 
 
-def _run(copy: Path, name: str) -> int:
+def mutated(tree: Path, mutant: Mutant) -> str:
+    """The module as it is in the tree, with the mutant in the place of its function."""
+    source = (tree / mutant.path).read_text(encoding="utf-8")
+    body: Sequence[ast.stmt] = ast.parse(source).body
+    for name in mutant.place:
+        node = next(n for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == name)
+        body = node.body
+    lines = source.splitlines()
+    _, new = written(tree / "mutants", mutant)
+    first = re.sub(r"def [^(]+\(", f"def {node.name}(", new[0], count=1)
+    return "\n".join([*lines[: node.lineno - 1], first, *new[1:], *lines[node.end_lineno :]]) + "\n"
+
+
+def _run(tree: Path, path: str, source: str, name: str = "") -> int:
     child = os.fork()
     if child == 0:
-        _child(copy, name)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return status if status >= 0 else -signal.Signals(-status)
+        _child(tree, path, source, name)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _child(copy: Path, name: str) -> None:
+def _child(tree: Path, path: str, source: str, name: str) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    os.chdir(copy)
-    sys.path.insert(0, str(copy))
+    os.chdir(tree)
+    sys.path.insert(0, str(tree))
+    if path:
+        sys.meta_path.insert(0, _Mutated(tree / path, source))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
-    set_mutant_under_test(name)
+    os.environ.update({"MUTANT_UNDER_TEST": name, NOT_DRAWN: "1"})
     code = 3
     try:
         code = int(pytest.main(["--rootdir=.", "--tb=no", "-x", "-q", *SELECTION]))
     finally:
         os._exit(code)
+
+
+class _Mutated(MetaPathFinder):
+    def __init__(self, path: Path, source: str) -> None:
+        self._path, self._source = path, source
+        package = path.name == "__init__.py"
+        self._where = [str(path.parent)] if package else None
+        parts = path.parent.parts if package else path.with_suffix("").parts
+        self._name = ".".join(parts[parts.index("consul_kam") :])
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._name:
+            return None
+        loader = _Loader(fullname, str(self._path), self._source)
+        return spec_from_file_location(fullname, self._path, loader=loader, submodule_search_locations=self._where)
+
+
+class _Loader(SourceFileLoader):
+    def __init__(self, fullname: str, path: str, source: str) -> None:
+        super().__init__(fullname, path)
+        self._source = source
+
+    def get_code(self, fullname: str) -> CodeType:
+        return compile(self._source, self.path, "exec", dont_inherit=True)

@@ -1,5 +1,70 @@
+"""docs/mutants.md: the figures of the last run, and each survivor under the argument that survivors.toml holds for it."""
+
+import re
+import sys
+import tomllib
+from os.path import commonprefix
 from pathlib import Path
+
+from tools.mutate.results import SURVIVED, Change, Mutant, change, mutants, table
+from tools.mutate.tree import REPO
+
+PAGE = REPO / "docs" / "mutants.md"
+ARGUMENTS = Path(__file__).parent / "survivors.toml"
+HEAD = """\
+# Mutants that survive
+
+Written by `./dev mutate --docs` from the last `./dev mutate`; the arguments stand in `tools/mutate/survivors.toml`.
+What is mutated, and by whom it is judged: [quality.md](quality.md#mutation).
+
+"""
 
 
 def write(copy: Path) -> int:
-    raise NotImplementedError
+    """Writes the page. 1, and no page, where a survivor has no argument or an argument no survivor."""
+    found = mutants(copy)
+    known = tomllib.loads(ARGUMENTS.read_text(encoding="utf-8")).get("group", [])
+    told: dict[str, list[str]] = {group["title"]: [] for group in known}
+    used: set[str] = set()
+    strange = []
+    for mutant in found:
+        if mutant.status != SURVIVED:
+            continue
+        text = line(mutant, change(copy, mutant))
+        hits = [(group["title"], each) for group in known for each in group["mutants"] if re.search(each, text)]
+        used.update(each for _, each in hits)
+        if hits:
+            told[hits[0][0]].append(_row(mutant, change(copy, mutant)))
+        else:
+            strange.append(text)
+    for text in strange:
+        print(f"no argument: {text}", file=sys.stderr)
+    idle = [each for group in known for each in group["mutants"] if each not in used]
+    for each in idle:
+        print(f"argues for no survivor: {each}", file=sys.stderr)
+    if strange or idle:
+        return 1
+    parts = [HEAD + table(found) + "\n"]
+    for group in known:
+        rows = told[group["title"]]
+        parts.append(
+            f"## {group['title']}: {len(rows)}\n\n{group['why'].strip()}\n\n```text\n" + "\n".join(rows) + "\n```\n"
+        )
+    PAGE.write_text("\n".join(parts), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(REPO)}: {sum(map(len, told.values()))} survivors in {len(known)} groups")
+    return 0
+
+
+def line(mutant: Mutant, what: Change) -> str:
+    """A survivor as the arguments' expressions see it."""
+    return f"{mutant.path.removeprefix('consul_kam/')} {mutant.function}: {what.old}  ->  {what.new}"
+
+
+def _row(mutant: Mutant, what: Change) -> str:
+    """Only the part that differs, with a little of what stands around it."""
+    old, new = what.old, what.new
+    first = len(commonprefix([old, new]))
+    last = len(commonprefix([old[first:][::-1], new[first:][::-1]]))
+    begin = max(0, first - 40)
+    parts = [("..." if begin else "") + text[begin : len(text) - last + 15] for text in (old, new)]
+    return f"{mutant.path.removeprefix('consul_kam/')}:{what.line} {mutant.function}: {'  ->  '.join(parts)}"

@@ -18,12 +18,22 @@ WORDS = {"killed": KILLED, "survived": SURVIVED, "no tests": SURVIVED, "timeout"
 
 @dataclass(frozen=True)
 class Mutant:
-    """`path`: of ours, e.g. consul_kam/core/order.py; `function`: as in `Class.method`, or the name of a module's value."""
+    """`path`: of ours, e.g. consul_kam/core/order.py."""
 
     name: str
     path: str
-    function: str
     status: str
+
+    @property
+    def place(self) -> list[str]:
+        """The names that lead to its function in mutmut's tree."""
+        mangled = self.name.partition("__mutmut_")[0].rpartition(".x")[2]
+        return mangled.strip("ǁ").split("ǁ") if mangled.startswith("ǁ") else [mangled[1:]]
+
+    @property
+    def function(self) -> str:
+        """As in `Class.method`, or the name of a module's value."""
+        return ".".join(self.place).removeprefix(AT_IMPORT)
 
     @property
     def killed(self) -> bool:
@@ -43,13 +53,8 @@ def mutants(copy: Path) -> list[Mutant]:
     for path, _, content in notes(copy):
         for name, code in content["exit_code_by_key"].items():
             status = status_by_exit_code[code] if code != 255 else "not checked"
-            found.append(Mutant(name, path, _function(name), WORDS.get(status, status)))
+            found.append(Mutant(name, path, WORDS.get(status, status)))
     return found
-
-
-def _function(name: str) -> str:
-    mangled = name.partition("__mutmut_")[0].rpartition(".x")[2]
-    return mangled.strip("ǁ").replace("ǁ", ".") if mangled.startswith("ǁ") else mangled[1:].removeprefix(AT_IMPORT)
 
 
 def table(found: list[Mutant]) -> str:
@@ -76,26 +81,30 @@ class Change:
     new: str
 
 
-def change(copy: Path, mutant: Mutant) -> Change:
-    """Read from the function that mutmut wrote beside the original."""
+def written(copy: Path, mutant: Mutant) -> tuple[list[str], list[str]]:
+    """The lines of its function as mutmut wrote them, original and mutant, each from "def" on."""
     spans = json.loads((copy / f"{mutant.path}.spans").read_text(encoding="utf-8"))["spans"]
     lines = (copy / mutant.path).read_text(encoding="utf-8").splitlines()
-    key = mutant.name.rpartition(".x")[2]
-    stem = "x" + key.partition("__mutmut_")[0]
-    old, new = (lines[first - 1 : last] for first, last in (spans[f"{stem}__mutmut_orig"], spans["x" + key]))
-    old, new = _body(old), _body(new)
+    key = "x" + mutant.name.rpartition(".x")[2]
+    both = []
+    for name in (f"{key.partition('__mutmut_')[0]}__mutmut_orig", key):
+        first, last = spans[name]
+        found = lines[first - 1 : last]
+        while not found[0].lstrip().startswith("def "):
+            found.pop(0)
+        both.append(found)
+    return both[0], both[1]
+
+
+def change(copy: Path, mutant: Mutant) -> Change:
+    """Where and what; the names that mutmut gave both functions do not count."""
+    old, new = written(copy, mutant)
+    old[0], new[0] = old[0].partition("(")[2], new[0].partition("(")[2]
     blocks = [b for b in SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if b[0] != "equal"]
     first, last, new_first, new_last = blocks[0][1], blocks[-1][2], blocks[0][3], blocks[-1][4]
     before = " ".join(line.strip() for line in old[first:last])
     after = " ".join(line.strip() for line in new[new_first:new_last])
     return Change(_start(mutant) + first, before, after)
-
-
-def _body(lines: list[str]) -> list[str]:
-    """From "def" on, without the name, in which original and mutant differ."""
-    first = next(number for number, line in enumerate(lines) if line.lstrip().startswith("def "))
-    head = lines[first].partition("(")[2]
-    return [head, *lines[first + 1 :]]
 
 
 def _start(mutant: Mutant) -> int:
