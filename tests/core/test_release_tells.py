@@ -73,7 +73,7 @@ def test_the_stand_in_is_published_when_memory_holds_it_again() -> None:
 
 @pytest.mark.parametrize("out", [e.Tick(), e.KamailioUp(), e.Retry(0), e.Wanted(TWO)])
 def test_out_of_degraded_the_newest_starts_with_all_its_tries(out: e.Event) -> None:
-    state, actions = play(quiet(phase=Phase.DEGRADED, newest=TWO, standin=True, tries=2), out)
+    state, _ = play(quiet(phase=Phase.DEGRADED, newest=TWO, standin=True, tries=2), out)
     assert (state.phase, state.standin, state.tries, state.newest) == (Phase.READING, False, 0, TWO)
 
 

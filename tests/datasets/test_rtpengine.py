@@ -75,7 +75,7 @@ def test_only_a_weight_of_0_with_our_mark_is_ours() -> None:
     assert RTPENGINE.ours(b"") == frozenset()
     assert RTPENGINE.line(one(), "", False, True) == "0:3:udp\\:10.0.0.1\\:22222:5:0:0"
     assert RTPENGINE.line(one(), "", True, False) == "0:3:udp\\:10.0.0.1\\:22222:0:0:0"
-    with pytest.raises(ListError, match="^cannot use live file:1:1: "):
+    with pytest.raises(ListError, match=r"^cannot use live file:1:1: "):
         RTPENGINE.ours(b"nonsense")
 
 

@@ -24,32 +24,34 @@ WANTED = 90.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev mutate", description=__doc__)
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="judge these files anew, and what is not judged yet")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="judge these files or folders alone, and anew")
     parser.add_argument("--anew", action="store_true", help="forget all verdicts of earlier runs")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="of mutmut, at once")
     parser.add_argument("--docs", action="store_true", help="write docs/mutants.md from the last run, and run nothing")
     options = parser.parse_args()
-    globs = [_module(parser, path) for path in options.paths]
+    only = tuple(_beginning(parser, path) for path in options.paths)
     if options.docs:
         return pages.write(COPY)
     if options.anew:
         shutil.rmtree(TREE, ignore_errors=True)
+        (WORK / "fresh.json").unlink(missing_ok=True)
     TREE.mkdir(parents=True, exist_ok=True)
-    _begin(globs)
-    _mutmut(options.workers)
-    _fresh()
-    return _report(mutants(COPY))
+    _begin()
+    _mutmut(options.workers, only)
+    _fresh(only)
+    return _report([mutant for mutant in mutants(COPY) if mutant.name.startswith(only or "")])
 
 
-def _module(parser: argparse.ArgumentParser, path: str) -> str:
+def _beginning(parser: argparse.ArgumentParser, path: str) -> str:
     """A file or folder of ours, as the beginning of its mutants' names."""
     found = Path(path).resolve()
     if not found.exists() or not any((REPO / part) in (found, *found.parents) for part in MUTATED):
         parser.error(f"cannot mutate {path}: it is no file or folder of {' and '.join(MUTATED)}")
-    return ".".join(found.relative_to(REPO).with_suffix("").parts) + "."
+    name = ".".join(found.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__")
+    return f"{name}." if found.is_dir() else f"{name}.x"
 
 
-def _begin(anew: list[str]) -> None:
+def _begin() -> None:
     """Forgets the verdicts that may have changed. What was killed stays so: judges only become more severe."""
     tests, everything = prepare(TREE)
     known = WORK / "judged-by.json"
@@ -59,16 +61,20 @@ def _begin(anew: list[str]) -> None:
     for _, meta, content in notes(COPY):
         codes = content["exit_code_by_key"]
         for name, code in codes.items():
-            if name.startswith(tuple(anew)) or (before[0] != tests and code != 1) or code == 255:
+            if (before[0] != tests and code != 1) or code == 255:
                 codes[name] = None
         meta.write_text(json.dumps(content, indent=4), encoding="utf-8")
     known.write_text(json.dumps([tests, everything]), encoding="utf-8")
 
 
-def _mutmut(workers: int) -> None:
-    """Runs it, and shows how far it is: in place on a terminal, else a line every 20 s."""
+def _mutmut(workers: int, only: tuple[str, ...]) -> None:
+    """Runs it on what is not judged yet, or anew on those whose names begin so.
+
+    Shows how far it is: in place on a terminal, else a line every 20 s.
+    """
     env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(workers)]
+    command += [f"{beginning}*" for beginning in only]
     said, shown = [], 0.0
     with subprocess.Popen(command, cwd=TREE, env=env, stdout=subprocess.PIPE, text=True) as mutmut:
         assert mutmut.stdout is not None
@@ -83,7 +89,7 @@ def _mutmut(workers: int) -> None:
         raise SystemExit("cannot go on: mutmut failed\n" + "\n".join(said[-40:]))
 
 
-def _fresh() -> None:
+def _fresh(only: tuple[str, ...]) -> None:
     """Judges once more, each in a new process, what survived although importing calls it."""
     known = WORK / "fresh.json"
     judged: dict[str, str] = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
@@ -95,7 +101,8 @@ def _fresh() -> None:
         for name, code in content["exit_code_by_key"].items():
             function = name.partition("__mutmut_")[0]
             mark = f"{content['hash_by_function_name'][function.rpartition('.')[2]]} {tests}"
-            if (code == 33 or (code == 0 and function in at_import)) and judged.get(name) != mark:
+            again = code == 33 or (code == 0 and function in at_import and judged.get(name) != mark)
+            if again and name.startswith(only or ""):
                 todo[of_name[name]] = meta, mark
     begin, done = time.monotonic(), 0
 
@@ -129,11 +136,10 @@ def _report(found: list[Mutant]) -> int:
     (WORK / "survivors.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     killed = sum(mutant.killed for mutant in found)
     other = len(found) - killed - len(survivors)
-    print(
-        f"{len(found)} mutants, {killed} killed, {len(survivors)} survived ({WORK / 'survivors.txt'}), {other} not judged"
-    )
-    print(f"killed: {100 * killed / len(found):.1f} %, wanted: {WANTED:.0f} %")
-    return 1 if other or 100 * killed / len(found) < WANTED else 0
+    ratio = 100 * killed / len(found)
+    print(f"{len(found)} mutants, {killed} killed, {len(survivors)} survived, {other} not judged; {WORK}/survivors.txt")
+    print(f"killed: {ratio:.1f} %, wanted: {WANTED:.0f} %")
+    return 1 if other or ratio < WANTED else 0
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 mutmut imports everything once and forks: a table, a grammar, a decorator or an answer that was cached while the tests
 were collected is then made already, and no mutant of what made it can be noticed. Here each module is as it is at home
-but for one function. Tests that hypothesis draws are left out: they take most of the time, and tables need none of them.
+but for one function. What hypothesis draws is left out: it takes most of the time, and no table needs it.
 """
 
 import ast

@@ -1,9 +1,8 @@
-"""docs/mutants.md: the figures of the last run, and each survivor under the argument that survivors.toml holds for it."""
+"""docs/mutants.md: the figures of the last run, and each survivor under its argument of survivors.toml."""
 
 import re
 import sys
 import tomllib
-from os.path import commonprefix
 from pathlib import Path
 
 from tools.mutate.results import SURVIVED, Change, Mutant, change, mutants, table
@@ -24,6 +23,12 @@ def write(copy: Path) -> int:
     """Writes the page. 1, and no page, where a survivor has no argument or an argument no survivor."""
     found = mutants(copy)
     known = tomllib.loads(ARGUMENTS.read_text(encoding="utf-8")).get("group", [])
+    if waiting := [mutant for mutant in found if not mutant.killed and mutant.status != SURVIVED]:
+        print(
+            f"cannot write {PAGE.relative_to(REPO)}: {len(waiting)} mutants are not judged; run ./dev mutate",
+            file=sys.stderr,
+        )
+        return 1
     told: dict[str, list[str]] = {group["title"]: [] for group in known}
     used: set[str] = set()
     strange = []
@@ -63,8 +68,13 @@ def line(mutant: Mutant, what: Change) -> str:
 def _row(mutant: Mutant, what: Change) -> str:
     """Only the part that differs, with a little of what stands around it."""
     old, new = what.old, what.new
-    first = len(commonprefix([old, new]))
-    last = len(commonprefix([old[first:][::-1], new[first:][::-1]]))
+    first = _alike(old, new)
+    last = _alike(old[first:][::-1], new[first:][::-1])
     begin = max(0, first - 40)
     parts = [("..." if begin else "") + text[begin : len(text) - last + 15] for text in (old, new)]
     return f"{mutant.path.removeprefix('consul_kam/')}:{what.line} {mutant.function}: {'  ->  '.join(parts)}"
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

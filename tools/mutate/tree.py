@@ -8,8 +8,8 @@ what is cached (decorated), and the machine's table and every grammar (values of
     TABLE = value           as    def at_import_TABLE(): return value
                                   TABLE = at_import_TABLE()
 
-which means the same. Texts of these values that nothing but documentation shows (DOCS) are taken out of the mutants' way,
-as mutmut itself does with docstrings. What runs at import is judged by a fresh import of its own (fresh.py).
+which means the same. Texts of these values that nothing but documentation shows (DOCS) are out of the mutants' way, as
+docstrings are for mutmut itself. What runs at import is judged by a fresh import of its own (fresh.py).
 """
 
 import hashlib
@@ -67,19 +67,19 @@ use_setproctitle = false
 
 
 class _WrittenOut(cst.CSTTransformer):
-    """`@a @b def f` -> `def f`, then `f = a(b(f))`, at the top of a module or class; a module's values from functions."""
+    """`@a @b def f` -> `def f`, then `f = a(b(f))`, in a module or class; a module's values from functions."""
 
-    def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
+    def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:  # noqa: N802
         found = [part for statement in updated_node.body for part in _undecorated(statement)]
         return updated_node.with_changes(body=[part for statement in found for part in _from_a_function(statement)])
 
-    def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:
+    def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:  # noqa: N802
         body = updated_node.body
         assert isinstance(body, cst.IndentedBlock)
         found = [part for statement in body.body for part in _undecorated(statement)]
         return updated_node.with_changes(body=body.with_changes(body=found))
 
-    def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:  # noqa: N802
         return False
 
 
@@ -121,7 +121,7 @@ class _Texts(cst.CSTTransformer):
         self._stem = stem
         self.found: list[cst.SimpleStatementLine] = []
 
-    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:  # noqa: N802
         func = original_node.func
         docs = DOCS.get(func.value, set()) if isinstance(func, cst.Name) else set()
         args = [
@@ -155,21 +155,7 @@ def prepare(tree: Path) -> tuple[str, str]:
 
     Returns a digest of what judges (all but the mutated files) and one of everything.
     """
-    wanted: dict[Path, bytes] = {Path("pyproject.toml"): SETTINGS.encode()}
-    wanted[Path("conftest.py")] = (Path(__file__).parent / "judges.py").read_bytes()
-    for top in COPIED:
-        files = [REPO / top] if (REPO / top).is_file() else sorted((REPO / top).rglob("*"))
-        for path in files:
-            if path.is_file() and "__pycache__" not in path.parts:
-                wanted[path.relative_to(REPO)] = path.read_bytes()
-    # These are links at home, which rglob does not follow.
-    for name in ("templates", "plugins"):
-        for path in (REPO / name).iterdir():
-            if path.is_file():
-                wanted[Path("consul_kam", name, path.name)] = path.read_bytes()
-    for name in MUTATED:
-        for path in [path for path in wanted if path.parent == Path(name) and path.suffix == ".py"]:
-            wanted[path] = written_out(wanted[path].decode()).encode()
+    wanted = _wanted()
     for path in [path.relative_to(tree) for path in tree.rglob("*") if path.is_file()]:
         if path not in wanted and path.parts[0] != "mutants" and "__pycache__" not in path.parts:
             (tree / path).unlink()
@@ -179,8 +165,27 @@ def prepare(tree: Path) -> tuple[str, str]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
     _forget_copies(tree, wanted)
-    mutated = {path for path in wanted if str(path.parent) in MUTATED}
-    return _digest(wanted, set(wanted) - mutated), _digest(wanted, set(wanted))
+    judges = {path for path in wanted if str(path.parent) not in MUTATED}
+    return _digest(wanted, judges), _digest(wanted, set(wanted))
+
+
+def _wanted() -> dict[Path, bytes]:
+    """Every file of the copy."""
+    wanted: dict[Path, bytes] = {Path("pyproject.toml"): SETTINGS.encode()}
+    wanted[Path("conftest.py")] = (Path(__file__).parent / "judges.py").read_bytes()
+    for top in COPIED:
+        for path in [REPO / top, *sorted((REPO / top).rglob("*"))]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                wanted[path.relative_to(REPO)] = path.read_bytes()
+    # These are links at home, which rglob does not follow.
+    for name in ("templates", "plugins"):
+        wanted.update(
+            {Path("consul_kam", name, p.name): p.read_bytes() for p in (REPO / name).iterdir() if p.is_file()}
+        )
+    for path in wanted:
+        if str(path.parent) in MUTATED and path.suffix == ".py":
+            wanted[path] = written_out(wanted[path].decode()).encode()
+    return wanted
 
 
 def _digest(wanted: dict[Path, bytes], paths: set[Path]) -> str:
