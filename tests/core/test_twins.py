@@ -7,7 +7,7 @@ import pytest
 
 from consul_kam.core.plan import make_release
 from consul_kam.core.records import Answer, Record, Source, Use
-from consul_kam.core.twins import one_per_key
+from consul_kam.core.twins import one_per_key, without_twins
 
 
 def record(use: Use = Use.IN, service: str = "s", id: str = "i", node: str = "n", key: str = "k") -> Record:
@@ -117,3 +117,8 @@ def test_a_twin_in_another_file_is_named_with_that_file() -> None:
     assert [str(problem) for problem in problems] == [
         "cannot use list@dc2:7:1: 1 k stands already in list:4 (s/a on n), allowed: once (s/b on n)"
     ]
+
+
+def test_without_its_twins_a_file_has_no_lines_of_records_any_more() -> None:
+    answer = without_twins(Answer((record(id="a"), record(id="b"), record(key="other")), file="list", lines=(1, 2, 3)))
+    assert (len(answer.records), [problem.line for problem in answer.problems], answer.lines) == (2, [2], ())

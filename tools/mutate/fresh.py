@@ -6,6 +6,7 @@ but for one function. What hypothesis draws is left out: it takes most of the ti
 """
 
 import ast
+import gc
 import os
 import re
 import resource
@@ -68,6 +69,7 @@ def _child(tree: Path, path: str, source: str, name: str) -> None:
     sys.path.insert(0, str(tree))
     if path:
         sys.meta_path.insert(0, _Mutated(tree / path, source))
+    gc.disable()  # it ends soon
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
     os.environ.update({"MUTANT_UNDER_TEST": name, NOT_DRAWN: "1"})
     code = 3
