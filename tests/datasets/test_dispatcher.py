@@ -346,6 +346,12 @@ def test_what_6_0_would_ping_no_more_is_less_than_it_was(flags: int, state: str,
         assert DISPATCHER.states.less(record, state) is less
 
 
+def test_of_a_service_id_what_cannot_stand_in_attrs_is_written_in_percents() -> None:
+    staged = b'{"setid":1,"address":"10.0.0.1","duid":"a;\\u00e9=\\ud800"}\n{"end":"dispatcher","records":1}\n'
+    (record,) = DISPATCHER.parse_staging("list", staged).records
+    assert record.line == "1 sip:10.0.0.1 0 10 duid=a%3B%C3%A9%3D%3F"
+
+
 def test_a_service_id_that_is_no_text_is_refused() -> None:
     staged = b'{"setid":1,"address":"10.0.0.1","duid":7}\n{"end":"dispatcher","records":1}\n'
     (problem,) = DISPATCHER.parse_staging("list", staged).problems
