@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tools.mutate import pages
 from tools.mutate.fresh import judge
-from tools.mutate.results import SURVIVED, Mutant, change, mutants, notes, table
+from tools.mutate.results import SURVIVED, Mutant, change, forget_broken, mutants, notes, table
 from tools.mutate.tree import MUTATED, REPO, prepare
 
 WORK = REPO / ".venv" / "mutate"
@@ -58,6 +58,7 @@ def _begin() -> None:
     before = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else ["", ""]
     if before[1] != everything:
         (COPY / "mutmut-stats.json").unlink(missing_ok=True)
+    forget_broken(COPY)
     for _, meta, content in notes(COPY):
         codes = content["exit_code_by_key"]
         for name, code in codes.items():

@@ -47,6 +47,16 @@ def notes(copy: Path) -> Iterable[tuple[str, Path, dict[str, dict[str, int | Non
         yield str(meta.relative_to(copy).with_suffix("")), meta, json.loads(meta.read_text(encoding="utf-8"))
 
 
+def forget_broken(copy: Path) -> None:
+    """Whoever ended the last run may have done so while mutmut wrote its notes of a file: that file begins anew."""
+    for meta in copy.glob("consul_kam/*/*.meta"):
+        try:
+            json.loads(meta.read_text(encoding="utf-8"))
+        except ValueError:
+            meta.unlink()
+            meta.with_suffix("").unlink(missing_ok=True)
+
+
 def mutants(copy: Path) -> list[Mutant]:
     """All of them. A status that is no verdict (not checked yet, stopped, crashed) is mutmut's word for it."""
     found = []
