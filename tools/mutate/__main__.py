@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="judge these files or folders alone, and anew")
     parser.add_argument("--anew", action="store_true", help="forget all verdicts of earlier runs")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="of mutmut, at once")
-    parser.add_argument("--docs", action="store_true", help="write docs/mutants.md from the last run, and run nothing")
+    parser.add_argument("--docs", action="store_true", help="write docs/quality.md from the last run, and run nothing")
     options = parser.parse_args()
     only = tuple(_beginning(parser, path) for path in options.paths)
     if options.docs:

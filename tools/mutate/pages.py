@@ -1,4 +1,4 @@
-"""docs/mutants.md: the figures of the last run, and each survivor under its argument of survivors.toml."""
+"""A part of docs/quality.md: the figures of the last run, and each survivor under its argument of survivors.toml."""
 
 import re
 import sys
@@ -8,19 +8,13 @@ from pathlib import Path
 from tools.mutate.results import SURVIVED, Change, Mutant, change, mutants, table
 from tools.mutate.tree import REPO
 
-PAGE = REPO / "docs" / "mutants.md"
+PAGE = REPO / "docs" / "quality.md"
+BEGIN, END = "<!-- begin: ./dev mutate --docs -->", "<!-- end -->"
 ARGUMENTS = Path(__file__).parent / "survivors.toml"
-HEAD = """\
-# Mutants that survive
-
-Written by `./dev mutate --docs` from the last `./dev mutate`; the arguments stand in `tools/mutate/survivors.toml`.
-What is mutated, and by whom it is judged: [quality.md](quality.md#mutation).
-
-"""
 
 
 def write(copy: Path) -> int:
-    """Writes the page. 1, and no page, where a survivor has no argument or an argument no survivor."""
+    """Writes that part. 1, and no change, where a survivor has no argument or an argument no survivor."""
     found = mutants(copy)
     known = tomllib.loads(ARGUMENTS.read_text(encoding="utf-8")).get("group", [])
     if waiting := [mutant for mutant in found if not mutant.killed and mutant.status != SURVIVED]:
@@ -49,13 +43,17 @@ def write(copy: Path) -> int:
         print(f"argues for no survivor: {each}", file=sys.stderr)
     if strange or idle:
         return 1
-    parts = [HEAD + table(found) + "\n"]
+    parts = [table(found)]
     for group in known:
-        rows = told[group["title"]]
+        rows = "\n".join(told[group["title"]])
         parts.append(
-            f"## {group['title']}: {len(rows)}\n\n{group['why'].strip()}\n\n```text\n" + "\n".join(rows) + "\n```\n"
+            f"### {group['title']}: {len(told[group['title']])}\n\n{group['why'].strip()}\n\n```text\n{rows}\n```"
         )
-    PAGE.write_text("\n".join(parts), encoding="utf-8")
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"cannot write {PAGE.relative_to(REPO)}: it has no part from {BEGIN} to {END}")
+    PAGE.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}", encoding="utf-8")
     print(f"wrote {PAGE.relative_to(REPO)}: {sum(map(len, told.values()))} survivors in {len(known)} groups")
     return 0
 
