@@ -84,8 +84,8 @@ class Row:
 
     def text(self, name: str) -> str:
         """The unescaped text of a field, "" where it is null."""
-        raw, column = self._fields[self._places[name].at]
-        return _unescape(name, raw, column) if "\\" in raw else raw
+        raw, _ = self._fields[self._places[name].at]
+        return _unescape(name, raw) if "\\" in raw else raw
 
     def number(self, field: Number) -> int:
         """A whole number in the column that `field` names."""
@@ -159,7 +159,7 @@ class DbTextReader:
         row = Row(fields, places)
         try:
             for name, place in places.items():
-                _check(name, *fields[place.at], place)
+                _check(name, fields[place.at][0], place)
             return self._read(row, part)
         except BadValue as bad:
             return Bad(bad.column or row.column(bad.field), str(bad))
@@ -172,25 +172,25 @@ def _type(text: str) -> str:
     return {"i": "int", "t": "time", "d": "double", "b": "blob"}[text[0]]
 
 
-def _unescape(name: str, raw: str, column: int) -> str:
+def _unescape(name: str, raw: str) -> str:
     """The text of a field; an escape that there is not fails the whole load, in a column that nobody asks for, too."""
     try:
         return _ESCAPE.sub(lambda match: _READ[match[0]], raw)
     except KeyError as error:
         allowed = "\\: \\\\ \\n \\r \\t \\0"
-        raise BadValue(name, error.args[0], f"the escapes {allowed}", column) from None
+        raise BadValue(name, error.args[0], f"the escapes {allowed}") from None
 
 
-def _check(name: str, raw: str, column: int, place: _Place) -> None:
+def _check(name: str, raw: str, place: _Place) -> None:
     """What db_text itself asks of a field."""
     if not raw and not place.null:
-        raise BadValue(name, raw, "a value: the column is not declared null", column)
+        raise BadValue(name, raw, "a value: the column is not declared null")
     if raw and place.type in ("int", "time") and not _INT.fullmatch(raw):
-        raise BadValue(name, raw, "a whole number", column)
+        raise BadValue(name, raw, "a whole number")
     if raw and place.type == "double" and not _DOUBLE.fullmatch(raw):
-        raise BadValue(name, raw, "a decimal number", column)
+        raise BadValue(name, raw, "a decimal number")
     if "\\" in raw:
-        _unescape(name, raw, column)
+        _unescape(name, raw)
 
 
 def _fields(text: str) -> list[tuple[str, int]]:

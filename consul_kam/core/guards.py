@@ -118,7 +118,7 @@ def decide(
             past = _excuse(past, record, before.left if before is not None else now)
     newly = tuple(key for key in holds if key not in past.holds)
     past = replace(past, holds=holds)
-    kept = tuple(replace(record, use=Use.IN) for record in leaving if record.key in holds)
+    kept = tuple(record for record in leaving if record.key in holds)
     spared = _spare(answer, live, last, past, limits)
     sets = {by_key[key].group for key in spared} if approved else set()
     granted = {r.key for r in answer if r.use is not Use.IN and (r.key in past.granted or r.group in sets)}
@@ -166,7 +166,8 @@ def _remember(past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str],
     counts = dict.fromkeys((*groups, *live.values(), WHOLE), 0)
     counts.update(Counter(live.values()))
     counts[WHOLE] = len(live)
-    changed = {WHOLE, *(past.live[key] for key in gone), *(live[key] for key in live if key not in past.live)}
+    changed = {*(past.live[key] for key in gone), *(live[key] for key in live if key not in past.live)}
+    changed |= {WHOLE} if changed else set()
     for name, count in counts.items():
         before = groups.get(name, Group())
         group = before.sampled(now, count, name in changed)
@@ -216,8 +217,7 @@ def _reason(record: Record, past: Past, limits: Limits, now: float, total: int) 
 
 
 def _count(past: Past, group: str) -> int:
-    samples = past.groups[group].samples
-    return samples[-1][1] if samples else 0
+    return past.groups[group].samples[-1][1]
 
 
 def _excuse(past: Past, record: Record, left: float) -> Past:

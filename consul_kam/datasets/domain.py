@@ -49,7 +49,7 @@ def _from_fields(fields: Fields, common: Common) -> Record:
     domain, did = fields.get("domain"), fields.get("did")
     if "entry" in fields:
         domain, did, *rest = [*ENTRY.read(fields["entry"]).split(), "", ""]
-        if any(rest[:-2] or rest[:1]):
+        if any(rest):
             raise BadValue("entry", fields["entry"], ENTRY.allowed)
     host = read_host(domain, "domain", bare_ipv6=True)
     return _record(host, host if did in (None, "", domain) else DID.read(did), common)

@@ -263,6 +263,9 @@ def test_in_the_live_file_states_ride_and_our_disabling_is_marked() -> None:
         "1 sip:b.example 4 8 # draining (consul-kam)",
         "1 sip:c.example 0 7",
     ]
+    tells = replace(DISPATCHER, line=lambda record, state, disabled, ours: repr((state, disabled, ours)))
+    told = live_file(tells, make_release([A, B]), {A.key: "IP"}, frozenset({B.key})).decode().splitlines()
+    assert told == ["('IP', False, False)", "('', False, True)"]
     only = make_release([A])
     assert live_file(DISPATCHER, only, {A.key: "IX"}, frozenset()) == b"1 sip:a.example 1 9\n"
     ours = live_file(DISPATCHER, only, {}, frozenset({A.key}))
@@ -270,3 +273,9 @@ def test_in_the_live_file_states_ride_and_our_disabling_is_marked() -> None:
     assert (
         live_file(DISPATCHER, make_release([replace(A, use=Use.DISABLED)]), {}, frozenset()) == b"1 sip:a.example 4 9\n"
     )
+
+
+def test_of_twins_the_one_that_is_there_stays() -> None:
+    there, newcomer = (replace(A, line=A.line, source=Source("s", id, "n")) for id in ("z", "a"))
+    assert release(newcomer, there).records[0].source.id == "a"
+    assert release(newcomer, there, known=Known(last=make_release([there]))).records[0].source.id == "z"

@@ -89,7 +89,11 @@ def test_a_nul_is_named_at_its_place() -> None:
         (b"a b" + b" " * 5000, True),
         (b"a b" + b" " * 5000 + b"c", False),
         (b"a b" + b" " * (MAX_LINE - 3) + b"# c", True),
+        (b"a b" + b" " * (MAX_LINE - 3) + b"\x0c# c", False),  # no blank to Kamailio
         (b"a b " + b"#" * 5000, True),
+        (b"a b" + b"x" * (MAX_LINE - 3) + b" # c", True),
+        (b"a b" + b"x" * (MAX_LINE - 3) + b"# c", False),
+        (b"a b " + b"x" * (MAX_LINE - 5) + b" " * 5000 + b"# " + b" " * MAX_LINE + b"\t# c", True),
         (b"#" * 5000, True),
         (b"# " + b"x" * 5000, False),
         (b"#" + b" " * MAX_LINE + b"c d", False),
