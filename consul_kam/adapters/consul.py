@@ -4,16 +4,19 @@ import contextlib
 import json
 import os
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from consul_kam.adapters import files
 
 LARGEST_TOKEN = 4096
 """Bytes; a token is 36 letters."""
+LARGEST = 64 * 2**20
+"""Bytes of an answer; 10,000 entries of a service are some 20 MB."""
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
 _FILTERED = "X-Consul-Results-Filtered-By-ACLs"
@@ -51,7 +54,7 @@ class Source(NamedTuple):
 
 
 class Consul:
-    """One agent. Every method has the deadline given here, in seconds."""
+    """One agent. `deadline`: seconds for one answer; a method takes no longer than two."""
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class Consul:
         """`address`: HOST:PORT or http[s]://HOST:PORT. The token's file is read at each request, so it may rotate."""
         url = urlsplit(address if "://" in address else f"http://{address}")
         self._token_file = token_file
+        self._looking: threading.Thread | None = None
         with _plain_environment(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             import consul  # 19 MB, and only removals ever need it
@@ -85,13 +89,43 @@ class Consul:
         Consul answers 200 with a shorter list to a token that lost its rights; only the header
         X-Consul-Results-Filtered-By-ACLs tells (Consul HTTP API, "Filtered results").
         """
+        if self._looking is not None and self._looking.is_alive():
+            return None  # that answer does not end; one such thread is enough
         where = [("dc", datacenter)] if datacenter else []
+        found: list[int | None] = []
+        # requests keeps its timeout from byte to byte only: an answer that drips would freeze the list that waits.
+        self._looking = threading.Thread(target=lambda: found.append(self._look(source, where)), daemon=True)
+        self._looking.start()
+        self._looking.join(2 * self._client.http.timeout)
+        return found[0] if found else None
+
+    def _look(self, source: Source, where: list[tuple[str, str]]) -> int | None:
         try:
-            if not self._client.http.get(_filtered, source.path, [source.least, *where], self._token()):
+            status, filtered, _ = self._get(source.path, [source.least, *where])
+            # 404: a KV prefix without keys, or with none that the token may see.
+            if status not in (200, 404) or not filtered:
                 return None
-            return int(self._client.http.get(_length, source.path, [*source.all, *where], self._token()))
+            status, _, body = self._get(source.path, [*source.all, *where])
+            return len(json.loads(body)) if status == 200 else 0
         except (OSError, ValueError, TypeError, RecursionError):  # no connection, or an answer of another shape
             return None
+
+    def _get(self, path: str, params: list[tuple[str, str]]) -> tuple[int, bool, bytes]:
+        """(status, whether ACLs hide something, body). Redirects, which Consul never sends, are not followed.
+
+        Raises OSError, for an answer that is too long or too late as well.
+        """
+        http = self._client.http
+        until, body = time.monotonic() + http.timeout, bytearray()
+        with http.session.get(
+            http.uri(path, params), headers=self._token(), verify=http.verify, cert=http.cert, timeout=http.timeout,
+            stream=True, allow_redirects=False,
+        ) as response:  # fmt: skip
+            for chunk in response.iter_content(1 << 16):
+                body += chunk
+                if len(body) > LARGEST or time.monotonic() > until:
+                    raise OSError("too long")
+            return response.status_code, _FILTERED in response.headers, bytes(body)
 
     def _token(self) -> dict[str, str]:
         if not self._token_file:
@@ -99,15 +133,6 @@ class Consul:
         else:
             token = files.read_regular(Path(self._token_file), LARGEST_TOKEN, follow=True).decode("ascii").strip()
         return {"X-Consul-Token": token} if token else {}
-
-
-def _filtered(response: Any) -> bool:
-    # 404: a KV prefix without keys, or with none that the token may see.
-    return response.code in (200, 404) and _FILTERED in response.headers
-
-
-def _length(response: Any) -> int:
-    return len(json.loads(response.body)) if response.code == 200 else 0
 
 
 @contextlib.contextmanager

@@ -245,7 +245,7 @@ def ask(path: Path, request: Mapping[str, object], deadline: float) -> dict[str,
     except OSError as error:
         cure = "start one with `consul-kam run`, or name its state directory"
         raise ControlUnreachable(f"cannot reach an engine at {path}: {error.strerror or error}; {cure}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ControlUnreachable(f"cannot use the answer from {path}: it is no JSON") from None
     if not isinstance(reply, dict):
         raise ControlUnreachable(f"cannot use the answer from {path}: it is no object")

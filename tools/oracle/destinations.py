@@ -182,6 +182,10 @@ def machine(entry: tuple[object, ...]) -> str:
         return "its uri_host_extra_chars has no underscore: no such host is taken behind a user"
     if entry.sockname and entry.sockname != SOCKNAME:
         return "it has no socket of this name"
-    if entry.socket and not entry.sockname and entry.socket.lower() not in (f"udp:{SOCKET}", SOCKET):
+    if (
+        entry.socket
+        and not entry.sockname
+        and re.sub(r":0+(?=\d)", ":", entry.socket.lower()) not in (f"udp:{SOCKET}", SOCKET)
+    ):
         return "it does not listen there"
     return ""
