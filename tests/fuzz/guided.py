@@ -24,32 +24,32 @@ class Watched:
         self._places: set[str] = set()
 
     def __call__(self, data: bytes) -> None:
-        place = self._fails(data)
+        place, said = self._fails(data)
         if place and place not in self._places:
             self._places.add(place)
             small = self._shrunk(data, place)
             path = self._finds / f"find-{hashlib.sha256(small).hexdigest()[:8]}"
             path.write_bytes(small)
-            print(f"FIND {path}: {place}", file=sys.stderr, flush=True)
+            print(f"FIND {path}: {place}: {said}", file=sys.stderr, flush=True)
 
-    def _fails(self, data: bytes) -> str:
-        """Where, and as what, or ""."""
+    def _fails(self, data: bytes) -> tuple[str, str]:
+        """(where and as what, or "", and its text)."""
         try:
             self._run(data)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a find
             frames = traceback.extract_tb(error.__traceback__)
             last = next((frame for frame in reversed(frames) if "consul_kam" in frame.filename), frames[-1])
-            return f"{type(error).__name__} {Path(last.filename).name}:{last.lineno}: {str(error)[:200]!r:.200}"
-        return ""
+            return f"{type(error).__name__} {Path(last.filename).name}:{last.lineno}", ascii(str(error)[:200])
+        return "", ""
 
     def _shrunk(self, data: bytes, place: str) -> bytes:
         """With as much left out as the same failure allows."""
-        same, until, size = place.partition(": ")[0], time.monotonic() + SHRINKING, len(data) // 2
+        until, size = time.monotonic() + SHRINKING, len(data) // 2
         while size and time.monotonic() < until:
             at = 0
             while at < len(data) and time.monotonic() < until:
                 fewer = data[:at] + data[at + size :]
-                if self._fails(fewer).partition(": ")[0] == same:
+                if self._fails(fewer)[0] == place:
                     data = fewer
                 else:
                     at += size
