@@ -174,9 +174,10 @@ def _read(path: Path) -> str:
 def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
     """`text` is TOML, `source` its name in messages. Raises ConfigError."""
     try:
-        raw = tomllib.loads(text)
-        numbers = list(_numbers(raw))
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError, a number of thousands of digits, and too deep
+        numbers = list(_numbers(raw := tomllib.loads(text)))
+    except RecursionError:
+        raise ConfigError(f"cannot use {source}: tables or arrays are more than {DEEPEST} deep") from None
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
         raise ConfigError(f"cannot use {source}: {error}") from None
     for key, value in numbers:
         if not math.isfinite(value):
@@ -288,7 +289,7 @@ def _no_shared_files(settings: Settings) -> None:
 
 def _numbers(value: object, key: str = "", depth: int = 0) -> Iterator[tuple[str, float]]:
     if depth > DEEPEST:
-        raise ValueError(f"tables or arrays are more than {DEEPEST} deep")
+        raise RecursionError
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _numbers(inner, f"{key}.{name}" if key else name, depth + 1)
