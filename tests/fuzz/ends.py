@@ -1,7 +1,9 @@
 """The targets that need an end to talk to, or files: each is set up once, by whoever asks for it first."""
 
+import atexit
 import json
 import shlex
+import shutil
 import socket
 import sys
 import tempfile
@@ -33,12 +35,9 @@ CALLS = [("core.uptime", ()), ("dispatcher.list", ("full",))]
 @cache
 def place() -> Path:
     """A directory for sockets and files; its path is short, because a socket's has to be."""
-    directory = tempfile.TemporaryDirectory(prefix="ck-fuzz-")
-    _kept.append(directory)
-    return Path(directory.name)
-
-
-_kept: list[tempfile.TemporaryDirectory[str]] = []
+    directory = tempfile.mkdtemp(prefix="ck-fuzz-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)
 
 
 def _asked(client: Rpc) -> None:
