@@ -219,7 +219,7 @@ ADAPTER = Adapter(
 
 
 def without_ipv6() -> Adapter:
-    """With a Kamailio that takes no IPv6 address: the default without the line that examples/kamailio-rpc.cfg has."""
+    """With a Kamailio that takes no IPv6 address."""
 
     def here(entry: Entry) -> str:
         return machine(entry) or ("dns_try_ipv6 is off" if "[" in str(entry[1]) else "")
