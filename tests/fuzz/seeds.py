@@ -64,6 +64,14 @@ def printed() -> Iterator[bytes]:
     yield b"error: 500 - Internal error creating dest\n"
 
 
+def commands() -> Iterator[bytes]:
+    """An exit code, and what is printed."""
+    for text in printed():
+        yield b"\0" + text
+    yield b"\1no such container"
+    yield b"\3"
+
+
 def configurations() -> Iterator[bytes]:
     yield (TESTS.parent / "examples" / "consul-kam.toml").read_bytes()
     for table in (

@@ -4,7 +4,6 @@ Its first byte is how: FRAMED, DRIPPED, ENDLESS, OPEN; the rest is what. `@ID@` 
 """
 
 import contextlib
-import json
 import os
 import re
 import select
@@ -89,10 +88,14 @@ def _id(request: bytes) -> bytes:
 
 
 def binrpc(how: int, request: bytes, what: bytes) -> bytes:
-    """A reply with the right cookie, or anything."""
+    """A reply with the right cookie to each request, or anything."""
     if not how & FRAMED:
         return request[:10] + what if how & FAULT else what
-    return encode_packet(3 if how & FAULT else 1, int.from_bytes(request[6:10]), what)
+    replies = []
+    while len(request) >= 10:
+        replies.append(encode_packet(3 if how & FAULT else 1, int.from_bytes(request[6:10]), what))
+        request = request[10 + int.from_bytes(request[2:6]) :]
+    return b"".join(replies)
 
 
 def http(how: int, request: bytes, what: bytes) -> bytes:
@@ -123,15 +126,15 @@ class FifoServer:
         reading = os.open(self.path, os.O_RDWR)
         self._opened.set()
         while request := os.read(reading, 1 << 16):
-            with contextlib.suppress(OSError, ValueError):
-                self._answer(request, *parts(self.script))
+            for ident, name in re.findall(rb'"id": (\d+), "reply_name": "([^"]+)"', request):
+                with contextlib.suppress(OSError):
+                    self._answer(name.decode(), ident, *parts(self.script))
 
-    def _answer(self, request: bytes, how: int, what: bytes) -> None:
-        name = json.loads(request.strip())["reply_name"]
+    def _answer(self, name: str, ident: bytes, how: int, what: bytes) -> None:
         writing = os.open(self.reply_dir / name, os.O_WRONLY | os.O_NONBLOCK)
         try:
             os.set_blocking(writing, True)
-            send(lambda out: os.write(writing, out), how, what.replace(b"@ID@", _id(request)))
+            send(lambda out: os.write(writing, out), how, what.replace(b"@ID@", ident))
             if how & OPEN:
                 poller = select.poll()
                 poller.register(writing, 0)  # tells when the other end has gone

@@ -6,6 +6,7 @@ A pure target takes the bytes themselves; a hostile end (servers.py) takes them 
 import json
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from consul_kam.core.ports import Value
 from consul_kam.core.records import Answer
 from consul_kam.core.twins import without_twins
 from consul_kam.datasets import dataset, datasets
-from consul_kam.errors import ConfigError, ConsulKamError, ListError, RpcError
+from consul_kam.errors import ConfigError, ConsulKamError, ListError, RpcError, RpcMalformed
 from tests.fuzz import ends, seeds
 from tests.fuzz.limits import clear
 
@@ -56,7 +57,13 @@ class Target:
 
 
 def staging(found: Dataset, data: bytes) -> None:
-    """JSON Lines: what is good of them is written so that it reads as the same."""
+    """JSON Lines, with a last line that counts them rightly, and as they are.
+
+    What is good of them is written so that it reads as the same.
+    """
+    lines = [line for line in data.split(b"\n") if line.strip() and not line.startswith(b'{"end"')]
+    end = json.dumps({"end": found.name, "records": len(lines)}).encode()
+    _taken(found, found.parse_staging(f"staging/{found.name}@dc2", b"\n".join([*lines, end])))
     _taken(found, found.parse_staging(f"staging/{found.name}@dc2", data))
 
 
@@ -106,7 +113,9 @@ def guessed(data: bytes) -> None:
 
 def binrpc_wire(data: bytes) -> None:
     """Header and body, by a decoder that remembers the reply before."""
-    decode_header(data)
+    with suppress(RpcMalformed):
+        header = decode_header(data)
+        data = data if header is None else data[header.body :]
     decoder = Decoder()
     assert decoder.decode("m", data) == decoder.decode("m", data) == Decoder().decode("m", data)
 
@@ -134,8 +143,14 @@ def memory(found: Dataset, data: bytes) -> None:
         values = decode_reply("permissions.domainDump", data, _ident(data))
     else:
         values = Decoder().decode("m", data)
-    for entry in found.decode([values] * len(found.readback)):
-        hash(entry.key)
+    for at in range(len(found.readback)):
+        answers: list[tuple[Value, ...]] = [()] * len(found.readback)
+        answers[at] = values
+        try:
+            for entry in found.decode(answers):
+                hash(entry.key)
+        except RpcMalformed as error:
+            clear(error)
     if found.states is not None:
         found.states.decode(values)
 
@@ -170,7 +185,7 @@ FROM_DISK = (ValueError, KeyError, TypeError, RecursionError)
 
 def _lists() -> Iterable[tuple[str, Target]]:
     for name in NAMES:
-        found = dataset(f"{name}:t" if name == "htable" else name)
+        found = dataset(name)
         yield f"staging-{name}", Target(partial(staging, found), LISTS, partial(seeds.lists, name))
         yield f"native-{name}", Target(partial(native, found), LISTS, partial(seeds.lists, name))
         yield f"memory-{name}", Target(partial(memory, found), RPC, partial(seeds.replies, name))
@@ -190,7 +205,7 @@ TARGETS: dict[str, Target] = {
     "binrpc": Target(ends.binrpc, RPC, seeds.binrpc, examples=100),
     "jsonrpc-fifo": Target(ends.fifo, RPC, seeds.fifo, examples=60),
     "jsonrpc-http": Target(ends.http, RPC, seeds.http, examples=100),
-    "kamcmd": Target(ends.kamcmd, RPC, seeds.printed, examples=20),
+    "kamcmd": Target(ends.kamcmd, RPC, seeds.commands, examples=20),
     "consul": Target(ends.consul, (), seeds.consul, examples=40),
     "control-reply": Target(ends.control_reply, (ConsulKamError,), seeds.control_replies, examples=60),
     "control-request": Target(ends.control_request, (), seeds.control_requests),
