@@ -23,8 +23,10 @@ from consul_kam.app import wiring
 from consul_kam.app.engine import Engine
 from consul_kam.app.operator import Operator
 from consul_kam.app.work import restored
+from consul_kam.core import past
 from consul_kam.core.ports import Rpc
 from consul_kam.datasets import dataset
+from consul_kam.testing import FakeKamailio
 from tests.fuzz import servers
 from tests.fuzz.limits import clear
 from tests.fuzz.servers import DEADLINE, MOST, FifoServer, Server
@@ -184,13 +186,15 @@ def control_request(data: bytes) -> None:
             with client.makefile("rb") as file:
                 said = file.read()
         except (BrokenPipeError, ConnectionResetError):  # it had heard enough
-            said = b""
+            said = None
     assert not _failed, f"a thread of the engine ended: {_failed[0].exc_value!r}"
+    if said is None:
+        return
     if said[:1] == b"{":
         _checked(json.loads(said))
     else:
         said.decode("ascii")
-        assert said or b"\n" not in data[: control.MAX_REQUEST] or len(data) > control.MAX_REQUEST
+        assert said or b"\n" not in data[: control.MAX_REQUEST]
 
 
 def _checked(reply: Mapping[str, object]) -> None:
@@ -219,6 +223,26 @@ def release(data: bytes) -> None:
     stored = found.newest()
     if stored is not None:
         restored(dataset("dispatcher"), stored)
+
+
+@cache
+def _settings() -> config.Settings:
+    state = place() / "boot"
+    return config.parse(_TABLES.format(state), "fuzz", {"CONSUL_KAM_STATE_DIR": str(state)})
+
+
+def boot(data: bytes) -> None:
+    """What an engine reads at its start, from whatever somebody left there: it starts."""
+    settings = _settings()
+    chosen = settings.dataset("dispatcher")
+    releases = Releases(settings.releases / "dispatcher")
+    name = (releases.names() or [""])[0] or releases.publish("ab" * 8, _LIST, {})
+    assert chosen.file is not None
+    for path in (chosen.file, *(settings.releases / "dispatcher" / file for file in ("memory.json", f"{name}.json"))):
+        path.write_bytes(data)
+    found = wiring.lane(settings, chosen, FakeKamailio())
+    dump = past.dump(found.pipeline.past)
+    assert past.load(json.loads(json.dumps(dump))) == found.pipeline.past
 
 
 def journal(data: bytes) -> None:

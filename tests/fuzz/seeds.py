@@ -103,6 +103,15 @@ def releases() -> Iterator[bytes]:
     yield json.dumps({**about, "digest": "ab", "at": 1.5}).encode()
 
 
+def left_behind() -> Iterator[bytes]:
+    """Live files, memories, releases."""
+    yield from memories()
+    yield from releases()
+    yield from lists("dispatcher")
+    yield json.dumps({"past": PAST, "pinned": "x" * 300, "paused": 1}).encode()
+    yield json.dumps({"pinned": "000001-abababababab", "ours": [[1, "sip:a"]]}).encode()
+
+
 def journals() -> Iterator[bytes]:
     yield b'{"at":1.5,"dataset":"dispatcher","verdict":"PUBLISHED"}\n{"at":2,"event":"x"}\n{"cut'
 

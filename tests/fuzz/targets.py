@@ -201,6 +201,7 @@ TARGETS: dict[str, Target] = {
     "toml": Target(toml, (ConfigError,), seeds.configurations),
     "memory-file": Target(remembered, FROM_DISK, seeds.memories, told=False),
     "release": Target(ends.release, DAMAGED, seeds.releases, told=False),
+    "boot": Target(ends.boot, (), seeds.left_behind),
     "journal": Target(ends.journal, (), seeds.journals),
     "binrpc": Target(ends.binrpc, RPC, seeds.binrpc, examples=100),
     "jsonrpc-fifo": Target(ends.fifo, RPC, seeds.fifo, examples=60),
