@@ -190,14 +190,16 @@ class Work:
     def publish(self, action: events.DoPublish, about: dict[str, Any]) -> Event:
         content = live_file(self.dataset, action.release, {}, action.ours)
         try:
+            seen = files.signature(self.live)
             if not self._holds(content):
                 self._put(content)
+                seen = (-1, -1, -1)  # no file's: a look now might be at what somebody put in its place
             files.sync(self.live)
             self.releases.publish(action.release.digest, content, about)
         except OSError as error:
             place = error.filename or self.live
             return events.PublishFailed(action.op, f"cannot write {place}: {error.strerror or error}")
-        self._published = (files.signature(self.live), _digest(content))
+        self._published = (seen, _digest(content))
         self.base = Base(action.release)
         return events.Published(action.op)
 
