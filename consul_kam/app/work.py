@@ -191,15 +191,17 @@ class Work:
     def publish(self, action: events.DoPublish, about: dict[str, Any]) -> Event:
         content = live_file(self.dataset, action.release, {}, action.ours)
         try:
+            seen = files.signature(self.live)
             if not self._holds(content):
                 self._put(content)
-            written = files.signature(self.live)  # now: storing the release takes its time, and others may be here
+                seen = (-1, -1, -1)  # no file's: a look now might be at what somebody put in its place
             files.sync(self.live)
             self.releases.publish(action.release.digest, content, about)
         except OSError as error:
             place = error.filename or self.live
             return events.PublishFailed(action.op, f"cannot write {place}: {error.strerror or error}")
-        self._published = (written, _digest(content))
+        self._published = (seen, _digest(content))
+        self.file_right()
         self.base = Base(action.release)
         return events.Published(action.op)
 

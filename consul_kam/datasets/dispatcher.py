@@ -54,7 +54,7 @@ ATTRS = {
 KNOWN: dict[str, Number | None] = {**ATTRS, **dict.fromkeys(("duid", "socket", "sockname", "ping_from", "obproxy"))}
 
 _MARKS = {Use.DRAINING: " # draining (consul-kam)", Use.DISABLED: " # disabled (consul-kam)"}
-_MARKED = re.compile(rb"^(\d+) (\S+) .*(?: # draining| # disabled) \(consul-kam\)$", re.MULTILINE)
+_MARKED = re.compile(rb"^(\d{1,10}) (\S+) .*(?: # draining| # disabled) \(consul-kam\)$", re.MULTILINE)
 _LONGEST = MAX_LINE - len(_MARKS[Use.DRAINING]) - 1
 """Bytes of a canonical line: there is room left for one digit of flags and for our mark."""
 
@@ -204,7 +204,7 @@ def _carry(state: str, enable: bool) -> str:
 def _ours(data: bytes) -> frozenset[Key]:
     if b"(consul-kam)" not in data:
         return frozenset()
-    return frozenset((int(setid), uri.decode()) for setid, uri in _MARKED.findall(data))
+    return frozenset((int(setid), uri.decode(errors="surrogateescape")) for setid, uri in _MARKED.findall(data))
 
 
 def _in_file_order(records: Sequence[Record]) -> Sequence[Record]:

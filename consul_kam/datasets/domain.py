@@ -83,7 +83,9 @@ DATASET = Dataset(
         beside={"domain_attrs": b"id(int,auto) did(string) name(string) type(int) value(string) last_modified(int)\n"},
     ),
     parse_staging=JsonLines("domain", _from_fields, disables=False),
-    parse_native=DbTextReader("domain", (Column("domain", ("string",)), Column("did", ("string",))), _from_row),
+    parse_native=DbTextReader(
+        "domain", (Column("domain", ("string",)), Column("did", ("string",), null=True)), _from_row
+    ),
     line=_line,
     ours=_ours,
     in_file_order=same_place,
