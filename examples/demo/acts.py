@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from examples.demo.evidence import Evidence, Predicate
+from examples.demo.kills import kill, killed
 from examples.demo.stage import Stage
 
 Entry = Mapping[str, Any]
@@ -267,5 +268,11 @@ ACTS = (
         "What was added stays, and the next reload enables again what was disabled.",
         meddle,
         meddled,
+    ),
+    Act(
+        "Each program is killed (kill -9)",
+        "Here nothing starts them again; supervisord would after 1 s, but beside Kamailio's workers, which live on.",
+        kill,
+        killed,
     ),
 )
