@@ -183,10 +183,13 @@ def vanish(stage: Stage) -> None:
     stage.mark("away")
     stage.consul.stop()
     time.sleep(4.0)
+    before = stage.staged()
     stage.consul.start()
     stage.say("Consul is back; until their checks have run it calls all services critical")
     stage.touch()
-    time.sleep(3.0)
+    # consul-template tries again each 5 s at most
+    stage.until_staged(before, 9.0)
+    time.sleep(2.0)
     for id in stage.routers:
         stage.consul.set_status(id, "passing")
     stage.touch()

@@ -75,18 +75,25 @@ def killed(stage: Stage, seen: Evidence) -> None:
     if stage.node is not None:
         pid = seen.main_process("orphaned")
         seen.same("without a supervisor, Kamailio answers on", "orphaned", "adopted")
-        seen.says(
-            f"the next supervisor adopts process {pid}",
-            lambda entry: (entry.get("event"), entry.get("process"), entry.get("pid")) == ("adopted", "kamailio", pid),
-        )
+        adopted = _pids(seen, "adopted", "kamailio")
+        seen.says(f"the next supervisor adopts process {pid}", lambda entry: adopted == [pid])
         seen.came("the change made meanwhile is in memory", "unattended", _has(stage, "r4"))
     seen.reborn("another Kamailio answers OPTIONS", "killed")
     seen.always("its list is whole from its first answer on", "killed", lambda held: set(held) == known, "fifth", True)
-    seen.says(
-        "consul-template is started again",
-        lambda entry: (entry.get("event"), entry.get("process")) == ("started", "consul-template"),
+    old, new = _pids(seen, "adopted", "consul-template"), _pids(seen, "started", "consul-template")
+    told = (
+        f"consul-template is started again: process {old[-1]} is now {new[-1]}"
+        if old and new
+        else "consul-template is started again"
     )
+    seen.says(told, lambda entry: len(new) == 1)
     seen.came("the next change is in memory", "fifth", _has(stage, "r5"))
+
+
+def _pids(seen: Evidence, event: str, name: str) -> list[int]:
+    """Of the programs of which the journal tells this."""
+    entries = seen.journal or ()
+    return [entry["pid"] for entry in entries if (entry.get("event"), entry.get("process")) == (event, name)]
 
 
 def _has(stage: Stage, id: str) -> Predicate:

@@ -1,5 +1,6 @@
 """The stage: every program of the demo, and the deeds that the acts are made of."""
 
+import contextlib
 import os
 import signal
 import time
@@ -156,6 +157,16 @@ class Stage:
         except LabError:
             return False
         return True
+
+    def staged(self) -> tuple[int, int]:
+        """Which file consul-template wrote last."""
+        found = self.staging.stat()
+        return found.st_ino, found.st_mtime_ns
+
+    def until_staged(self, before: tuple[int, int], timeout: float) -> None:
+        """Wait for consul-template to write another one, at most `timeout` s."""
+        with contextlib.suppress(LabError):
+            wait_for("another list", lambda: self.staged() != before, timeout)
 
     def right(self, held: Mapping[str, str]) -> bool:
         """Memory holds the routers that Consul knows, and nothing else."""
