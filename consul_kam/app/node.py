@@ -10,6 +10,7 @@ from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.consul_agent import ConsulAgent
 from consul_kam.adapters.processes import Reaper
 from consul_kam.adapters.systemd import Notifier
+from consul_kam.app.asking import Asker
 from consul_kam.app.boot import Boot
 from consul_kam.app.children import Child, ConsulTemplateChild, KamailioChild
 from consul_kam.app.engine import Engine, Lane
@@ -62,6 +63,7 @@ class Node:
         self.registrar = Registrar(
             engine.loop, settings, lambda: ConsulAgent(consul()), lambda: not self.waits_for, reporter
         )
+        self._asker = Asker(settings.kamailio.restart_file, engine.disk.submit, reporter)
         self._reaper = Reaper(lambda: self.supervisor.pids)
         self._reaping = Worker("reaper") if os.getpid() == 1 else None
         self._ending = self._told_ready = False
@@ -148,12 +150,13 @@ class Node:
         return health
 
     def _turned(self, probe: ProbeState) -> None:
-        """One that still starts is left alone: it has a deadline of its own."""
         word = "well" if probe.healthy else "unwell"
-        level = "info" if probe.healthy or probe.level == NONE else "warning"
+        # before the node was ready once, what is not there yet is no news
+        level = "info" if probe.healthy or probe.level == NONE or not self._told_ready else "warning"
         self._reporter.tell(f"probe {word}", level, probe=probe.name, reason=probe.reason)
         target = probe.target
         ours = target in self.supervisor.names and self.supervisor.service(target).stage is Stage.RUNNING
+        # one that still starts is left alone: it has a deadline of its own
         if ours and probe.healthy is False and probe.action == RESTART and not self._ending:
             self.supervisor.restart(target, f"{probe.name}: {probe.reason}", blame=True)
         self.registrar.changed()
@@ -202,12 +205,14 @@ class Node:
             self._notifier.ready()
         self._notifier.status(f"waits for {waits}" if waits else "ready")
         self._notifier.beat()
+        if self.health is not None and not self._ending:
+            self._asker.look(self.health.states.values(), time.monotonic())
         if self._reaping is not None:
             self._reaping.submit(self._reaper.look)
         if CONSUL_TEMPLATE in self.supervisor.names:
             child = self.supervisor.child(CONSUL_TEMPLATE)
             assert isinstance(child, ConsulTemplateChild)
-            outdated = child.outdated()
+            outdated = child.outdated(self.supervisor.adopted(CONSUL_TEMPLATE))
             if outdated:
                 self.supervisor.restart(CONSUL_TEMPLATE, outdated, blame=False)
         often = min(BEAT, self._notifier.watchdog / 3) if self._notifier.watchdog else BEAT

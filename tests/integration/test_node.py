@@ -11,7 +11,7 @@ import pytest
 
 from consul_kam.adapters import processes
 from consul_kam.errors import ConsulKamError
-from tests.lab import ConsulAgent, Lab, Node, Rpc, uris, wait_for
+from tests.lab import ConsulAgent, Lab, Node, Rpc, program, uris, wait_for
 from tests.lab.engine import ROOT
 from tests.lab.world import BASE, empty, every_version, uri
 
@@ -249,6 +249,26 @@ def test_sighup_reads_our_configuration_again_and_refuses_a_wrong_one(lab: Lab, 
     holds(node, 1, 2)
 
 
+def test_another_list_wanted_is_rendered_after_sighup_and_by_the_next_supervisor(lab: Lab, consul: ConsulAgent) -> None:
+    """consul-template reads its templates once: one that was adopted with others is started anew; Kamailio goes on."""
+    register(consul, 1, 2)
+    node = lab.node(consul, dispatcher='[[datasets.dispatcher.sets]]\nsetid = 1\nservice = "nobody"')
+    node.ready()
+    holds(node)
+    kamailio, template = node.pid_of(), node.pid_of("consul-template")
+    text = node.config.read_text()
+    node.config.write_text(text.replace('"nobody"', '"router"'))
+    node.hup()
+    holds(node, 1, 2)
+    template = node.runs("consul-template", other_than=template)
+    node.kill9()
+    node.config.write_text(text.replace('"nobody"', '"router"\nstatic = ["sip:127.0.0.1:9 0 1"]'))
+    node.start()
+    node.runs("consul-template", other_than=template)
+    wait_for("the static one", lambda: "sip:127.0.0.1:9" in uris(Rpc(node.kamailio.ctl).dispatcher()), 20, node.log)
+    assert node.pid_of() == kamailio
+
+
 def test_what_ended_while_the_configuration_was_read_again_is_no_zombie(lab: Lab, consul: ConsulAgent) -> None:
     register(consul, 1)
     node = lab.node(consul)
@@ -335,3 +355,33 @@ def test_without_consul_static_entries_will_do(lab: Lab) -> None:
     consul.start()
     register(consul, 1)
     holds(node, 1, 7, timeout=40)
+
+
+# ---- what consul-template and resolvers do
+
+
+def test_a_consul_template_that_ends_with_14_is_tried_again_and_costs_no_route(lab: Lab, consul: ConsulAgent) -> None:
+    """As where a template's command fails [consul-template, cli.go: ExitCodeRunnerError]."""
+    register(consul, 1)
+    directory = lab.directory / "own"
+    directory.mkdir()
+    (directory / "x.ctmpl").write_text("x")
+    own = directory / "own.hcl"
+    own.write_text("")
+    more = f'[consul_template]\npath = "{program("consul-template")}"\nconfig = "{own}"\n[supervise]\nfirst = 0.1\n'
+    node = lab.node(consul, more=more)
+    node.ready()
+    holds(node, 1)
+    stanza = f'template {{\n source = "{directory}/x.ctmpl"\n destination = "{directory}/x"\n command = ["false"]\n}}\n'
+    own.write_text(stanza)
+    pid = node.pid_of("consul-template")
+    os.kill(pid, signal.SIGKILL)
+    assert "exit code 14" in node.logged("exit code 14", 20)
+    holds(node, 1)
+    assert options_answered(node)
+    own.write_text("")
+    wait_for(
+        "a consul-template that stays", lambda: node.process("consul-template")["state"] == "RUNNING", 30, node.log
+    )
+    register(consul, 2)
+    holds(node, 1, 2, timeout=40)
