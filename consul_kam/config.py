@@ -138,7 +138,13 @@ def find(path: str | None, environ: Mapping[str, str]) -> Path | None:
     named = path or environ.get("CONSUL_KAM_CONFIG")
     if named:
         return Path(named)
-    return Path(CONFIG_FILE) if os.path.exists(CONFIG_FILE) else None
+    try:
+        os.stat(CONFIG_FILE)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        pass  # one that we may not see is no reason to go on without: who reads it says why
+    return Path(CONFIG_FILE)
 
 
 def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:

@@ -109,14 +109,19 @@ def _root(version: str) -> Path:
     """Its directory; another recipe or architecture has another."""
     recipe = repr((DEBIAN[version], PACKAGES, STARTER, os.uname().machine))
     key = hashlib.sha256(recipe.encode()).hexdigest()[:12]
+    return roots() / f"kamailio-{version}-{key}"
+
+
+def roots() -> Path:
+    """Where root file systems are kept."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "consul_kam" / "roots" / f"kamailio-{version}-{key}"
+    return caches / "consul_kam" / "roots"
 
 
 def _make(scratch: Path, version: str) -> Path:
     suite, root = DEBIAN[version], scratch / "root"
     for package in _download(scratch, suite):
-        _run("dpkg-deb", "-x", package, root)
+        run("dpkg-deb", "-x", package, root)
     (loader,) = {path.resolve() for path in root.glob("**/*-linux-*/ld-linux-*.so.*")}
     (root / "bin").mkdir(exist_ok=True)
     for program in ("kamailio", "kamcmd"):
@@ -135,10 +140,9 @@ def _download(scratch: Path, suite: str) -> list[Path]:
     for directory in ("state/lists/partial", "cache/archives/partial"):
         (scratch / directory).mkdir(parents=True)
     (scratch / "status").touch()
-    arch = _run("dpkg", "--print-architecture").strip()
-    keyring = next((path for name in KEYRINGS if (path := Path("/usr/share/keyrings") / name).exists()), None)
-    signed = f" signed-by={keyring}" if keyring else ""
-    (scratch / "sources.list").write_text(f"deb [arch={arch}{signed}] {_mirror()} {suite} main\n")
+    arch = run("dpkg", "--print-architecture").strip()
+    signed = f" signed-by={found}" if (found := keyring()) else ""
+    (scratch / "sources.list").write_text(f"deb [arch={arch}{signed}] {mirror()} {suite} main\n")
     settings = {
         "Dir::Etc::SourceList": scratch / "sources.list",
         "Dir::Etc::SourceParts": "/dev/null",
@@ -155,21 +159,26 @@ def _download(scratch: Path, suite: str) -> list[Path]:
         "Debug::NoLocking": 1,
     }
     apt = ["apt-get", "-q", "-y", *(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))]
-    _run(*apt, "update")
-    _run(*apt, "--download-only", "install", *PACKAGES)
+    run(*apt, "update")
+    run(*apt, "--download-only", "install", *PACKAGES)
     return sorted((scratch / "cache" / "archives").glob("*.deb"))
 
 
-def _mirror() -> str:
+def keyring() -> Path | None:
+    """Debian's keys of all its releases; None where this machine has none."""
+    return next((path for name in KEYRINGS if (path := Path("/usr/share/keyrings") / name).exists()), None)
+
+
+def mirror() -> str:
     """The mirror that this machine takes Debian from; where its lists are not fetched yet, Debian's own."""
     try:
-        said = _run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Label: Debian")
+        said = run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Label: Debian")
     except RootError:
         said = ""
     return next(iter(said.split()), MIRROR)
 
 
-def _run(*argv: object) -> str:
+def run(*argv: object) -> str:
     """Its output. Raises RootError with the last lines where it fails."""
     words = list(map(str, argv))
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

@@ -80,39 +80,45 @@ class ConsulTemplateChild:
         self.record = self.directory / "process"
         self.policy = policy_of(self.settings, start_timeout=10.0, stop_timeout=5.0)
         self._token = _signature(self.settings.consul.token_file)
+        self._other = any(_read(str(path)) != text for path, text in self._made().items())
+        """Whether what was made for the one before is not what we would make."""
 
     def launch(self) -> tuple[list[str], dict[str, str]]:
         trust.make_directory(self.directory, 0o700)
         self._token = _signature(self.settings.consul.token_file)
-        made = self.directory / "config.json"
-        files.write_atomic(made, json.dumps(self._configuration(), indent=1).encode(), 0o600)
-        argv = [program_of(self.settings), f"-config={made}", *consul_flags(self.settings)]
+        for path, text in self._made().items():
+            files.write_atomic(path, text.encode(), 0o600)
+        self._other = False
+        return self._argv(), _environment(OURS)
+
+    def _argv(self) -> list[str]:
+        argv = [program_of(self.settings), f"-config={self.directory / 'config.json'}", *consul_flags(self.settings)]
         if self.settings.consul_template.config:
             argv.append(f"-config={self.settings.consul_template.config}")
-        return argv, _environment(OURS)
+        return argv
 
-    def _configuration(self) -> dict[str, object]:
-        """`attempts` 0: for ever; by default it gives up after 12 and ends."""
-        return {
-            "log_level": "warn",
-            "consul": {"retry": {"enabled": True, "attempts": 0, "backoff": "250ms", "max_backoff": "5s"}},
-            "template": [
-                {"source": str(source), "destination": str(staging), "perms": 0o640, "error_fatal": False}
-                for source, staging in self._templates()
-            ],
-        }
+    def _made(self) -> dict[Path, str]:
+        """Each file that is made for it, `command` among them: by it we know what an adopted one was started with.
 
-    def _templates(self) -> list[tuple[Path, Path]]:
-        """The operator's own where it is known, else ours with the configured sets baked in."""
-        own, found = self.settings.consul_template.templates, []
+        Templates are the operator's own where they are known, else ours with the configured sets baked in. `attempts`
+        0: for ever; by default it gives up after 12 and ends.
+        """
+        own, made, stanzas = self.settings.consul_template.templates, dict[Path, str](), list[dict[str, object]]()
         for dataset in self.settings.enabled:
             for file, text in templates.exported({dataset.name: dataset.sets}).items():
                 source = Path(own) / file if own else self.directory / file
                 if not own or not source.exists():
                     source = self.directory / file
-                    files.write_atomic(source, text.encode(), 0o600)
-                found.append((source, dataset.staging_of(templates.meant_for(file)[1])))
-        return found
+                    made[source] = text
+                staging = dataset.staging_of(templates.meant_for(file)[1])
+                stanzas.append(
+                    {"source": str(source), "destination": str(staging), "perms": 0o640, "error_fatal": False}
+                )
+        retry = {"enabled": True, "attempts": 0, "backoff": "250ms", "max_backoff": "5s"}
+        whole = {"log_level": "warn", "consul": {"retry": retry}, "template": stanzas}
+        made[self.directory / "config.json"] = json.dumps(whole, indent=1)
+        made[self.directory / "command"] = "\n".join(self._argv())
+        return made
 
     def answers(self) -> bool:
         """That it is there says enough: whether it renders, the freshness probe tells."""
@@ -124,8 +130,10 @@ class ConsulTemplateChild:
     def did_not(self) -> None:
         return
 
-    def outdated(self) -> str:
-        """Why it has to be started anew, or "": it reads the token's file once."""
+    def outdated(self, adopted: bool) -> str:
+        """Why it has to be started anew, or "": it reads its files and the token's once."""
+        if adopted and self._other:
+            return "its configuration changed"
         return "Consul's token changed" if _signature(self.settings.consul.token_file) != self._token else ""
 
 

@@ -207,7 +207,7 @@ class Node:
         if CONSUL_TEMPLATE in self.supervisor.names:
             child = self.supervisor.child(CONSUL_TEMPLATE)
             assert isinstance(child, ConsulTemplateChild)
-            outdated = child.outdated()
+            outdated = child.outdated(self.supervisor.adopted(CONSUL_TEMPLATE))
             if outdated:
                 self.supervisor.restart(CONSUL_TEMPLATE, outdated, blame=False)
         often = min(BEAT, self._notifier.watchdog / 3) if self._notifier.watchdog else BEAT

@@ -100,6 +100,10 @@ class Supervisor:
     def child(self, name: str) -> Child:
         return self._kept[name].child
 
+    def adopted(self, name: str) -> bool:
+        """Whether a supervisor before us started the one that is there."""
+        return self._kept[name].adopted
+
     def identity(self, name: str) -> Identity | None:
         """From any thread: the process that is there."""
         kept = self._kept.get(name)

@@ -216,6 +216,26 @@ def test_sighup_reads_our_configuration_again_and_refuses_a_wrong_one(lab: Lab, 
     holds(node, 1, 2)
 
 
+def test_another_list_wanted_is_rendered_after_sighup_and_by_the_next_supervisor(lab: Lab, consul: ConsulAgent) -> None:
+    """consul-template reads its templates once: one that was adopted with others is started anew; Kamailio goes on."""
+    register(consul, 1, 2)
+    node = lab.node(consul, dispatcher='[[datasets.dispatcher.sets]]\nsetid = 1\nservice = "nobody"')
+    node.ready()
+    holds(node)
+    kamailio, template = node.pid_of(), node.pid_of("consul-template")
+    text = node.config.read_text()
+    node.config.write_text(text.replace('"nobody"', '"router"'))
+    node.hup()
+    holds(node, 1, 2)
+    template = node.runs("consul-template", other_than=template)
+    node.kill9()
+    node.config.write_text(text.replace('"nobody"', '"router"\nstatic = ["sip:127.0.0.1:9 0 1"]'))
+    node.start()
+    node.runs("consul-template", other_than=template)
+    wait_for("the static one", lambda: "sip:127.0.0.1:9" in uris(Rpc(node.kamailio.ctl).dispatcher()), 20, node.log)
+    assert node.pid_of() == kamailio
+
+
 def test_what_ended_while_the_configuration_was_read_again_is_no_zombie(lab: Lab, consul: ConsulAgent) -> None:
     register(consul, 1)
     node = lab.node(consul)
