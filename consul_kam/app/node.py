@@ -10,6 +10,7 @@ from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.consul_agent import ConsulAgent
 from consul_kam.adapters.processes import Reaper
 from consul_kam.adapters.systemd import Notifier
+from consul_kam.app.asking import Asker
 from consul_kam.app.boot import Boot
 from consul_kam.app.children import Child, ConsulTemplateChild, KamailioChild
 from consul_kam.app.engine import Engine, Lane
@@ -62,6 +63,7 @@ class Node:
         self.registrar = Registrar(
             engine.loop, settings, lambda: ConsulAgent(consul()), lambda: not self.waits_for, reporter
         )
+        self._asker = Asker(settings.kamailio.restart_file, engine.disk.submit, reporter)
         self._reaper = Reaper(lambda: self.supervisor.pids)
         self._reaping = Worker("reaper") if os.getpid() == 1 else None
         self._ending = self._told_ready = False
@@ -202,6 +204,8 @@ class Node:
             self._notifier.ready()
         self._notifier.status(f"waits for {waits}" if waits else "ready")
         self._notifier.beat()
+        if self.health is not None and not self._ending:
+            self._asker.look(self.health.states.values(), time.monotonic())
         if self._reaping is not None:
             self._reaping.submit(self._reaper.look)
         if CONSUL_TEMPLATE in self.supervisor.names:

@@ -148,6 +148,13 @@ class Kamailio(Keys, frozen=True):
         Deadline, doc("With `spawn`: how long a start may take, s; a resolver that is away costs 10 to 30.")
     ] = 60.0
     stop_timeout: Annotated[Deadline, doc("With `spawn`: how long it may take to end before it is killed, s.")] = 10.0
+    restart_file: Annotated[
+        Path,
+        doc(
+            "With `attach`: a file that is made where Kamailio has to be restarted; a unit of root's looks for it "
+            "(examples/systemd). Without one the node is not ready, and says who must act."
+        ),
+    ] = ""
 
 
 class Rtpengine(Keys, frozen=True):

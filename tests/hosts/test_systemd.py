@@ -161,3 +161,56 @@ def test_consuls_token_comes_by_systemd_alone(host: Host) -> None:
             with contextlib.suppress(OSError):  # it has ended, or is one of the kernel's
                 assert TOKEN not in (process / name).read_text(errors="replace"), process
     assert TOKEN not in host.journal(UNIT)
+
+
+def test_a_configuration_that_it_may_not_see_is_no_reason_to_go_on_without(laid_out: Host) -> None:
+    laid_out.path("/etc/consul_kam").chmod(0o700)
+    laid_out.run("systemctl", "--no-block", "start", UNIT)
+    said = "cannot read /etc/consul_kam/consul-kam.toml: Permission denied"
+    wait_for("the refusal in the journal", lambda: said in laid_out.journal(UNIT), 30, every=0.2)
+    laid_out.path("/etc/consul_kam").chmod(0o755)
+    laid_out.wait(UNIT, "is ready", ActiveState="active", StatusText="ready", timeout=60)
+
+
+def test_a_kamailio_that_is_stuck_is_restarted_where_we_may_ask_for_it(laid_out: Host) -> None:
+    config = laid_out.path("/etc/consul_kam/consul-kam.toml")
+    file = "/run/consul_kam.ask/restart-kamailio"
+    config.write_text(config.read_text().replace("[kamailio]\n", f'[kamailio]\nrestart_file = "{file}"\n'))
+    laid_out.systemctl("start", "consul-kam-restart-kamailio.path", UNIT)
+    kamailio = kamailio_pid(laid_out)
+    laid_out.systemctl("kill", "--kill-who=all", "--signal=STOP", "kamailio.service")
+    wait_for("another Kamailio", lambda: kamailio_pid(laid_out) not in (0, kamailio), 60, every=0.2)
+    laid_out.wait(UNIT, "is ready again", StatusText="ready", NRestarts="0", timeout=60)
+    holds(laid_out, "r1", unit=UNIT)
+    assert "Kamailio's restart is asked for" in laid_out.journal(UNIT)
+
+
+def test_a_kamailio_that_is_stuck_is_named_where_we_may_not(node: Host) -> None:
+    kamailio = kamailio_pid(node)
+    node.systemctl("kill", "--kill-who=all", "--signal=STOP", "kamailio.service")
+
+    def named() -> bool:
+        return "restart kamailio.service" in node.show(UNIT)["StatusText"]
+
+    wait_for("the word who must act", named, 60, every=0.2)
+    wait_for("the node out of Consul", lambda: not registered(node), 30, every=0.2)
+    assert kamailio_pid(node) == kamailio
+    node.systemctl("restart", "kamailio.service")
+    node.wait(UNIT, "is ready again", StatusText="ready", NRestarts="0", timeout=60)
+    wait_for("the node in Consul", lambda: registered(node), 30, every=0.2)
+
+
+def test_it_is_in_consul_while_it_runs(node: Host) -> None:
+    wait_for("the node in Consul", lambda: registered(node), 30, every=0.1)
+    node.run("sh", "-c", f"kill -9 {pid(node)}")
+    assert registered(node), "a sudden end is no leave: Kamailio works on"
+    node.wait(UNIT, "is ready again", ActiveState="active", NRestarts="1", StatusText="ready")
+    node.systemctl("stop", UNIT)
+    assert not registered(node)
+    assert answers(node)
+
+
+def registered(host: Host) -> bool:
+    """Whether the host's Consul knows an SBC that passes, as its peers ask."""
+    asked = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8500/v1/health/service/sbc?passing').read())"
+    return "sbc" in host.run("python3", "-c", asked).stdout
