@@ -151,6 +151,8 @@ class Supervisord(_Kept):
 
     def reset(self, old: frozenset[int]) -> None:
         _kill(self.eye.left_of(old))
+        if self.eye.is_well():
+            return
         self._ctl("stop", "kamailio")
         self._ctl("start", "kamailio")
         self._well()
