@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import burst, change, dead, footprint, plugin, registration, rename, storm, transports
+from bench import burst, change, dead, footprint, plugin, registration, rename, restart, storm, transports
 
 BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "change-10": ("change -> memory, 10 destinations", lambda: change.run(10, 200)),
@@ -26,6 +26,7 @@ BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "storm": ("a storm of changes with pings on, 60 s each", storm.run),
     "kam-apply": ("kam-apply, engine running", plugin.run),
     "registration": ("registration back after what befalls Consul, seconds", registration.run),
+    "restart": ("kill -9 of Kamailio's main process: until the new instance answers", restart.run),
     "transports": ("each way to Kamailio, against binrpc on the unix socket", transports.run),
 }
 
