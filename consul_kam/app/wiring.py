@@ -54,9 +54,8 @@ def run(settings: Settings, detached: bool = False) -> int:
     try:
         engine, intake, operator = build(settings, detached)
         server.append(Server(settings.control, operator.handle))
-        staging = Watch(
-            {path.parent for lane in engine.lanes.values() for path in lane.staging.values()}, intake.changed
-        )
+        places_of_staging = {path.parent for lane in engine.lanes.values() for path in lane.staging.values()}
+        staging = Watch(places_of_staging, intake.changed, intake.coming)
         engine.each_tick.insert(0, staging.renew)
         engine.each_tick.append(lambda: _stay_reachable(settings.control))
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -53,7 +53,7 @@ def test_where_signs_were_lost_every_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "one").write_text("")
     (tmp_path / "two").write_text("")
     overflow = struct.pack("iIII", -1, 0x4000, 0, 0)
-    assert sorted(watch._files(overflow)) == [tmp_path / "one", tmp_path / "two"]
+    assert sorted(watch._files(overflow)) == [(tmp_path / "one", True), (tmp_path / "two", True)]
     watch.stop()
 
 

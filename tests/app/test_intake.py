@@ -30,7 +30,7 @@ class World:
         )
         engine = SimpleNamespace(
             lanes={"dispatcher": self.lane},
-            loop=SimpleNamespace(post=self.decisions.append, at=lambda when, call: self.timers.append(call)),
+            loop=SimpleNamespace(take=self.decisions.append, at=lambda when, call: self.timers.append(call)),
             disk=SimpleNamespace(submit=self.disk.append),
             do=lambda lane, doing: None,
             read_ahead=lambda lane: None,
