@@ -106,9 +106,8 @@ class Intake:
         last = lane.pipeline.last
         if last is None or not lane.sources.get(part):
             return 0.0
-        offered = {record.key for record in answer.records}
-        in_use = [record.key for record in last.records if record.part == part and record.use is Use.IN]
-        return sum(key not in offered for key in in_use) / max(1, len(in_use))
+        in_use = {record.key for record in last.records if record.part == part and record.use is Use.IN}
+        return len(in_use.difference([record.key for record in answer.records])) / max(1, len(in_use))
 
     def _ask_consul(self, lane: Lane, part: str, digest: str, answer: Answer) -> None:
         """One that loses much waits for Consul's word. One that loses little does not: the guards let it pass, and

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,13 @@ class Work:
             now = states.decode(self._ask(states.ask))
         except RpcError:
             return self.read(action)
-        if [entry.key for entry in now] != [entry.key for entry in known]:
+        if list(map(_key, now)) != list(map(_key, known)):
             return self.read(action)
-        memory = tuple(
+        memory = [
             before if before.state == entry.state else replace(before, state=entry.state, disabled=entry.disabled)
             for before, entry in zip(known, now, strict=True)
-        )
-        return events.Read(action.op, memory, self.file_right())
+        ]
+        return events.Read(action.op, tuple(memory), self.file_right())
 
     def apply(self, action: events.DoApply) -> Event:
         riding, self._riding = self._riding, None
@@ -234,12 +235,15 @@ class Work:
         return right
 
 
+_key = attrgetter("key")
+
+
 def states_to_carry(dataset: Dataset, action: events.DoWrite) -> Mapping[Key, str]:
     """The states that ride in the live file: all but the disabling that ends with this release."""
     if dataset.carry is None:
         return {}
-    carried = {entry.key: dataset.carry(entry.state, entry.key in action.enable) for entry in action.memory}
-    return {key: state for key, state in carried.items() if state}
+    carry, enable = dataset.carry, action.enable
+    return {entry.key: state for entry in action.memory if (state := carry(entry.state, entry.key in enable))}
 
 
 def overwritten(
