@@ -175,8 +175,11 @@ class Engine:
         if isinstance(event, events.Wrote):
             lane.applying = action.op + 1
             apply = events.DoApply(action.op + 1)
+            # Of what follows somebody is going to tell anyway.
+            self.loop.leave(lambda: self._result(lane, "write", started, ended, event))
             then(lambda: self._timed(lane, "reload", lambda: lane.work.apply(apply)))
-        self.loop.post(lambda: self._result(lane, "write", started, ended, event))
+        else:
+            self.loop.take(lambda: self._result(lane, "write", started, ended, event))
 
     def _submit(self, worker: Worker, lane: Lane, stage: str, job: Callable[[], Event]) -> None:
         worker.submit(lambda: self._timed(lane, stage, job))

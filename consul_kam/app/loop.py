@@ -53,6 +53,10 @@ class Loop:
         self._calls.append(call)
         self._bell.put(None)
 
+    def leave(self, call: Call) -> None:
+        """Have `call` run before whatever is posted next; nobody is woken for it."""
+        self._calls.append(call)
+
     def take(self, call: Call) -> None:
         """Have `call` run: here and now, with all that follows from it, where no other thread has the turn; else there."""
         self._calls.append(call)
