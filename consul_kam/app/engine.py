@@ -1,5 +1,8 @@
-"""The engine: one decision thread that turns everything that happens into events for the pipelines, and their actions
-into jobs for one worker per resource (RPC, disk, Consul). Design.md, sections 3 and 4.
+"""The engine: one loop that turns everything that happens into events for the pipelines, and their actions into jobs
+for one worker per resource (RPC, disk, Consul). Design.md, sections 3 and 4.
+
+From a staging file's rename to Kamailio's memory a change is handed over once: who watches staging reads the file and
+decides, and the RPC worker, which had the states told meanwhile, writes the live file and has it loaded.
 """
 
 import time
@@ -64,7 +67,7 @@ class Lane:
 
 
 class Engine:
-    """Runs until `stop`. Everything but `post`-ed calls happens on the thread that calls `run`."""
+    """Runs until `stop`. Everything but what its workers do happens in the loop, one call at a time."""
 
     def __init__(self, lanes: list[Lane], reporter: Reporter, verify_every: float) -> None:
         self.lanes = {lane.pipeline.dataset.name: lane for lane in lanes}

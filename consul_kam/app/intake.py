@@ -62,7 +62,7 @@ class Intake:
                 self._loop.take(lambda lane=lane: self._engine.read_ahead(lane))  # type: ignore[misc]
 
     def then(self, call: Callable[[], None]) -> None:
-        """Run `call` on the decision thread, once every scan asked for before has been taken in."""
+        """Run `call` in the loop, once every scan asked for before has been taken in."""
         self._engine.disk.submit(lambda: self._loop.post(call))
 
     def _scan(self, lane: Lane, part: str, began: float) -> None:

@@ -1,4 +1,4 @@
-"""The decision thread's queue and timers, and the workers that do what blocks."""
+"""The decisions' queue and timers, and the workers that do what blocks."""
 
 import contextlib
 import heapq
@@ -58,7 +58,7 @@ class Loop:
         self._calls.append(call)
 
     def take(self, call: Call) -> None:
-        """Have `call` run: here and now, with all that follows from it, where no other thread has the turn; else there."""
+        """Have `call` run: here and now, with what follows from it, where no other thread has the turn; else there."""
         self._calls.append(call)
         self._serve()
 

@@ -7,7 +7,6 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ class Work:
             now = states.decode(self._ask(states.ask))
         except RpcError:
             return self.read(action)
-        if list(map(_key, now)) != list(map(_key, known)):
+        if [entry.key for entry in now] != [entry.key for entry in known]:
             return self.read(action)
         memory = [
             before if before.state == entry.state else replace(before, state=entry.state, disabled=entry.disabled)
@@ -233,9 +232,6 @@ class Work:
         if right:
             self._published = (now, digest)
         return right
-
-
-_key = attrgetter("key")
 
 
 def states_to_carry(dataset: Dataset, action: events.DoWrite) -> Mapping[Key, str]:

@@ -179,9 +179,8 @@ def _reweighed(record: Record, name: str, value: int) -> Record:
     own = [f"{name}={value}"] if value else []
     duid = [attr for attr in others if attr.startswith("duid=")]
     text = ";".join([*duid, *own, *(attr for attr in others if attr not in duid)])
-    return replace(
-        record, line=f"{setid} {uri} {flags} {priority} {text}".rstrip(), seen=(record.seen[0], read_attrs(text))
-    )
+    line = f"{setid} {uri} {flags} {priority} {text}".rstrip()
+    return replace(record, line=line, seen=(record.seen[0], read_attrs(text)))
 
 
 def _line(record: Record, state: str, disabled: bool, ours: bool) -> str:
@@ -207,25 +206,28 @@ def _carry(state: str, enable: bool) -> str:
 
 
 def _ours(data: bytes) -> frozenset[Key]:
-    if b"(consul-kam)" not in data:
-        return frozenset()
     return frozenset((int(setid), uri.decode()) for setid, uri in _MARKED.findall(data))
 
 
 def _in_file_order(records: Sequence[Record]) -> Sequence[Record]:
     """Kamailio turns round what has the same set and priority [add_dest2list, reindex_dests]."""
-    groups = groupby(records, key=lambda record: record.sort[:2])
-    return [record for _, same in groups for record in reversed(list(same))]
+    return [r for _, same in groupby(records, key=lambda r: r.sort[:2]) for r in reversed(list(same))]
+
+
+_put_back: Callable[[Key, str], Ask] = lambda key, word: Ask("dispatcher.set_state", (word, *key))  # noqa: E731
 
 
 class _Decoder:
-    """dispatcher.list -> memory. A DEST that comes again as the same object costs one look-up, and so does a reply."""
+    """dispatcher.list -> memory. A DEST or a reply that comes again as the same object costs one look-up."""
 
     def __init__(self) -> None:
         self._known: dict[int, dict[int, tuple[Value, Seen]]] = {}
         self._last: tuple[tuple[Value, ...], Memory] = ((), ())
 
-    def __call__(self, reply: tuple[Value, ...]) -> Memory:
+    def __call__(self, answers: Sequence[tuple[Value, ...]]) -> Memory:
+        return self.one(answers[0])
+
+    def one(self, reply: tuple[Value, ...]) -> Memory:
         if reply is not self._last[0]:
             self._last = (reply, self._decode(reply) if reply else ())
         return self._last[1]
@@ -238,7 +240,7 @@ class _Decoder:
         known, self._known = self._known, {}
         memory: list[Seen] = []
         for setid, dests in sorted(sets):
-            before = known.get(setid, {})
+            before = known.get(setid, {})  # which keeps what it knows alive: no other object has its id
             pairs = [before.get(id(dest)) or (dest, _seen(setid, dest)) for _, dest in dests]
             self._known.setdefault(setid, {}).update({id(pair[0]): pair for pair in pairs})
             memory += [pair[1] for pair in pairs]
@@ -281,17 +283,15 @@ DATASET = Dataset(
     host=lambda key: host_of(str(key[1])),
     reload=Ask("dispatcher.reload"),
     readback=(Ask(WHAT, empty=((500, "No Destination Sets"),)),),
-    decode=lambda answers, decode=_Decoder(): decode(*answers),  # type: ignore[misc]
+    decode=_Decoder(),
     window=Window(5.0, ("ongoing reload",)),
     gap=Gap(0.1, 0.0005),
     ordered=True,
     settled=Settled(_reweighed),
-    inactivate=lambda key: Ask("dispatcher.set_state", ("ip", *key)),
+    inactivate=lambda key: _put_back(key, "ip"),
     active=lambda state: state.startswith("A"),
     carry=_carry,
-    states=States(
-        Ask(WHAT, ("short",)), _Decoder(), lambda key, word: Ask("dispatcher.set_state", (word, *key)), _less
-    ),
+    states=States(Ask(WHAT, ("short",)), _Decoder().one, _put_back, _less),
     unverifiable={
         "flags": "Kamailio shows neither the bit for no DNS look-up (16) nor, before 6.0, the one for no ping (32)",
         "address": "dispatcher.list does not show what a host name was looked up to",
