@@ -119,6 +119,31 @@ def test_a_call_is_never_lost_nor_run_beside_another() -> None:
     assert counted == [2000]
 
 
+def test_what_came_just_before_the_turn_was_given_back_is_not_left_lying() -> None:
+    loop, done = Loop(), list[str]()
+
+    class Turn:
+        """Another thread, which found the turn taken, left its call in the last moment."""
+
+        def __init__(self) -> None:
+            self._lock, self.acquire = loop._turn, loop._turn.acquire
+
+        def release(self) -> None:
+            if done == ["first"]:
+                loop.leave(lambda: done.append("second"))
+            self._lock.release()
+
+    with running(loop):
+        up = threading.Event()
+        loop.post(up.set)
+        assert up.wait(10)
+        while loop._turn.locked():
+            time.sleep(0.001)
+        loop._turn = Turn()  # type: ignore[assignment]
+        loop.take(lambda: done.append("first"))
+        assert done == ["first", "second"]
+
+
 def test_what_a_call_raises_on_a_worker_ends_the_loop_where_it_runs() -> None:
     loop, raised = Loop(), list[BaseException]()
 
