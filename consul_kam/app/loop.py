@@ -79,7 +79,9 @@ class Loop:
         while not self._ended.is_set():
             self._serve()
             with contextlib.suppress(queue.Empty):
-                self._bell.get(timeout=self._wait())
+                wait = self._wait()
+                # Where another thread has the turn, a timer that is due is run there.
+                self._bell.get(timeout=wait if wait is None else max(wait, 0.001))
         if self._defect is not None:
             raise self._defect
 

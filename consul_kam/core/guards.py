@@ -133,11 +133,10 @@ def _seeded(past: Past, last: Release | None, now: float) -> Past:
     """What the memory lacks (first start, lost or old file) is as in the last release."""
     if last is None:
         return past
-    if {r.group for r in last.records} <= past.groups.keys():
+    unknown = {r.group for r in last.records if r.use is Use.IN} - past.groups.keys()
+    if not unknown:
         return past
-    live = {r.key: r.group for r in last.records if r.use is Use.IN and r.group not in past.groups}
-    if not live:
-        return past
+    live = {r.key: r.group for r in last.records if r.use is Use.IN and r.group in unknown}
     counts = Counter(live.values())
     counts[WHOLE] = len(live) + len(past.live)
     groups = {name: past.groups.get(name, Group()).sampled(now, count) for name, count in counts.items()}

@@ -116,7 +116,7 @@ def _release(
 ) -> Release:
     held = {record.key: record for record in decision.kept}
     wanted = [record for record in usable if record.use is not Use.OUT and record.key not in held]
-    records = [record if record.use is Use.IN else _as_used(dataset, record, decision) for record in wanted]
+    records = [r if r.use in (Use.IN, Use.KEPT) else _as_used(dataset, r, decision) for r in wanted]
     return make_release(
         [*records, *held.values()],
         held={key: hold.why for key, hold in decision.holds.items()},
@@ -127,8 +127,6 @@ def _release(
 
 
 def _as_used(dataset: Dataset, record: Record, decision: Decision) -> Record:
-    if record.use is Use.KEPT:
-        return record
     if record.key in decision.spared:
         return replace(record, use=Use.IN)
     return dataset.as_disabled(record) if dataset.as_disabled is not None else record
