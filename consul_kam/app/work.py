@@ -197,7 +197,7 @@ class Work:
         except OSError as error:
             place = error.filename or self.live
             return events.PublishFailed(action.op, f"cannot write {place}: {error.strerror or error}")
-        self._published = (files.signature(self.live), _digest(content))
+        self._published = (self._signature(content), _digest(content))
         self.base = Base(action.release)
         return events.Published(action.op)
 
@@ -210,6 +210,11 @@ class Work:
             if not (self.live.parent / name).exists():
                 files.write_atomic(self.live.parent / name, empty)
         files.write_atomic(self.live, content, later=True)
+
+    def _signature(self, content: bytes) -> tuple[int, int, int]:
+        """Of the file with this content, and of none that somebody put in its place since it was written."""
+        found = files.signature(self.live)
+        return found if self._holds(content) else (-1, -1, -1)
 
     def _holds(self, content: bytes) -> bool:
         """Whether the live file is a file with this content; whatever else stands there is replaced."""
