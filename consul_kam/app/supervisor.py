@@ -138,7 +138,7 @@ class Supervisor:
         ]
 
     def close(self) -> None:
-        """Let go of them: they live on, and the next supervisor adopts them. A start that is under way is waited for, or
+        """Let go of them: they live on, and the next supervisor adopts them. A start that is under way is waited for:
         the next one would not know of it.
         """
         self._closed = True
