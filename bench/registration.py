@@ -1,6 +1,6 @@
-"""How long after Consul's return a node's registration is back in its catalog, passing; three servers and an agent.
+"""How long after Consul's return a node's agent knows it and its catalog lists it as passing; three servers, an agent.
 
-Return: the moment from which the agent answers and the catalog, asked through a server, has a leader and the agent.
+Return: the moment from which the agent answers and its servers have a leader.
 """
 
 import tempfile
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.integration.registering import Page, Registered, passing
+from tests.integration.registering import Page, Registered, known, passing
 from tests.lab import LabError, wait_for
 from tests.lab.cluster import Cluster
 
@@ -46,15 +46,14 @@ def _back(cluster: Cluster) -> float:
 
 def _returned(cluster: Cluster) -> bool:
     try:
-        status, body = cluster.agent.request("GET", f"/v1/catalog/node/{cluster.agent.name}")
-        return status == 200 and isinstance(body, dict) and bool(cluster.leader())
+        return cluster.agent.request("GET", "/v1/agent/services")[0] == 200 and bool(cluster.leader())
     except (OSError, LabError):
         return False
 
 
 def _listed(cluster: Cluster) -> bool:
     try:
-        return passing(cluster.leader()) == HERE
+        return known(cluster.agent) is not None and passing(cluster.leader()) == HERE
     except (OSError, LabError):
         return False
 

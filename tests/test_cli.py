@@ -308,6 +308,70 @@ def test_an_operators_words_are_passed_on(run: Run, engine: Engine, verb: str) -
     assert [request["dataset"] for request in engine.asked] == ["domain", None]
 
 
+PS: dict[str, Any] = {
+    "ok": True, "role": "sbc", "name": "sbc-1", "waits_for": "",
+    "processes": [
+        {"name": "kamailio", "state": "RUNNING", "pid": 12, "since": 1.0, "restarts": 3, "adopted": True,
+         "reason": "signal 9", "rss": 2**20 * 50, "cpu": 1.25, "members": 9},
+    ],
+    "probes": [
+        {"name": "rpc", "healthy": True, "level": "alive", "action": "restart", "since": 1.0, "reason": "",
+         "took_ms": 0.5},
+    ],
+    "registration": {"state": "registered", "id": "sbc-1", "name": "sbc", "node": "n1", "trouble": ""},
+}  # fmt: skip
+
+
+def test_ps_shows_programs_health_and_registration(run: Run, engine: Engine) -> None:
+    engine.replies["ps"] = PS
+    code, out, _ = run("ps")
+    assert code == 0
+    for text in (
+        "kamailio (adopted)",
+        "RUNNING",
+        "50.0 MB",
+        "1.2 s",
+        "signal 9",
+        "rpc",
+        "well",
+        "sbc sbc-1: registered with n1",
+    ):
+        assert text in out
+    assert json.loads(run("ps", "--json")[1]) == PS
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"waits_for": "sip_options: no answer; lists: differ"}, "not ready: lists: differ"),
+        ({"processes": [{**PS["processes"][0], "state": "BACKOFF", "pid": None, "rss": None, "cpu": None}]}, "BACKOFF"),
+    ],
+)
+def test_ps_is_no_where_something_is_not_well(run: Run, engine: Engine, change: dict[str, Any], shown: str) -> None:
+    engine.replies["ps"] = {**PS, **change}
+    code, out, _ = run("ps")
+    assert code == 1
+    assert shown in out
+
+
+def test_restart_says_what_became_of_it(run: Run, engine: Engine) -> None:
+    engine.replies["restart"] = {"ok": True, "process": "kamailio", "pid": 13}
+    assert run("restart") == (0, "kamailio: up, process 13\n", "")
+    engine.replies["restart"] = {"ok": False, "error": "cannot restart kamailio: /k.cfg:3:1: syntax error; it goes on"}
+    code, _, err = run("restart", "kamailio", "--json")
+    assert (code, "/k.cfg:3:1" in err) == (1, True)
+    assert [request["process"] for request in engine.asked] == ["kamailio", "kamailio"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (59.9, "59 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (90_000, "1 d 1 h")]
+)
+def test_spans_are_told_in_two_units(seconds: float, text: str) -> None:
+    from consul_kam.cli.show import span
+
+    assert span(seconds) == text
+
+
 # ---- the rest
 
 

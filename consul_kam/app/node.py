@@ -150,12 +150,13 @@ class Node:
         return health
 
     def _turned(self, probe: ProbeState) -> None:
-        """One that still starts is left alone: it has a deadline of its own."""
         word = "well" if probe.healthy else "unwell"
-        level = "info" if probe.healthy or probe.level == NONE else "warning"
+        # before the node was ready once, what is not there yet is no news
+        level = "info" if probe.healthy or probe.level == NONE or not self._told_ready else "warning"
         self._reporter.tell(f"probe {word}", level, probe=probe.name, reason=probe.reason)
         target = probe.target
         ours = target in self.supervisor.names and self.supervisor.service(target).stage is Stage.RUNNING
+        # one that still starts is left alone: it has a deadline of its own
         if ours and probe.healthy is False and probe.action == RESTART and not self._ending:
             self.supervisor.restart(target, f"{probe.name}: {probe.reason}", blame=True)
         self.registrar.changed()

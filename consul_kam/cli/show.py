@@ -184,8 +184,8 @@ def _counts(counts: Mapping[str, int]) -> str:
 def processes(reply: Mapping[str, Any]) -> None:
     """Of `ps`."""
     out = console()
-    if reply.get("waits_for"):
-        out.print(word(f"not ready: waits for {reply['waits_for']}", "yellow"))
+    for wait in filter(None, (reply.get("waits_for") or "").split("; ")):
+        out.print(word(f"not ready: {wait}", "yellow"))
     rows = [
         (
             entry["name"] + (" (adopted)" if entry["adopted"] else ""),
@@ -200,6 +200,26 @@ def processes(reply: Mapping[str, Any]) -> None:
         for entry in reply["processes"]
     ]
     out.print(table(("program", "state", "pid", "for", "restarts", "RSS", "CPU", "last"), rows))
+    if reply.get("probes"):
+        out.print(table(("probe", "health", "level", "for", "took", "detail"), map(_probe_row, reply["probes"])))
+    told = reply.get("registration") or {"state": "off"}
+    if told["state"] != "off":
+        trouble = f": {told['trouble']}" if told["trouble"] else ""
+        where = f" with {told['node']}" if told["node"] else ""
+        good = told["state"] == "registered" and not trouble
+        out.print(word(f"{told['name']} {told['id']}: {told['state']}{where}{trouble}", "green" if good else "yellow"))
+
+
+def _probe_row(probe: Mapping[str, Any]) -> Sequence[object]:
+    health = {True: word("well", "green"), False: word("unwell", "red"), None: word("not known yet", "yellow")}
+    return (
+        probe["name"],
+        health[probe["healthy"]],
+        probe["level"],
+        span(time.time() - probe["since"]),
+        f"{probe['took_ms']:.1f} ms",
+        probe["reason"],
+    )
 
 
 def span(seconds: float) -> str:

@@ -23,14 +23,16 @@ from consul_kam.core.registered import (
     Service,
     Wanted,
     body,
-    differences,
-    of_checks,
-    strays,
+    nudge,
 )
+from consul_kam.core.registration_diff import differences, lost_in_catalog, of_checks, on, others, strays
 
 PATIENCE = 3
 """How often within QUIET seconds what another hand changed is put right, before it is a war that we do not wage."""
 QUIET = 600.0
+MOVE = 10.0
+"""Seconds that the agent that we are registered with has to be dead, says Consul, until we move to another: gossip errs
+now and then, and who moves too soon leaves a ghost."""
 LONGEST = 3600.0
 """A registration that is fought over is left alone for QUIET seconds, then twice that, at most so many."""
 
@@ -63,6 +65,10 @@ class State:
     """Consul's own check failed while we were ready: then a new one begins critical."""
     renewed: bool = False
     """A check that had not run yet was registered anew, and has not been heard of since."""
+    dead_since: float = 0.0
+    """Since when another agent answers and ours is dead; 0: it is not."""
+    fed: float = -QUIET
+    """When the TTL check was fed."""
     missing: int = 0
     """Looks in a row at which the catalog did not hold what the agent holds."""
 
@@ -85,14 +91,15 @@ class Plan:
 def reconcile(wanted: Wanted, record: Record, state: State, seen: Seen, ready: bool, now: float) -> Plan:
     """One look's answer. An empty `actions` is "nothing to do"."""
     idle = replace(state, right=False)
-    if another_agent(record, seen) and seen.pinned_lives is not False:
-        trouble = f"cannot keep {wanted.service.id}: agent {seen.node} answers, but it is registered with {record.node}"
-        lives = "which is alive" if seen.pinned_lives else "of which nobody knows now whether it is alive"
-        cure = "let [consul] address name one agent, no load balancer"
-        return Plan(Where.ELSEWHERE, (), record, record, idle, f"{trouble}, {lives}; {cure}")
+    if another_agent(record, seen):
+        dead_since = (state.dead_since or now) if seen.pinned_lives is False else 0.0
+        if not dead_since or now - dead_since < MOVE:
+            trouble = _elsewhere(wanted, record, seen)
+            return Plan(Where.ELSEWHERE, (), record, record, replace(idle, dead_since=dead_since), trouble)
+    state = replace(state, dead_since=0.0)
     found = seen.service
     if found is not None and found.name != wanted.service.name and not record.of(found):
-        trouble = f"cannot register {found.id}: on {_on(seen)} that ID is service {found.name} at {found.at}"
+        trouble = f"cannot register {found.id}: on {on(seen)} that ID is service {found.name} at {found.at}"
         return Plan(Where.CONFLICT, (), record, record, idle, f"{trouble}; set [registration] id")
     before, (moved, why) = record, _moved(record, seen)
     record = replace(record, node=seen.node or record.node, maintenance=_foreign(wanted, record, seen))
@@ -128,7 +135,7 @@ def _not_ready(wanted: Wanted, record: Record, state: State, seen: Seen) -> Plan
     after = replace(record, id="", name="", address="", port=0) if gone else record
     why = f"{there[0].at} is no longer its place" if gone else ""
     where = Where.REGISTERED if here else Where.WAITING
-    return Plan(where, gone + feed, record, after, replace(state, right=False), _others(wanted, seen), why)
+    return Plan(where, gone + feed, record, after, replace(state, right=False), others(wanted, seen), why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +154,17 @@ class _Look:
         wrong = [*differences(self.wanted.service, found), *checks.values()] if found is not None else []
         state = self._history(bool(wrong))
         if wrong and self.now < state.hold_until:
-            trouble = f"cannot keep {self.wanted.service.id}: somebody changes it on {_on(self.seen)} again and again"
+            trouble = f"cannot keep {self.wanted.service.id}: somebody changes it on {on(self.seen)} again and again"
             cure = "is there another node with this ID? It is left alone for a while"
             held = replace(state, right=False)
             return Plan(Where.CONFLICT, (), self.record, self.record, held, f"{trouble}: {wrong[0]}; {cure}")
-        lost = _lost(self.wanted, self.seen) if found is not None and not wrong else ""
+        lost = lost_in_catalog(self.wanted, self.seen) if found is not None and not wrong else ""
         state = replace(state, missing=state.missing + 1 if lost else 0)
         if lost and (state.missing in (1, 2, 4) or state.missing % 8 == 0):
             wrong = [lost]
-        trouble = _others(self.wanted, self.seen)
+        trouble = others(self.wanted, self.seen)
         if state.missing > PATIENCE:
-            trouble = (
-                f"cannot bring {self.wanted.service.id} into Consul's catalog: {lost}; the log of {_on(self.seen)}"
-            )
+            trouble = f"cannot bring {self.wanted.service.id} into Consul's catalog: {lost}; the log of {on(self.seen)}"
             trouble += " says why: a token without the right, or a node ID that changed under its name"
         mine = self._mine()
         old = self.seen.old is not None and self.record.of(self.seen.old)
@@ -171,8 +176,11 @@ class _Look:
         state = replace(state, right=True, renewed=unasked or (state.renewed and not self._heard()))
         why = why or ("its agent has not asked its status page yet" if unasked else "")
         broken = [id for id in checks if self.seen.check(id) is not None] if found is not None else []
-        actions = self._mend(fresh, [*broken, *([self.wanted.http_id] if unasked else [])], bool(why))
+        broken += [self.wanted.http_id] if unasked else []
+        actions = self._mend(fresh, broken, bool(why), wrong == [lost])
         actions += (Deregister(self.record.id),) if old else ()
+        if any(isinstance(action, FeedTtl) for action in actions):
+            state = replace(state, fed=self.now)
         return Plan(Where.REGISTERED, actions, before, mine, state, trouble, why)
 
     def _history(self, wrong: bool) -> State:
@@ -202,9 +210,9 @@ class _Look:
         found = self.seen.check(self.wanted.http_id)
         return found is not None and found.output != ""
 
-    def _mend(self, fresh: bool, broken: Sequence[str], wrong: bool) -> tuple[Action, ...]:
+    def _mend(self, fresh: bool, broken: Sequence[str], wrong: bool, lost: bool) -> tuple[Action, ...]:
         """`broken`: checks that shall begin anew. Registering again keeps the status and output of a check whatever its
-        definition, so these are taken away first."""
+        definition, so these are taken away first. `lost`: the agent knows it all, the catalog does not."""
         wanted, seen, drain = self.wanted, self.seen, self.record.drain
         maintenance = seen.check(wanted.maintenance_id)
         reason = None
@@ -212,22 +220,25 @@ class _Look:
             reason = drain
         elif seen.service is None:
             reason = self.record.maintenance
+        elif lost and maintenance is not None:
+            reason = maintenance.notes
         actions: list[Action] = [DropCheck(id) for id in dict.fromkeys([*strays(wanted, seen), *broken])]
         if wrong or (maintenance is None and drain):
-            actions.append(Register(body(wanted, PASSING if fresh else CRITICAL, reason)))
+            whole = body(wanted, PASSING if fresh else CRITICAL, reason)
+            actions += [Register(nudge(whole))] if lost else []
+            actions.append(Register(whole))
         actions += self._feed()
         if maintenance is not None and maintenance.notes.startswith(OURS) and not drain:
             actions.append(ClearMaintenance(wanted.service.id))
         return tuple(actions)
 
     def _feed(self) -> list[Action]:
-        """While it is ready at each look, else once."""
-        if not self.wanted.ttl:
-            return []
-        fed = self.seen.check(self.wanted.ttl_id)
-        if self.ready:
-            return [FeedTtl(self.wanted.ttl_id, PASSING)]
-        return [FeedTtl(fed.id, CRITICAL)] if fed is not None and fed.status != CRITICAL else []
+        """What is good for `ttl` seconds is said anew after a third of that; not ready, once."""
+        wanted, found = self.wanted, self.seen.check(self.wanted.ttl_id)
+        status = PASSING if self.ready else CRITICAL
+        said = found is not None and found.status == status
+        due = self.ready and self.now - self.state.fed >= wanted.ttl / 3
+        return [FeedTtl(wanted.ttl_id, status)] if wanted.ttl and (due or not said) else []
 
     def _mine(self) -> Record:
         is_ = self.wanted.service
@@ -235,7 +246,7 @@ class _Look:
 
     def _first(self) -> str:
         known = self.record.id == self.wanted.service.id
-        return f"{_on(self.seen)} had lost it" if known else "it is ready"
+        return f"{on(self.seen)} had lost it" if known else "it is ready"
 
 
 def _here(wanted: Wanted, found: Service) -> bool:
@@ -245,6 +256,12 @@ def _here(wanted: Wanted, found: Service) -> bool:
 def another_agent(record: Record, seen: Seen) -> bool:
     """Whether it is not the one that we are registered with."""
     return bool(record.id and record.node) and seen.node not in ("", record.node)
+
+
+def _elsewhere(wanted: Wanted, record: Record, seen: Seen) -> str:
+    lives = {True: "is alive", False: "is dead, says Consul", None: "may be alive"}[seen.pinned_lives]
+    trouble = f"cannot keep {wanted.service.id}: agent {seen.node} answers, but it is registered with {record.node}"
+    return f"{trouble}, which {lives}; let [consul] address name one agent, no load balancer"
 
 
 def _moved(record: Record, seen: Seen) -> tuple[tuple[Action, ...], str]:
@@ -271,29 +288,3 @@ def _contradicted(wanted: Wanted, state: State, seen: Seen, ready: bool) -> bool
     if found is None or wanted.http_id in of_checks(wanted, seen) or (found.status, found.output) == (CRITICAL, ""):
         return state.contradicted
     return found.status == CRITICAL
-
-
-def _lost(wanted: Wanted, seen: Seen) -> str:
-    """What the catalog says else than the agent, or ""."""
-    if seen.catalog is None or not seen.node:
-        return ""
-    mine = next((row.service for row in seen.catalog if row.node == seen.node), None)
-    if mine is None:
-        return "the catalog does not have it"
-    should = wanted.service if wanted.service.address else replace(wanted.service, address=mine.address)
-    return next((f"in the catalog {each}" for each in differences(should, mine)), "")
-
-
-def _others(wanted: Wanted, seen: Seen) -> str:
-    """Who else has our ID, on another node."""
-    other = next((row for row in seen.catalog or () if seen.node and row.node != seen.node), None)
-    if other is None:
-        return ""
-    mine = next((row.service.place for row in seen.catalog or () if row.node == seen.node), wanted.service.place)
-    ghost = other.service.place == mine
-    cure = "a ghost of this one: deregister it there" if ghost else "give one of them another ID"
-    return f"cannot be the only {wanted.service.id}: node {other.node} has one at {other.service.at}; {cure}"
-
-
-def _on(seen: Seen) -> str:
-    return f"agent {seen.node}" if seen.node else "the agent"

@@ -85,7 +85,8 @@ class Paper:
                 return self.with_check(owner, replace(check, status=status, output="fed"))
 
     def _register(self, body: object) -> "Paper":
-        """Status and output of a check that is there stay, whatever its new definition (tried)."""
+        """Status and output of a check that is there stay, whatever its new definition; what the agent knows already it
+        does not tell the catalog (both tried)."""
         assert isinstance(body, dict | type(Register({}).body))
         id, paper = body["ID"], self
         service = Service(
@@ -97,7 +98,8 @@ class Paper:
             tuple(body["Meta"].items()),
             body["Weights"]["Passing"],
         )
-        paper = replace(paper, services=(*(each for each in paper.services if each.id != id), service), in_catalog=True)
+        told = self.in_catalog or body["Weights"]["Warning"] == 2 or service not in self.services
+        paper = replace(paper, services=(*(each for each in paper.services if each.id != id), service), in_catalog=told)
         for given in body["Checks"]:
             there = next((check for check in self.checks_of(id) if check.id == given["CheckID"]), None)
             new = Check(

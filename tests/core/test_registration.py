@@ -174,7 +174,7 @@ def test_a_check_that_was_changed_begins_anew(check: Check, words: str) -> None:
     """Registered again it would keep status and output, and so be another one for ever."""
     node = with_check(known(), check)
     assert words in node.plan().why
-    assert kinds(node) == ["DropCheck", "Register", "FeedTtl"]
+    assert kinds(node) == ["DropCheck", "Register"]
     assert right(node.look()) == ""
     assert node.look().look().plan().why == ""
 
@@ -184,6 +184,15 @@ def test_a_check_that_is_missing_is_back_and_a_strangers_stays() -> None:
     node = node.on(agent=node.agent.without_check(HTTP).with_check("host1", Check("disk", CRITICAL, "script")))
     assert node.plan().why == f"check {HTTP} is missing"
     assert [check.id for check in node.look().agent.checks_of("host1")] == ["disk", HTTP, TTL]
+
+
+def test_a_ttl_check_is_fed_three_times_in_its_life() -> None:
+    node = known()
+    assert [kinds(node.on(now=node.now + after)) for after in (4.9, 5.0)] == [[], ["FeedTtl"]]
+    strange = with_check(node, replace(WANTED.checks[1], status=PASSING, output="HTTP GET http://x/: 200 OK"))
+    assert kinds(strange) == []
+    expired = with_check(node, replace(WANTED.checks[1], status=CRITICAL))
+    assert kinds(expired) == ["FeedTtl"]
 
 
 def test_a_check_of_an_earlier_configuration_goes() -> None:
@@ -203,7 +212,7 @@ def test_an_agent_that_was_started_again_need_not_ask_first() -> None:
 def test_but_one_that_throws_outputs_away_is_believed_the_second_time() -> None:
     """`discard_check_output`."""
     node = with_check(known(), http(status=CRITICAL, output="")).look()
-    node = with_check(node, http(status=CRITICAL, output="")).look()
+    node = with_check(node, http(status=CRITICAL, output=""))
     assert node.plan().why == ""
     node = with_check(node, http()).look()
     assert with_check(node, http(status=CRITICAL, output="")).plan().why != ""
@@ -225,7 +234,7 @@ def test_another_hand_again_and_again_is_no_war() -> None:
     node = known()
     for _ in range(3):
         node = node.by_hand(address="10.9.9.9")
-        assert kinds(node) == ["Register", "FeedTtl"]
+        assert kinds(node) == ["Register"]
         node = node.look().look()
     node = node.by_hand(address="10.9.9.9")
     plan = node.plan()
@@ -239,6 +248,8 @@ def test_another_hand_again_and_again_is_no_war() -> None:
     again = once.look().by_hand(address="10.9.9.9").look()
     assert again.state.hold_until - again.now == 2 * QUIET
     assert right(without_service(again).look()) == ""
+    forgiven = without_service(again).look().look().by_hand(tags=())
+    assert right(forgiven.look()) == ""
     assert again.by_hand(address="10.0.0.1").plan().where is Where.REGISTERED
 
 
@@ -310,7 +321,8 @@ def test_our_own_maintenance_is_cleared_before_it_is_ready() -> None:
     node = with_check(known(), maintenance("consul_kam: drain"))
     assert node.plan().actions[-1] == ClearMaintenance("host1")
     changed = node.by_hand(tags=())
-    assert kinds(changed) == ["Register", "FeedTtl", "ClearMaintenance"]
+    assert kinds(changed) == ["Register", "ClearMaintenance"]
+    assert node.plan().after.maintenance is None
     assert right(node.look()) == ""
     assert kinds(node.on(ready=False)) == ["FeedTtl"]
 
@@ -323,6 +335,8 @@ def test_but_not_while_a_drain_is_under_way() -> None:
         lost = without_service(node)
         check = told(lost)[MAINTENANCE]
         assert (check["Status"], check["Notes"], check["TTL"]) == (CRITICAL, "consul_kam: drain", "87600h")
+    theirs = with_check(known(record=drain), maintenance("a disk is changed")).by_hand(tags=())
+    assert MAINTENANCE not in told(theirs)
     without = known(record=drain)
     assert told(without)[MAINTENANCE]["Notes"] == "consul_kam: drain"
     assert not any(isinstance(action, Register) for action in without.look().plan().actions)
@@ -331,7 +345,7 @@ def test_but_not_while_a_drain_is_under_way() -> None:
 
 def test_nobody_elses_maintenance_ever_and_it_outlives_an_agent_that_lost_it() -> None:
     node = with_check(known(), maintenance("a disk is changed"))
-    assert kinds(node) == ["FeedTtl"]
+    assert kinds(node) == []
     node = node.look()
     assert node.record.maintenance == "a disk is changed"
     lost = without_service(node)
@@ -348,18 +362,25 @@ def test_a_load_balancer_that_hands_us_another_agent_makes_no_ghost() -> None:
     assert (plan.where, plan.actions, plan.after) == (Where.ELSEWHERE, (), record)
     assert "agent lab answers, but it is registered with other, which is alive" in plan.trouble
     unknown = reconcile(WANTED, record, State(), replace(seen, pinned_lives=None), True, 0.0)
-    assert "of which nobody knows" in unknown.trouble
+    assert "which may be alive" in unknown.trouble
     assert another_agent(record, seen)
 
 
 def test_an_agent_that_is_no_more_gives_way_to_the_new_one_and_what_is_left_there_goes() -> None:
     record = replace(HERE, node="other")
     left = Paper(elsewhere=(Row("other", SERVICE),)).seen("host1")
-    plan = reconcile(WANTED, record, State(), replace(left, pinned_lives=False), True, 0.0)
+    dead = replace(left, pinned_lives=False)
+    waits = reconcile(WANTED, record, State(), dead, True, 100.0)
+    assert (waits.where, waits.actions, waits.state.dead_since) == (Where.ELSEWHERE, (), 100.0)
+    assert "which is dead, says Consul" in waits.trouble
+    flaps = reconcile(WANTED, record, waits.state, replace(left, pinned_lives=True), True, 105.0)
+    assert reconcile(WANTED, record, flaps.state, dead, True, 112.0).actions == ()
+    plan = reconcile(WANTED, record, waits.state, dead, True, 110.0)
+    assert plan.state.dead_since == 0.0
     assert plan.actions[0] == Forget("other", "host1")
     assert (plan.record.node, plan.after.node) == ("other", "lab")
     assert plan.why == "the agent is lab now, and was other; agent lab had lost it"
-    nothing = reconcile(WANTED, record, State(), replace(left, catalog=None, pinned_lives=False), True, 0.0)
+    nothing = reconcile(WANTED, record, waits.state, replace(dead, catalog=None), True, 110.0)
     assert (type(nothing.actions[0]), nothing.record.node) == (Register, "lab")
 
 
@@ -368,6 +389,18 @@ def test_an_agent_that_may_not_say_who_it_is() -> None:
     plan = reconcile(WANTED, HERE, State(), seen, True, 0.0)
     assert (plan.after.node, type(plan.actions[0])) == ("lab", Register)
     assert "the agent had lost it" in plan.why
+
+
+def test_what_the_catalog_lost_is_told_again_as_news_with_its_maintenance() -> None:
+    """What an agent knows already it does not tell on."""
+    node = with_check(known(), maintenance("a disk is changed"))
+    node = node.on(agent=replace(node.agent, in_catalog=False))
+    first, second = [action.body for action in node.plan().actions if isinstance(action, Register)]
+    assert (first["Weights"], second["Weights"]) == ({"Passing": 7, "Warning": 2}, {"Passing": 7, "Warning": 1})
+    assert [check["CheckID"] for check in second["Checks"]] == [HTTP, TTL, MAINTENANCE]
+    assert [check["Notes"] for check in first["Checks"]] == [f"{each['Notes']} (again)" for each in second["Checks"]]
+    assert second["Checks"][2]["Notes"] == "a disk is changed"
+    assert right(node.look()) == ""
 
 
 def test_what_the_catalog_lost_is_registered_again_but_not_at_each_look() -> None:
@@ -410,7 +443,7 @@ def test_two_nodes_with_one_id_are_found_by_address_and_nobody_overwrites_anybod
         plan = twin.plan()
         assert plan.where is Where.REGISTERED
         assert plan.trouble.startswith(f"cannot be the only host1: node lab2 has one at {place}:5060; {cure}")
-        assert kinds(twin) == ["FeedTtl"]
+        assert kinds(twin) == ([] if ready else ["FeedTtl"])
 
 
 def test_leaving_takes_what_is_ours_whenever_it_comes() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from consul_kam.adapters import processes
 from consul_kam.errors import ConsulKamError
-from tests.lab import ConsulAgent, Lab, Node, Rpc, uris, wait_for
+from tests.lab import ConsulAgent, Lab, Node, Rpc, program, uris, wait_for
 from tests.lab.engine import ROOT
 from tests.lab.world import BASE, empty, every_version, uri
 
@@ -322,3 +322,33 @@ def test_without_consul_static_entries_will_do(lab: Lab) -> None:
     consul.start()
     register(consul, 1)
     holds(node, 1, 7, timeout=40)
+
+
+# ---- what consul-template and resolvers do
+
+
+def test_a_consul_template_that_ends_with_14_is_tried_again_and_costs_no_route(lab: Lab, consul: ConsulAgent) -> None:
+    """As where a template's command fails [consul-template, cli.go: ExitCodeRunnerError]."""
+    register(consul, 1)
+    directory = lab.directory / "own"
+    directory.mkdir()
+    (directory / "x.ctmpl").write_text("x")
+    own = directory / "own.hcl"
+    own.write_text("")
+    more = f'[consul_template]\npath = "{program("consul-template")}"\nconfig = "{own}"\n[supervise]\nfirst = 0.1\n'
+    node = lab.node(consul, more=more)
+    node.ready()
+    holds(node, 1)
+    stanza = f'template {{\n source = "{directory}/x.ctmpl"\n destination = "{directory}/x"\n command = ["false"]\n}}\n'
+    own.write_text(stanza)
+    pid = node.pid_of("consul-template")
+    os.kill(pid, signal.SIGKILL)
+    assert "exit code 14" in node.logged("exit code 14", 20)
+    holds(node, 1)
+    assert options_answered(node)
+    own.write_text("")
+    wait_for(
+        "a consul-template that stays", lambda: node.process("consul-template")["state"] == "RUNNING", 30, node.log
+    )
+    register(consul, 2)
+    holds(node, 1, 2, timeout=40)

@@ -16,7 +16,7 @@ from tests.lab.consul import ConsulAgent
 from tests.lab.consul_template import ConsulTemplate, Template
 from tests.lab.engine import Engine
 from tests.lab.kamailio import VERSIONS, Kamailio
-from tests.lab.node import Node
+from tests.lab.node import Node, Rtp
 from tests.lab.ports import free_port
 from tests.lab.process import LabError, Process, program, wait_for
 from tests.lab.rpc import Destination, Fault, Rpc, Struct, Unreachable
@@ -38,6 +38,7 @@ __all__ = [
     "Node",
     "Process",
     "Rpc",
+    "Rtp",
     "Sampler",
     "Sipp",
     "Struct",
@@ -94,6 +95,10 @@ class Lab:
         if not spawn:
             self._stack.enter_context(laid_out)
         return self._stack.enter_context(Node(self._own("node"), laid_out, consul.address, spawn=spawn, **options))
+
+    def rtp(self, consul: ConsulAgent, ng: int) -> Rtp:
+        """A node of role `rtp`: its RTPEngine listens at this port of loopback."""
+        return self._stack.enter_context(Rtp(self._own("rtp"), consul.address, ng))
 
     def uas(self, port: int | None = None) -> Uas:
         return self._stack.enter_context(Uas(port))

@@ -3,12 +3,13 @@
 import json
 import os
 import signal
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from consul_kam.adapters import processes
-from tests.lab.engine import Engine
+from tests.lab.engine import ROOT, Engine
 from tests.lab.kamailio import Kamailio
 from tests.lab.process import program, tail, wait_for
 
@@ -101,3 +102,21 @@ class Node(Engine):
             left = self.identity(name)
             if left is not None:
                 processes.empty(left)
+
+
+class Rtp(Node):
+    """A node of role `rtp`: no Kamailio, no list, an RTPEngine at `ng`, and its registration."""
+
+    def __init__(self, directory: Path, consul: str, ng: int) -> None:
+        self.directory, self.log, self.listen = directory, directory / "engine.log", None
+        self.state = Path(tempfile.mkdtemp(prefix="ck-")) / "state"
+        self.config = directory / "consul-kam.toml"
+        self.env = {"CONSUL_KAM_CONFIG": str(self.config), "PYTHONPATH": str(ROOT)}
+        self._process, self._wanted, self._wrapper = None, True, []
+        directory.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(
+            f'[node]\nrole = "rtp"\nname = "node-{directory.name}"\nstate_dir = "{self.state}"\n'
+            f'[consul]\naddress = "{consul}"\n[http]\nlisten = ""\n'
+            f'[rtpengine]\nng = "udp:127.0.0.1:{ng}"\n[registration]\nttl = 2\nevery = 0.5\n'
+            "[probes.rtpengine_ng]\nperiod = 0.2\ntimeout = 0.5\n"
+        )
