@@ -44,11 +44,8 @@ ATTRS = {
         Number("weight", 1, 100, "ds_set_attrs: else it counts as 0"),
         Number("rweight", 1, 100, "ds_set_attrs: else it counts as 0"),
         Number("maxload", 0, INT_MAX, "ds_set_attrs, str2sint: else it counts as 0, no limit"),
-        Number("latency", 0, INT_MAX, "ds_set_attrs, str2sint"),
-        Number("cc", 0, INT_MAX, "ds_set_attrs, str2sint"),
-        Number("ocmin", 0, INT_MAX, "ds_set_attrs of 6.0"),
-        Number("ocmax", 0, INT_MAX, "ds_set_attrs of 6.0"),
-        Number("ocrate", 0, INT_MAX, "ds_set_attrs of 6.0"),
+        *(Number(name, 0, INT_MAX, "ds_set_attrs, str2sint") for name in ("latency", "cc")),
+        *(Number(name, 0, INT_MAX, "ds_set_attrs of 6.0") for name in ("ocmin", "ocmax", "ocrate")),
     )
 }
 KNOWN: dict[str, Number | None] = {**ATTRS, **dict.fromkeys(("duid", "socket", "sockname", "ping_from", "obproxy"))}
@@ -206,9 +203,8 @@ def _carry(state: str, enable: bool) -> str:
 
 
 def _ours(data: bytes) -> frozenset[Key]:
-    if b"(consul-kam)" not in data:
-        return frozenset()
-    return frozenset((int(setid), uri.decode(errors="surrogateescape")) for setid, uri in _MARKED.findall(data))
+    marked = _MARKED.findall(data) if b"(consul-kam)" in data else ()
+    return frozenset((int(setid), uri.decode(errors="surrogateescape")) for setid, uri in marked)
 
 
 def _in_file_order(records: Sequence[Record]) -> Sequence[Record]:

@@ -234,7 +234,8 @@ def test_a_thousand_hostile_ones(lab: Lab, chosen: str) -> None:
         wrong = [siege.spoilt(sample.value) for sample in siege.seen.since(since) if sample.value is not None]
         assert [each for each in wrong if each] == []
         status = siege.world.rest(dataset=name, timeout=40)
-        assert len(siege.seen.now() or []) == MOST  # some of them are fine, and fill what is left
+        # some are fine, and fill what is left; one whose socket Kamailio has not is refused there, and tried again
+        assert len(siege.seen.now() or []) + len(status["refused"]) == MOST
         assert len(status["dropped"]) > 100
         assert siege.ct.alive()
         says_nothing_that_steers_a_terminal(siege.world, lab.directory)
