@@ -189,3 +189,15 @@ def test_an_empty_table_says_that_it_is_meant() -> None:
 def test_the_version_file_keeps_what_stands_there(existing: bytes | None, expected: bytes) -> None:
     assert TABLE.companion(existing) == ("version", expected)
     assert TABLE.companion(expected) == ("version", expected)
+
+
+def test_what_db_text_writes_in_another_way_is_written_so() -> None:
+    assert escape("a\r\t\n\0\\:b") == "a\\r\\t\\n\\0\\\\\\:b"
+
+
+def test_digits_are_those_of_ascii() -> None:
+    rows = "name(string) size(int) x(double)\na:1:٣\nb:٣:1\n".encode()
+    assert [(problem.column, problem.reason[-16:]) for problem in read(rows).problems] == [
+        (5, "a decimal number"),
+        (3, ": a whole number"),
+    ]

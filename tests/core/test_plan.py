@@ -1,5 +1,6 @@
 """From what the staging files say to a release: twins, limits, names, refused records, guards, order."""
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -243,6 +244,13 @@ def test_the_digest_covers_lines_and_what_is_disabled_and_nothing_else() -> None
 def test_a_known_digest() -> None:
     """Releases on disk are compared by it: it may not change between versions."""
     assert make_release([A, replace(B, use=Use.DRAINING)]).digest == KNOWN_DIGEST
+    two = make_release([replace(A, use=Use.DISABLED), replace(B, use=Use.DRAINING)])
+    assert (
+        two.digest
+        == hashlib.sha256(
+            b"1 sip:a.example 0 9\n1 sip:b.example 0 8\0(1, 'sip:a.example')\n(1, 'sip:b.example')"
+        ).hexdigest()
+    )
     assert len(make_release(records("1 sip:10.0.0.1 0 0 x=\udcff")).digest) == 64
 
 

@@ -79,6 +79,7 @@ def test_comments_alone_are_an_accident_unless_we_wrote_them(data: bytes) -> Non
 def test_a_nul_is_named_at_its_place() -> None:
     assert [(problem.line, problem.column) for problem in read(b"a b\nc \0d\n").problems] == [(2, 3)]
     assert read(b"a b # c \0d\n").problems == ()
+    assert [(problem.line, problem.column) for problem in read(b"a b\n\0c d\nc \0d\0\n").problems] == [(2, 1), (3, 3)]
 
 
 @pytest.mark.parametrize(

@@ -194,9 +194,9 @@ def test_a_tag_is_kept_as_it_is_but_null_is_none(tag: str, seen: str) -> None:
 def test_a_group_may_stand_right_before_a_bracket() -> None:
     assert [record.key for record in native("12[2001:db8::] 64 5060 a\n")] == [(12, "2001:db8::", 64, 5060)]
     answer = parse(
-        ADDRESS, "list", b"10.0.0.1\n99999999999[::1]\n 12[2001:db8::x] 64\n 12[2001:db8::] 129\n1 10.0.0.1\n"
+        ADDRESS, "list", b"10.0.0.1\n 99999999999[::1]\n 12[2001:db8::x] 64\n 12[2001:db8::] 129\n1 10.0.0.1\n"
     )
-    assert [(problem.line, problem.column) for problem in answer.problems] == [(1, 1), (2, 1), (3, 4), (4, 17)]
+    assert [(problem.line, problem.column) for problem in answer.problems] == [(1, 1), (2, 2), (3, 4), (4, 17)]
 
 
 def test_in_the_file_networks_stand_as_wanted_and_hosts_and_names_turned_round() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consul_kam.core.dataset import Ask
+from consul_kam.core.plan import make_release
 from consul_kam.core.ports import Value
 from consul_kam.core.records import Record, Seen, Use
 from consul_kam.datasets import dataset
@@ -373,3 +374,33 @@ def test_an_attribute_of_kamailios_own_stands_once(attrs: bytes) -> None:
 @pytest.mark.parametrize("attrs", [b"duid=a;duid=a", b"zone=a;zone=b"])
 def test_others_and_equal_ones_may_repeat(attrs: bytes) -> None:
     assert DISPATCHER.parse_native("list", b"1 sip:10.0.0.1 0 10 " + attrs + b"\n").problems == ()
+
+
+def test_a_name_is_looked_up_at_a_load_or_while_it_is_pinged_or_never() -> None:
+    found = records("3 sip:a.example 0 1\n3 sip:b.example 16 5\n3 sip:10.0.0.1 0 1\n3 sip:10.0.0.2 16 1\n")
+    assert [(r.name, r.pinged_name) for r in found] == [("a.example", ""), ("", "b.example"), ("", ""), ("", "")]
+    assert {r.group for r in found} == {"3"}
+    assert [r.key[1] for r in make_release(found).records][:2] == ["sip:b.example", "sip:10.0.0.1"]
+
+
+def test_a_setid_may_stand_right_before_the_scheme() -> None:
+    assert [r.line for r in records("12sip:a.example 16 5\n")] == ["12 sip:a.example 16 5"]
+    answer = DISPATCHER.parse_native("list", b" 99999999999sip:a.example\n 12sip:a..example 0 5\n 12sip:a.example 64\n")
+    assert [(problem.line, problem.column) for problem in answer.problems] == [(1, 2), (2, 4), (3, 18)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ('"address":"10.0.0.1","flags":"","priority":"","port":""', "1 sip:10.0.0.1 0 10"),
+        ('"address":"10.0.0.1","flags":8,"priority":5,"port":5060', "1 sip:10.0.0.1:5060 8 5"),
+        ('"address":"10.0.0.1","weight_as":"rweight"', "1 sip:10.0.0.1 0 10 rweight=1"),
+        ('"address":"10.0.0.1","weight_as":"rweight","weight":100', "1 sip:10.0.0.1 0 10 rweight=100"),
+        ('"address":"10.0.0.1","weight_as":"rweight","weight":101', "1 sip:10.0.0.1 0 10"),
+        ('"entry":"sip:10.0.0.1","flags":8,"priority":5', "1 sip:10.0.0.1 8 5"),
+        ('"entry":"sip:10.0.0.1 0 5 a=b#c"', "1 sip:10.0.0.1 0 5 a=b#c"),
+    ],
+)
+def test_what_is_left_out_is_as_usual(fields: str, line: str) -> None:
+    staged = f'{{"setid":1,{fields}}}\n{{"end":"dispatcher","records":1}}\n'.encode()
+    assert [record.line for record in DISPATCHER.parse_staging("list", staged).records] == [line]

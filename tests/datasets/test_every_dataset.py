@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consul_kam.config import parse as parse_toml
-from consul_kam.core.grammar import Choice, Number, Text
+from consul_kam.core.grammar import BadValue, Choice, Number, Text
 from consul_kam.core.records import Use
 from consul_kam.datasets import dataset, datasets
 from consul_kam.errors import ListError
@@ -29,6 +29,15 @@ def test_discovery_is_by_file_name() -> None:
 def test_an_unknown_dataset_is_no_module() -> None:
     with pytest.raises(ModuleNotFoundError):
         dataset("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"), [("domain:x", "domain"), ("htable:", "htable, or htable:NAME"), ("domain:", "domain")]
+)
+def test_a_name_of_its_own_is_for_datasets_that_take_one(name: str, allowed: str) -> None:
+    with pytest.raises(BadValue) as error:
+        dataset(name)
+    assert str(error.value) == f"dataset is '{name}', allowed: {allowed}"
 
 
 @every

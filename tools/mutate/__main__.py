@@ -26,6 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev mutate", description=__doc__)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="judge these files or folders alone, and anew")
     parser.add_argument("--anew", action="store_true", help="forget all verdicts of earlier runs")
+    parser.add_argument("--grammars", action="store_true", help="mutate the tables of datasets, too: hours")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="of mutmut, at once")
     parser.add_argument("--docs", action="store_true", help="write docs/quality.md from the last run, and run nothing")
     options = parser.parse_args()
@@ -36,7 +37,7 @@ def main() -> int:
         shutil.rmtree(TREE, ignore_errors=True)
         (WORK / "fresh.json").unlink(missing_ok=True)
     TREE.mkdir(parents=True, exist_ok=True)
-    _begin()
+    _begin(options.grammars)
     _mutmut(options.workers, only)
     _fresh(only)
     return _report([mutant for mutant in mutants(COPY) if mutant.name.startswith(only or "")])
@@ -51,9 +52,9 @@ def _beginning(parser: argparse.ArgumentParser, path: str) -> str:
     return f"{name}." if found.is_dir() else f"{name}.x"
 
 
-def _begin() -> None:
+def _begin(grammars: bool) -> None:
     """Forgets the verdicts that may have changed. What was killed stays so: judges only become more severe."""
-    tests, everything = prepare(TREE)
+    tests, everything = prepare(TREE, grammars)
     known = WORK / "judged-by.json"
     before = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else ["", ""]
     if before[1] != everything:

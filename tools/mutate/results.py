@@ -13,7 +13,7 @@ from mutmut.stats import status_by_exit_code
 from tools.mutate.tree import AT_IMPORT, REPO
 
 KILLED, SURVIVED, TIMEOUT = "killed", "survived", "timeout"
-WORDS = {"killed": KILLED, "survived": SURVIVED, "no tests": SURVIVED, "timeout": TIMEOUT}
+WORDS = {"killed": KILLED, "survived": SURVIVED, "timeout": TIMEOUT}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def forget_broken(copy: Path) -> None:
 
 
 def mutants(copy: Path) -> list[Mutant]:
-    """All of them. A status that is no verdict (not checked yet, stopped, crashed) is mutmut's word for it."""
+    """All of them. A status that is no verdict is mutmut's word for it: not checked, or no tests (before fresh.py)."""
     found = []
     for path, _, content in notes(copy):
         for name, code in content["exit_code_by_key"].items():
@@ -69,16 +69,18 @@ def mutants(copy: Path) -> list[Mutant]:
 
 def table(found: list[Mutant]) -> str:
     """By file and by directory, in Markdown."""
-    rows = ["| where | mutants | killed | of them by time | survived | killed |", "|---|--:|--:|--:|--:|--:|"]
+    rows = [
+        "| where | mutants | killed | of them by time | survived | not judged | killed |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
     folders = sorted({mutant.path.rpartition("/")[0] for mutant in found})
     files = sorted({mutant.path for mutant in found})
     for where in [*files, *folders, ""]:
         those = Counter(m.status for m in found if m.path == where or m.path.startswith(where + "/") or not where)
-        total, killed = those.total(), those[KILLED] + those[TIMEOUT]
+        total, killed, survived = those.total(), those[KILLED] + those[TIMEOUT], those[SURVIVED]
         name = f"`{where.removeprefix('consul_kam/')}{'' if where in files else '/'}`" if where else "**both**"
-        rows.append(
-            f"| {name} | {total} | {killed} | {those[TIMEOUT]} | {total - killed} | {100 * killed / total:.1f} % |"
-        )
+        counts = f"{total} | {killed} | {those[TIMEOUT]} | {survived} | {total - killed - survived}"
+        rows.append(f"| {name} | {counts} | {100 * killed / total:.1f} % |")
     return "\n".join(rows)
 
 

@@ -69,9 +69,15 @@ use_setproctitle = false
 class _WrittenOut(cst.CSTTransformer):
     """`@a @b def f` -> `def f`, then `f = a(b(f))`, in a module or class; a module's values from functions."""
 
+    def __init__(self, values: bool) -> None:
+        super().__init__()
+        self._values = values
+
     def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:  # noqa: N802
         found = [part for statement in updated_node.body for part in _undecorated(statement)]
-        return updated_node.with_changes(body=[part for statement in found for part in _from_a_function(statement)])
+        if self._values:
+            found = [part for statement in found for part in _from_a_function(statement)]
+        return updated_node.with_changes(body=found)
 
     def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:  # noqa: N802
         body = updated_node.body
@@ -145,17 +151,19 @@ def _names_a_type(assignment: cst.Assign | cst.AnnAssign, value: cst.BaseExpress
     )
 
 
-def written_out(source: str) -> str:
-    """The same module, of functions without decorators."""
-    return cst.parse_module(source).visit(_WrittenOut()).code
+def written_out(source: str, values: bool = True) -> str:
+    """The same module, of functions without decorators; its `values`, too, come from functions."""
+    return cst.parse_module(source).visit(_WrittenOut(values)).code
 
 
-def prepare(tree: Path) -> tuple[str, str]:
+def prepare(tree: Path, grammars: bool) -> tuple[str, str]:
     """Brings the copy up to date; a file that says the same as before keeps its time, by which mutmut knows it.
+
+    `grammars`: mutate the values of the modules of datasets, too, which takes longer than all the rest.
 
     Returns a digest of what judges (all but the mutated files) and one of everything.
     """
-    wanted = _wanted()
+    wanted = _wanted(grammars)
     for path in [path.relative_to(tree) for path in tree.rglob("*") if path.is_file()]:
         if path not in wanted and path.parts[0] != "mutants" and "__pycache__" not in path.parts:
             (tree / path).unlink()
@@ -169,7 +177,7 @@ def prepare(tree: Path) -> tuple[str, str]:
     return _digest(wanted, judges), _digest(wanted, set(wanted))
 
 
-def _wanted() -> dict[Path, bytes]:
+def _wanted(grammars: bool) -> dict[Path, bytes]:
     """Every file of the copy."""
     wanted: dict[Path, bytes] = {Path("pyproject.toml"): SETTINGS.encode()}
     wanted[Path("conftest.py")] = (Path(__file__).parent / "judges.py").read_bytes()
@@ -184,7 +192,7 @@ def _wanted() -> dict[Path, bytes]:
         )
     for path in wanted:
         if str(path.parent) in MUTATED and path.suffix == ".py":
-            wanted[path] = written_out(wanted[path].decode()).encode()
+            wanted[path] = written_out(wanted[path].decode(), grammars or "core" in path.parts).encode()
     return wanted
 
 
