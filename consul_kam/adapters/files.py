@@ -24,9 +24,12 @@ def read_regular(path: Path, largest: int = LARGEST, follow: bool = False, close
     _usable(path, os.stat(path, follow_symlinks=follow), largest, closed)  # opening a device may already do something
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     try:
-        _usable(path, os.fstat(descriptor), largest, closed)
+        found = os.fstat(descriptor)
+        _usable(path, found, largest, closed)
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            data = file.read(largest + 1)
+            data = file.read(found.st_size + 1)  # as much is allocated as is asked for
+            if len(data) > found.st_size:
+                data += file.read(largest + 1 - len(data))
     finally:
         os.close(descriptor)
     if len(data) > largest:

@@ -2,12 +2,13 @@
 
 import os
 import stat
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from consul_kam.adapters.files import signature, write_atomic
+from consul_kam.adapters.files import Unusable, read_regular, signature, write_atomic
 
 
 @pytest.fixture
@@ -50,3 +51,24 @@ def test_a_symlink_is_replaced_by_a_file_that_only_we_may_write(tmp_path: Path) 
 def test_a_file_whose_directory_became_a_file_has_no_signature(tmp_path: Path) -> None:
     (tmp_path / "place").write_text("no directory")
     assert signature(tmp_path / "place" / "list") == (0, 0, 0)
+
+
+def test_a_file_that_is_longer_than_it_was_is_read_to_its_end_and_no_further_than_allowed() -> None:
+    """The kernel says 0 bytes of what it makes while it is read."""
+    path = Path("/proc/self/status")
+    assert path.stat().st_size == 0
+    assert read_regular(path).startswith(b"Name:")
+    assert b"VmPeak:" in read_regular(path)
+    with pytest.raises(Unusable, match="it grew beyond 100 bytes"):
+        read_regular(path, 100)
+
+
+def test_a_short_file_takes_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"x")
+    tracemalloc.start()
+    try:
+        assert read_regular(path) == b"x"
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
