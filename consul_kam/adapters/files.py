@@ -26,14 +26,7 @@ def read_regular(path: Path, largest: int = LARGEST, follow: bool = False, close
     try:
         found = os.fstat(descriptor)
         _usable(path, found, largest, closed)
-<<<<<<< HEAD
         data = _rest(descriptor, found.st_size, largest)
-=======
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            data = file.read(found.st_size + 1)  # as much is allocated as is asked for
-            if len(data) > found.st_size:
-                data += file.read(largest + 1 - len(data))
->>>>>>> fuzz
     finally:
         os.close(descriptor)
     if len(data) > largest:

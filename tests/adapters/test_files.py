@@ -8,12 +8,8 @@ from pathlib import Path
 
 import pytest
 
-<<<<<<< HEAD
 from consul_kam.adapters import files
-from consul_kam.adapters.files import read_regular, signature, write_atomic
-=======
 from consul_kam.adapters.files import Unusable, read_regular, signature, write_atomic
->>>>>>> fuzz
 
 
 @pytest.fixture
@@ -58,7 +54,6 @@ def test_a_file_whose_directory_became_a_file_has_no_signature(tmp_path: Path) -
     assert signature(tmp_path / "place" / "list") == (0, 0, 0)
 
 
-<<<<<<< HEAD
 def test_what_an_interrupted_write_left_behind_is_no_part_of_the_next_one(tmp_path: Path) -> None:
     (tmp_path / ".list.consul-kam").write_text("half of a much longer list")
     write_atomic(tmp_path / "list", b"whole")
@@ -87,7 +82,8 @@ def test_what_is_written_is_read_whole_also_where_it_grows_meanwhile(tmp_path: P
     os.lseek(descriptor, 0, os.SEEK_SET)
     assert len(files._rest(descriptor, size, 10)) == min(size, 11), "never more than a byte beyond the limit"
     os.close(descriptor)
-=======
+
+
 def test_a_file_that_is_longer_than_it_was_is_read_to_its_end_and_no_further_than_allowed() -> None:
     """The kernel says 0 bytes of what it makes while it is read."""
     path = Path("/proc/self/status")
@@ -107,4 +103,3 @@ def test_a_short_file_takes_little_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
->>>>>>> fuzz
