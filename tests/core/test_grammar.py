@@ -144,3 +144,9 @@ def test_digits_may_begin_with_noughts_as_long_as_there_are_twenty() -> None:
     assert number.read("7".rjust(20, "0")) == 7
     with pytest.raises(BadValue):
         number.read("7".rjust(21, "0"))
+
+
+@pytest.mark.parametrize("value", ["1٣.0.0.1", "10.0.0.٣", "a.0x7F", "a.0X7f"])
+def test_what_is_nearly_an_address_is_no_name(value: str) -> None:
+    with pytest.raises(BadValue):
+        read_host(value)

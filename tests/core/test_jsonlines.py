@@ -89,6 +89,11 @@ def test_what_a_service_says_cannot_forge_a_line_of_the_message() -> None:
     assert str(problem).isprintable()
 
 
+def test_a_bad_record_is_of_the_set_that_it_names() -> None:
+    assert [problem.group for problem in read('{"name":7}').problems] == [""]
+    assert [problem.group for problem in read('{"name":7,"setid":3}').problems] == ["3"]
+
+
 def test_blank_lines_and_crlf_are_no_records() -> None:
     data = b'\r\n{"name":"a"}\r\n \n\n{"name":"b"}\n{"end":"things","records":2}\r\n\n'
     answer = JsonLines("things", build)("f", data)

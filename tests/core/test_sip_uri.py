@@ -19,7 +19,17 @@ def test_a_uri_without_scheme_is_sip_from_five_characters_on(value: str, text: s
     assert read_uri(value) == SipUri(text, host)
 
 
-@pytest.mark.parametrize("value", ["a.co", "tel:+491234", "tel:1234", "http://a.example", "urn:service:sos"])
+@pytest.mark.parametrize(
+    "value",
+    ["a.co", "tel:+491234", "tel:1234", "TEL:1234", "HTTP://a.example", "http://a.example", "urn:service:sos"],
+)
 def test_what_is_of_another_scheme_or_too_short_is_refused(value: str) -> None:
     with pytest.raises(BadValue, match=r"^URI is "):
         read_uri(value)
+
+
+def test_a_transport_that_is_none_is_refused_however_it_is_written() -> None:
+    for name in ("transport", "Transport"):
+        assert read_uri(f"sip:a.example;{name}=TCP").host == "a.example"
+        with pytest.raises(BadValue, match=r"^transport is 'no', allowed: udp, tcp, "):
+            read_uri(f"sip:a.example;{name}=no")

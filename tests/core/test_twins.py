@@ -23,6 +23,7 @@ def test_without_twins_nothing_is_touched() -> None:
     ("stays", "goes"),
     [
         (record(Use.IN, id="z"), record(Use.DRAINING, id="a")),
+        (record(Use.IN, id="z"), record(Use.KEPT, id="a")),
         (record(Use.DRAINING, id="z"), record(Use.DISABLED, id="a")),
         (record(service="a", id="z"), record(service="b", id="a")),
         (record(id="a", node="z"), record(id="b", node="a")),

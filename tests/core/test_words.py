@@ -70,7 +70,7 @@ def test_the_last_line_needs_no_newline_and_the_part_comes_from_the_name() -> No
 
 @pytest.mark.parametrize("data", [b"# a\n", b"\n#\n  # b"])
 def test_comments_alone_are_an_accident_unless_we_wrote_them(data: bytes) -> None:
-    with pytest.raises(ListError, match="it holds comments only"):
+    with pytest.raises(ListError, match=r"^cannot use list:0:0: it holds comments only"):
         read(data)
     assert read(Words().write([])).records == ()
     assert read(data + b"\n" + EMPTY.encode() + b"\n").records == ()
@@ -95,6 +95,7 @@ def test_a_nul_is_named_at_its_place() -> None:
         (b"a b" + b"x" * (MAX_LINE - 3) + b" # c", True),
         (b"a b" + b"x" * (MAX_LINE - 3) + b"# c", False),
         (b"a b " + b"x" * (MAX_LINE - 5) + b" " * 5000 + b"# " + b" " * MAX_LINE + b"\t# c", True),
+        (b"a b" + b"X" * (MAX_LINE - 3) + b"# c", False),
         (b"#" * 5000, True),
         (b"# " + b"x" * 5000, False),
         (b"#" + b" " * MAX_LINE + b"c d", False),

@@ -151,7 +151,9 @@ def test_an_unchanged_line_gives_the_same_record(name: str) -> None:
     assert {record.part for record in elsewhere} == {"dc2"}
     assert {record.part for record in found.parse_staging("list", data).records} == {""}
     native = found.notation.write([record.line for record in first])
-    assert {record.part for record in found.parse_native("live/list@dc2", native).records} == {"dc2"}
+    for file, part in (("live/list", ""), ("live/list@dc2", "dc2")):
+        assert {record.part for record in found.parse_native(file, native).records} == {part}
+    assert len(found.in_file_order(first)) == len(first)
 
 
 def test_every_rule_names_its_source_and_every_key_says_what_it_means() -> None:
