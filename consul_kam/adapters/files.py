@@ -37,7 +37,7 @@ def read_regular(path: Path, largest: int = LARGEST, follow: bool = False, close
 def _rest(descriptor: int, expected: int, largest: int) -> bytes:
     """To the end, or one byte beyond `largest`. Without a file object, which costs more than a short list's bytes."""
     data = os.read(descriptor, min(expected, largest) + 1)
-    while len(data) <= largest and (more := os.read(descriptor, min(1 << 20, largest + 1 - len(data)))):
+    while len(data) <= largest and (more := os.read(descriptor, min(1 << 16, largest + 1 - len(data)))):
         data += more
     return data
 
