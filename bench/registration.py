@@ -1,4 +1,4 @@
-"""How long after Consul's return a node's registration is back in its catalog, passing; three servers and an agent.
+"""How long after Consul's return a node's agent knows it and its catalog lists it as passing; three servers, an agent.
 
 Return: the moment from which the agent answers and its servers have a leader.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.integration.registering import Page, Registered, passing
+from tests.integration.registering import Page, Registered, known, passing
 from tests.lab import LabError, wait_for
 from tests.lab.cluster import Cluster
 
@@ -53,7 +53,7 @@ def _returned(cluster: Cluster) -> bool:
 
 def _listed(cluster: Cluster) -> bool:
     try:
-        return passing(cluster.leader()) == HERE
+        return known(cluster.agent) is not None and passing(cluster.leader()) == HERE
     except (OSError, LabError):
         return False
 

@@ -27,6 +27,7 @@ from consul_kam.core.registered import (
 from consul_kam.errors import ConsulError, ConsulRefused
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_SERF = "serfHealth"
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s|us|µs|ns)")
 
 
@@ -121,8 +122,10 @@ class ConsulAgent:
             return None
         if answer.filtered:
             return None
-        checks = [_table(each) for each in _list(answer.json())]
-        return any((c.get("CheckID"), c.get("Status")) == ("serfHealth", PASSING) for c in checks)
+        checks = {each.get("CheckID"): each.get("Status") for each in map(_table, _list(answer.json()))}
+        if checks and _SERF not in checks:  # servers that were built anew may know its checks before they know itself
+            return None
+        return checks.get(_SERF) == PASSING
 
 
 def _instance(found: Mapping[str, Any]) -> Instance:

@@ -103,7 +103,7 @@ class Boot:
                 "entry; it starts once Consul answers"
             )
         elif not left:
-            self._reporter.warn(f"{late}: Kamailio starts on the last known good lists")
+            self._reporter.warn(f"{late}: Kamailio starts on the last known good lists, or else on static entries")
 
     def _unstaged(self) -> list[Lane]:
         return [lane for lane in self._engine.lanes.values() if not lane.pipeline.staging or lane.asked]

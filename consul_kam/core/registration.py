@@ -30,6 +30,9 @@ from consul_kam.core.registration_diff import differences, lost_in_catalog, of_c
 PATIENCE = 3
 """How often within QUIET seconds what another hand changed is put right, before it is a war that we do not wage."""
 QUIET = 600.0
+MOVE = 10.0
+"""Seconds that the agent that we are registered with has to be dead, says Consul, until we move to another: gossip errs
+now and then, and who moves too soon leaves a ghost."""
 LONGEST = 3600.0
 """A registration that is fought over is left alone for QUIET seconds, then twice that, at most so many."""
 
@@ -62,6 +65,8 @@ class State:
     """Consul's own check failed while we were ready: then a new one begins critical."""
     renewed: bool = False
     """A check that had not run yet was registered anew, and has not been heard of since."""
+    dead_since: float = 0.0
+    """Since when another agent answers and ours is dead; 0: it is not."""
     fed: float = -QUIET
     """When the TTL check was fed."""
     missing: int = 0
@@ -86,11 +91,12 @@ class Plan:
 def reconcile(wanted: Wanted, record: Record, state: State, seen: Seen, ready: bool, now: float) -> Plan:
     """One look's answer. An empty `actions` is "nothing to do"."""
     idle = replace(state, right=False)
-    if another_agent(record, seen) and seen.pinned_lives is not False:
-        trouble = f"cannot keep {wanted.service.id}: agent {seen.node} answers, but it is registered with {record.node}"
-        lives = "which is alive" if seen.pinned_lives else "of which nobody knows now whether it is alive"
-        cure = "let [consul] address name one agent, no load balancer"
-        return Plan(Where.ELSEWHERE, (), record, record, idle, f"{trouble}, {lives}; {cure}")
+    if another_agent(record, seen):
+        dead_since = (state.dead_since or now) if seen.pinned_lives is False else 0.0
+        if not dead_since or now - dead_since < MOVE:
+            trouble = _elsewhere(wanted, record, seen)
+            return Plan(Where.ELSEWHERE, (), record, record, replace(idle, dead_since=dead_since), trouble)
+    state = replace(state, dead_since=0.0)
     found = seen.service
     if found is not None and found.name != wanted.service.name and not record.of(found):
         trouble = f"cannot register {found.id}: on {on(seen)} that ID is service {found.name} at {found.at}"
@@ -250,6 +256,12 @@ def _here(wanted: Wanted, found: Service) -> bool:
 def another_agent(record: Record, seen: Seen) -> bool:
     """Whether it is not the one that we are registered with."""
     return bool(record.id and record.node) and seen.node not in ("", record.node)
+
+
+def _elsewhere(wanted: Wanted, record: Record, seen: Seen) -> str:
+    lives = {True: "is alive", False: "is dead, says Consul", None: "may be alive"}[seen.pinned_lives]
+    trouble = f"cannot keep {wanted.service.id}: agent {seen.node} answers, but it is registered with {record.node}"
+    return f"{trouble}, which {lives}; let [consul] address name one agent, no load balancer"
 
 
 def _moved(record: Record, seen: Seen) -> tuple[tuple[Action, ...], str]:

@@ -126,6 +126,7 @@ def test_what_is_not_there(stand: Stand) -> None:
         ([{"CheckID": "serfHealth", "Status": "passing"}], True),
         ([{"CheckID": "serfHealth", "Status": "critical"}], False),
         ([], False),
+        ([{"CheckID": "service:a", "Status": "passing"}], None),
         ((500, "No cluster leader", {}), None),
         ((200, "[]", {"X-Consul-Results-Filtered-By-ACLs": "true"}), None),
     ],

@@ -362,18 +362,25 @@ def test_a_load_balancer_that_hands_us_another_agent_makes_no_ghost() -> None:
     assert (plan.where, plan.actions, plan.after) == (Where.ELSEWHERE, (), record)
     assert "agent lab answers, but it is registered with other, which is alive" in plan.trouble
     unknown = reconcile(WANTED, record, State(), replace(seen, pinned_lives=None), True, 0.0)
-    assert "of which nobody knows" in unknown.trouble
+    assert "which may be alive" in unknown.trouble
     assert another_agent(record, seen)
 
 
 def test_an_agent_that_is_no_more_gives_way_to_the_new_one_and_what_is_left_there_goes() -> None:
     record = replace(HERE, node="other")
     left = Paper(elsewhere=(Row("other", SERVICE),)).seen("host1")
-    plan = reconcile(WANTED, record, State(), replace(left, pinned_lives=False), True, 0.0)
+    dead = replace(left, pinned_lives=False)
+    waits = reconcile(WANTED, record, State(), dead, True, 100.0)
+    assert (waits.where, waits.actions, waits.state.dead_since) == (Where.ELSEWHERE, (), 100.0)
+    assert "which is dead, says Consul" in waits.trouble
+    flaps = reconcile(WANTED, record, waits.state, replace(left, pinned_lives=True), True, 105.0)
+    assert reconcile(WANTED, record, flaps.state, dead, True, 112.0).actions == ()
+    plan = reconcile(WANTED, record, waits.state, dead, True, 110.0)
+    assert plan.state.dead_since == 0.0
     assert plan.actions[0] == Forget("other", "host1")
     assert (plan.record.node, plan.after.node) == ("other", "lab")
     assert plan.why == "the agent is lab now, and was other; agent lab had lost it"
-    nothing = reconcile(WANTED, record, State(), replace(left, catalog=None, pinned_lives=False), True, 0.0)
+    nothing = reconcile(WANTED, record, waits.state, replace(dead, catalog=None), True, 110.0)
     assert (type(nothing.actions[0]), nothing.record.node) == (Register, "lab")
 
 

@@ -85,10 +85,10 @@ class Cluster:
         return self
 
     def revive(self) -> None:
-        """Start who was stopped, and wait until all know each other."""
+        """Start who was stopped, and wait until all answer and there is a leader."""
         for member in self.all:
             if not member.alive():
-                member.spawn()
+                member.start()
         self.settle()
 
     def settle(self, timeout: float = 40.0) -> None:
