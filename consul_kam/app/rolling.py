@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from consul_kam.adapters import files, processes
 from consul_kam.adapters.consul import Consul
@@ -22,6 +22,7 @@ from consul_kam.config import Settings
 from consul_kam.core.registered import Instance
 from consul_kam.errors import ConsulError, ConsulKamError
 
+T = TypeVar("T")
 UNDER_WAY, DONE, FAILED = "under way", "done", "failed"
 LOOK = 0.5
 """Seconds between two looks."""
@@ -59,7 +60,7 @@ class Rolling:
         try:
             self._others_are_well(before)
             note = self._note(UNDER_WAY)
-            self._lock.acquire(note)
+            _patiently(lambda: self._lock.acquire(self._note(UNDER_WAY)))
             drained = self._go()
             note = self._note(DONE)
             return {"node": self._id, "drained": drained}
@@ -84,8 +85,8 @@ class Rolling:
         """The note as the last one left it."""
         until, said = time.monotonic() + wait, ""
         while True:
-            held = self._lock.read()
-            if not held.session and self._lock.acquire(held.note):
+            held = _patiently(self._lock.read)
+            if not held.session and _patiently(lambda note=held.note: self._lock.acquire(note)):  # type: ignore[misc]
                 return held.note
             who = str(held.note.get("node", "somebody"))
             if who != said:
@@ -94,7 +95,7 @@ class Rolling:
             if time.monotonic() >= until:
                 self._lock.release()
                 raise Stopped(f"cannot go on: {who} still has the turn after {wait:g} s")
-            self._lock.renew()
+            _patiently(self._lock.renew)
             time.sleep(LOOK)
 
     def _hold(self) -> None:
@@ -111,7 +112,7 @@ class Rolling:
         """Each other one passes, and who went last has come back, be it that he is not even registered any more."""
         until = time.monotonic() + PATIENCE
         while True:
-            known = self._agent.instances(self._name)
+            known = _patiently(lambda: self._agent.instances(self._name))
             why = why_not(self._id, known, before)
             if not why:
                 return
@@ -163,7 +164,8 @@ class Rolling:
 
     def _passing(self) -> None:
         def passes() -> bool:
-            return any(each.id == self._id and each.passing for each in self._agent.instances(self._name))
+            known = _patiently(lambda: self._agent.instances(self._name))
+            return any(each.id == self._id and each.passing for each in known)
 
         if not self._until(passes, 3 * PATIENCE):
             raise Stopped(f"cannot see {self._id} pass in Consul within {3 * PATIENCE:g} s; it is not drained any more")
@@ -189,6 +191,18 @@ def why_not(own: str, known: tuple[Instance, ...], before: Mapping[str, Any]) ->
     if last and last != own and state != DONE and not any(each.id == last and each.passing for each in known):
         return f"{last} went before and did not come back ({state or 'unknown'}: {before.get('why') or 'no word'})"
     return ""
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """A Consul that elects a leader is no reason to stop. Raises ConsulError after PATIENCE s."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ask()
+        except ConsulError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(LOOK)
 
 
 def _up_since(settings: Settings) -> object:
