@@ -7,6 +7,7 @@ lock carries a note, which stays when it is free.
 import base64
 import binascii
 import json
+import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -27,15 +28,17 @@ class Held(NamedTuple):
 
 
 class ConsulLock:
-    """`name`: of who wants it, shown by Consul. `consul` is for this one's use alone."""
+    """`name`: of who wants it, shown by Consul. `consul` is for this one's use alone. From any thread."""
 
     def __init__(self, consul: Consul, key: str, name: str) -> None:
         self._consul, self._path, self._name = consul, f"/v1/kv/{key}", name
         self._session = ""
+        self._one_at_a_time = threading.RLock()
 
     def read(self) -> Held:
         """Who has it, and the note."""
-        answer = self._consul.get(self._path)
+        with self._one_at_a_time:
+            answer = self._consul.get(self._path)
         if answer.code == 404:
             return Held("", {})
         found = answer.json()
@@ -44,6 +47,10 @@ class ConsulLock:
 
     def acquire(self, note: Mapping[str, Any]) -> bool:
         """Take it, or, where we have it, write another note. False: somebody else has it."""
+        with self._one_at_a_time:
+            return self._acquire(note)
+
+    def _acquire(self, note: Mapping[str, Any]) -> bool:
         if not self._session:
             times = {"TTL": f"{TTL:g}s", "LockDelay": f"{DELAY:g}s", "Behavior": "release"}
             made = self._consul.put("/v1/session/create", {"Name": self._name, **times}).json()
@@ -54,12 +61,15 @@ class ConsulLock:
 
     def renew(self) -> bool:
         """False: the session is over, and the lock with it."""
-        if not self._session:
-            return False
-        return self._consul.put(f"/v1/session/renew/{self._session}").code == 200
+        with self._one_at_a_time:
+            return bool(self._session) and self._consul.put(f"/v1/session/renew/{self._session}").code == 200
 
     def release(self, note: Mapping[str, Any] | None = None) -> None:
         """Give it back with a last note; with None, the note stays."""
+        with self._one_at_a_time:
+            self._release(note)
+
+    def _release(self, note: Mapping[str, Any] | None) -> None:
         session, self._session = self._session, ""
         if not session:
             return
