@@ -62,7 +62,9 @@ class ConsulLock:
     def renew(self) -> bool:
         """False: the session is over, and the lock with it."""
         with self._one_at_a_time:
-            return bool(self._session) and self._consul.put(f"/v1/session/renew/{self._session}").code == 200
+            if self._session and self._consul.put(f"/v1/session/renew/{self._session}").code != 200:
+                self._session = ""
+            return bool(self._session)
 
     def release(self, note: Mapping[str, Any] | None = None) -> None:
         """Give it back with a last note; with None, the note stays."""

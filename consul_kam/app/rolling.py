@@ -60,7 +60,8 @@ class Rolling:
         try:
             self._others_are_well(before)
             note = self._note(UNDER_WAY)
-            _patiently(lambda: self._lock.acquire(self._note(UNDER_WAY)))
+            if not _patiently(lambda: self._lock.acquire(self._note(UNDER_WAY))):
+                raise Stopped("cannot go on: somebody else has the turn by now")
             drained = self._go()
             note = self._note(DONE)
             return {"node": self._id, "drained": drained}

@@ -128,6 +128,19 @@ def test_kamailio_that_is_not_ours_needs_a_command(fleet: Fleet) -> None:
     fleet.expect("A", "A")
 
 
+def test_kamailio_that_a_unit_restarts_is_asked_for_by_file(fleet: Fleet) -> None:
+    fleet.start(spawn=False)
+    node = fleet.routers[0]
+    asked, text = node.directory / "restart-kamailio", node.config.read_text()
+    node.config.write_text(text.replace("probing = true", f'probing = true\nrestart_file = "{asked}"'))
+    going = Going(node)
+    wait_for("its request", asked.exists, 60)
+    assert node.draining()["phase"] == "DRAINED"
+    node.kamailio.restart()
+    code, said = going.ended()
+    assert (code, "is back" in said) == (0, True), said
+
+
 # ---- the lock itself
 
 
@@ -153,6 +166,7 @@ def test_who_was_taken_for_dead_has_it_no_more(consul: ConsulAgent) -> None:
     one = lock(consul)
     assert one.acquire({"node": "a"})
     consul.ask("PUT", f"/v1/session/destroy/{one.read().session}")
+    assert not one.renew()
     assert not one.renew()
     one.release({"node": "lost"})
     assert one.read() == ("", {"node": "a"})
