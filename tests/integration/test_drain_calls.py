@@ -58,7 +58,7 @@ def test_a_killed_router_costs_no_call(stack: ExitStack, tmp_path: Path, consul:
     """
     fleet = Fleet(stack, tmp_path, consul, f"{DEFINE}\n#!redefine SILENCE 2000").start()
     node = fleet.routers[0]
-    with fleet.calls(who, 15, 1000) as calls:
+    with fleet.calls(who, 15, 1000, seconds=6) as calls:  # a re-INVITE that waits 2 s is done before the callee's BYE
         wait_for("calls", lambda: fleet.callee.calls > 40, 20)
         for _ in range(3):
             pid = node.pid_of()
