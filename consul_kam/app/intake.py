@@ -10,6 +10,7 @@ from pathlib import Path
 from consul_kam.adapters import files
 from consul_kam.app.acls import AclWatch
 from consul_kam.app.engine import Engine, Lane, Trace
+from consul_kam.core.dataset import Dataset
 from consul_kam.core.events import Phase
 from consul_kam.core.lines import is_staging
 from consul_kam.core.records import Answer, Use
@@ -68,7 +69,7 @@ class Intake:
         with self._reading:
             started = time.monotonic()
             # What was current when this was asked for may meanwhile have been overtaken by another reading.
-            found = _take_in(lane, path, known if self._read.get(path) == known else "")
+            found = read_staging(lane.pipeline.dataset, path, known if self._read.get(path) == known else "")
             if found is not None:
                 self._read[path] = found[0]
                 took = (time.monotonic() - started) * 1000
@@ -132,7 +133,7 @@ class Intake:
                 self._engine.do(lane, pipeline.want(pipeline.state.lkg, time.monotonic()))
 
 
-def _take_in(lane: Lane, path: Path, known: str) -> tuple[str, Answer | None, str] | None:
+def read_staging(dataset: Dataset, path: Path, known: str = "") -> tuple[str, Answer | None, str] | None:
     """(digest, answer or None, error) of a staging file; None where it is not there or as it was."""
     try:
         data = files.read_regular(path, closed=True)
@@ -144,7 +145,6 @@ def _take_in(lane: Lane, path: Path, known: str) -> tuple[str, Answer | None, st
     digest = hashlib.sha256(data).hexdigest()
     if digest == known:
         return None
-    dataset = lane.pipeline.dataset
     parse = dataset.parse_staging if is_staging(data) else dataset.parse_native
     try:
         return digest, parse(os.fspath(path), data), ""

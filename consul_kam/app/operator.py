@@ -10,6 +10,7 @@ from consul_kam import __version__
 from consul_kam.adapters.control import Reply
 from consul_kam.app import views
 from consul_kam.app.engine import Engine, Lane
+from consul_kam.app.explaining import Explainer
 from consul_kam.app.freshness import Freshness, Looked
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
@@ -66,7 +67,7 @@ class Operator:
         self._diffs: list[_Diff] = []
         self._later = {
             "apply": self._apply, "diff": self._diff, "status": self._status,
-            "ps": of_node.ps, "restart": of_node.restart,
+            "ps": of_node.ps, "restart": of_node.restart, "explain": Explainer(engine, ordering).explain,
         }  # fmt: skip
         self._verbs: dict[str, Callable[[dict[str, object]], dict[str, Any]]] = {
             "history": self._history, "rollback": self._rollback,

@@ -143,13 +143,13 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     trouble = places.exposed(settings)
     if trouble:
         reporter.warn(trouble)
-    acls = AclWatch(engine.loop, _consul(settings))
+    acls = AclWatch(engine.loop, consul_of(settings))
     intake = Intake(engine, acls)
     heartbeat = Heartbeat(engine)
     ordering = Ordering(engine, settings.datasets, settings.order, settings.order_wait)
-    freshness = Freshness(engine.loop, settings, _consul(settings))
+    freshness = Freshness(engine.loop, settings, consul_of(settings))
     engine.at_end.append(freshness.close)
-    node = None if detached else Node(engine, settings, heartbeat, freshness, _consul(settings), notifier)
+    node = None if detached else Node(engine, settings, heartbeat, freshness, consul_of(settings), notifier)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)
@@ -294,7 +294,8 @@ def _past(memory: Mapping[str, Any]) -> Past:
         return Past()
 
 
-def _consul(settings: Settings) -> Callable[[], Consul]:
+def consul_of(settings: Settings) -> Callable[[], Consul]:
+    """Makes clients of the configured agent."""
     given = settings.consul
     certificate = (given.cert_file, given.key_file) if given.cert_file else None
     return lambda: Consul(given.address, given.token_file, given.ca_file, certificate)
