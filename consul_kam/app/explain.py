@@ -127,6 +127,8 @@ def _ask_engine(settings: Settings, what: str, chosen: list[Instance]) -> tuple[
         request(settings, "diff")  # which has memory read now
         return request(settings, "explain", what=what, also=also), ""
     except OutOfReach:
+        if not settings.releases.is_dir():
+            raise
         return _without_engine(settings, what, also), "none is running: what follows is what its files and Kamailio say"
 
 

@@ -1,11 +1,11 @@
-"""For whoever is on duty at night: `explain`."""
+"""For whoever is on duty at night: `explain` and `doctor`."""
 
 import sys
 from dataclasses import asdict
 
 import click
 
-from consul_kam.cli.common import Invocation, as_json, pass_invocation, print_json, safe
+from consul_kam.cli.common import AnyFile, Invocation, as_json, pass_invocation, print_json, safe
 
 
 @click.command()
@@ -44,4 +44,46 @@ def explain(invocation: Invocation, what: str, as_json: bool) -> None:
     sys.exit(0 if explaining.good(found) else 1)
 
 
-COMMANDS = (explain,)
+@click.command()
+@click.option(
+    "--cfg", metavar="FILE", type=AnyFile(), default="", help="Kamailio's configuration. Default: as it runs."
+)
+@click.option(
+    "--consul-template",
+    "hcl",
+    metavar="FILE",
+    type=AnyFile(),
+    default="",
+    help="consul-template's configuration. Default: the configured one, /etc/consul_kam/consul-template.hcl.",
+)
+@click.option("--fix", is_flag=True, help="Mend what is in our own files: modes, missing tables, leftovers.")
+@as_json
+@pass_invocation
+def doctor(invocation: Invocation, cfg: str, hcl: str, fix: bool, as_json: bool) -> None:
+    """Look for every known trap, and name the line that cures it.
+
+    Reads our configuration, consul-template's, the running Kamailio, its configuration with what that includes,
+    sockets, files and clocks; changes nothing without --fix, and with it only what is ours. docs/doctor.md lists all.
+
+    Exit code 1: an error or a warning is left.
+
+    \b
+    Examples:
+      consul-kam doctor
+      consul-kam doctor --cfg /etc/kamailio/sbc.cfg --json
+    """  # fmt: skip
+    from consul_kam.app import doctor as examining
+    from consul_kam.app import gathering
+
+    settings = invocation.settings
+    found = examining.examine(settings, gathering.gather(settings, cfg, hcl), fix)
+    if as_json:
+        print_json({"good": examining.good(found), "found": [asdict(each) for each in found]})
+    else:
+        from consul_kam.cli import show_night
+
+        show_night.examined(found)
+    sys.exit(0 if examining.good(found) else 1)
+
+
+COMMANDS = (explain, doctor)

@@ -22,3 +22,18 @@ def explained(found: Sequence[Any]) -> None:
             sign, style = MARKS[stage.mark]
             times = "".join(f", {before} {moment(at)}" for before, at in stage.times)
             out.print(word(f"  {sign:<2} {stage.name:<{width}}  {stage.text}{times}", style))
+
+
+SEVERITIES = {"error": "red", "warning": "yellow", "note": ""}
+
+
+def examined(found: Sequence[Any]) -> None:
+    """Of consul_kam.app.doctor.Found: three lines each, and how many there are."""
+    out = console()
+    for each in found:
+        out.print(word(f"{each.severity}: {each.trap}: {each.sentence}", SEVERITIES[each.severity]))
+        out.print(word(f"    cure: {each.cure}"))
+        if each.fixed:
+            out.print(word(f"    {each.fixed}", "green" if each.fixed.startswith("done") else "red"))
+    counts = [f"{sum(each.severity == name for each in found)} {name}s" for name in SEVERITIES]
+    out.print(word(", ".join(counts) if found else "no trap was found", "" if found else "green"))
