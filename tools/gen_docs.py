@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import doctor_page
 import flow_svg
 import health_page
 import metrics_page
@@ -182,6 +183,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "supervision.md": supervision,
     "metrics.md": lambda: metrics_page.page(NOTICE.format("consul_kam/core/metrics.py and tools/metrics_page.py")),
     "health.md": lambda: health_page.page(NOTICE.format("consul_kam/probes/ and tools/health_page.md")),
+    "doctor.md": lambda: doctor_page.page(NOTICE.format("consul_kam/traps/ and tools/doctor_page.md")),
     "flow.svg": flow_svg.svg,
 }
 

@@ -16,7 +16,7 @@ from consul_kam.adapters import files
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.releases import Releases
 from consul_kam.app.client import request
-from consul_kam.app.running import running_of, script_of, text_of, why_unread, written_at
+from consul_kam.app.running import configured, running_of, text_of, why_unread, written_at
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core.dataset import file_name
 from consul_kam.core.dbtext import DbText
@@ -58,7 +58,7 @@ def gather(settings: Settings, cfg: str = "", hcl: str = "") -> Facts:
     """`cfg`, `hcl`: Kamailio's and consul-template's configuration, where they are not at their usual places."""
     whom = _whom(settings)
     running, trouble = running_of(settings)
-    script, path, error, missing = script_of(settings, running, cfg)
+    kamailio = configured(settings, running, cfg)
     templating, hcl_path, hcl_error = _templating(settings, hcl)
     lists = tuple(_list(settings, each) for each in settings.enabled)
     stanzas = templating.stanzas if templating is not None else ()
@@ -71,11 +71,11 @@ def gather(settings: Settings, cfg: str = "", hcl: str = "") -> Facts:
         rpc_deadline=settings.kamailio.rpc_deadline,
         rpc_error=trouble,
         running=running,
-        cfg_path=path,
-        cfg_error=error,
-        cfg_missing=missing,
-        cfg_mtime=written_at(path),
-        script=script,
+        cfg_path=kamailio.path,
+        cfg_error=kamailio.error,
+        cfg_missing=kamailio.missing,
+        cfg_mtime=kamailio.changed,
+        script=kamailio.script,
         lists=lists,
         probing=settings.kamailio.probing,
         min_gap=settings.kamailio.min_gap,
@@ -94,7 +94,7 @@ def gather(settings: Settings, cfg: str = "", hcl: str = "") -> Facts:
         templating_error=hcl_error,
         spawned_templating=settings.consul_template.mode == "spawn",
         template_texts={s.source: text for s in stanzas if (text := text_of(s.source)) is not None},
-        resolver=_resolver(script),
+        resolver=_resolver(kamailio.script),
     )
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -98,20 +99,30 @@ def _main_alive(listed: list[str]) -> bool | None:
     return main in seen if main and [pid for pid in seen if pid != main] else None
 
 
-def script_of(
-    settings: Settings, running: Running | None, given: str
-) -> tuple[Script | None, str, str, tuple[str, ...]]:
-    """What is read, its path, why it cannot be, and what is included and cannot."""
+@dataclass(frozen=True)
+class Configured:
+    """`error`: why it cannot be read; `missing`: what it includes and cannot be; `changed`: when, wall clock."""
+
+    path: str = ""
+    script: Script | None = None
+    error: str = ""
+    missing: tuple[str, ...] = ()
+    changed: float | None = None
+
+
+def configured(settings: Settings, running: Running | None, given: str) -> Configured:
+    """Kamailio's configuration: the file that is given, that it runs with, or the usual one."""
     if settings.kamailio.mode == "none":
-        return None, "", "", ()
+        return Configured()
     command = list(settings.kamailio.command or ()) if settings.kamailio.mode == "spawn" else []
     argv = Running(argv=tuple(command)) if running is None or not running.argv else running
     path = given or argv.option("-f") or USUAL_CFG
     found = kamailio_cfg.whole(path, text_of)
     if path in found.missing:
-        return None, path, why_unread(path), ()
+        return Configured(path, error=why_unread(path))
     defines = dict(_define(word) for flag, word in pairwise(argv.argv) if flag == "-A")
-    return read_script(found.text, defines), path, "", found.missing
+    times = [at for file in found.files if (at := written_at(file)) is not None]
+    return Configured(path, read_script(found.text, defines), "", found.missing, max(times, default=None))
 
 
 def _define(word: str) -> tuple[str, str]:
