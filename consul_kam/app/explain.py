@@ -55,8 +55,8 @@ def good(found: Iterable[Explained]) -> bool:
 # --- Consul ----------------------------------------------------------------------------------------------------------
 
 
-def ask_consul(consul: Consul, settings: Settings, who: Meant) -> FromConsul:
-    """All instances of the services that sets ask for; where none of them is meant, those of others."""
+def ask_consul(consul: Consul, settings: Settings, who: Meant | None) -> FromConsul:
+    """All instances of the services that sets ask for; where `who` is none of them, those of others."""
     found = FromConsul()
     asked: set[tuple[str, str, str]] = set()
     for ask in (ask for dataset in settings.enabled for ask in asks_of(dataset)):
@@ -64,7 +64,7 @@ def ask_consul(consul: Consul, settings: Settings, who: Meant) -> FromConsul:
             if place and (kind, place, ask.dc) not in asked:
                 asked.add((kind, place, ask.dc))
                 _look(consul, found, kind, place, ask.dc)
-    if not found.trouble and not any(_is_meant(who, each) for each in found.instances):
+    if who is not None and not found.trouble and not any(_is_meant(who, each) for each in found.instances):
         _look_elsewhere(consul, found, who, {place for kind, place, _ in asked if kind == "service"})
     return found
 

@@ -15,13 +15,17 @@ from typing import Any
 from consul_kam.adapters import files
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.releases import Releases
+from consul_kam.app.acls import sources_of
 from consul_kam.app.client import request
+from consul_kam.app.explain import ask_consul
 from consul_kam.app.running import configured, running_of, text_of, why_unread, written_at
+from consul_kam.app.wiring import consul_of
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core.dataset import file_name
 from consul_kam.core.dbtext import DbText
 from consul_kam.core.hcl import Templating, read_templating
 from consul_kam.core.kamailio_script import Script
+from consul_kam.core.known import Instance
 from consul_kam.core.lines import is_staging
 from consul_kam.core.plan import make_release
 from consul_kam.core.records import Record
@@ -30,6 +34,7 @@ from consul_kam.datasets import dataset
 from consul_kam.errors import ConsulKamError, ListError
 
 USUAL_HCL = "/etc/consul_kam/consul-template.hcl"
+UNITS = tuple(f"{folder}/systemd/system/consul-template.service" for folder in ("/etc", "/usr/lib", "/lib"))
 LOOK_UP = 2.0
 """Seconds that a reverse look-up may take."""
 IN_USE = 60.0
@@ -62,6 +67,7 @@ def gather(settings: Settings, cfg: str = "", hcl: str = "") -> Facts:
     templating, hcl_path, hcl_error = _templating(settings, hcl)
     lists = tuple(_list(settings, each) for each in settings.enabled)
     stanzas = templating.stanzas if templating is not None else ()
+    errors, filtered, instances = _consul(settings)
     return Facts(
         now=time.time(),
         uid=whom.uid,
@@ -94,6 +100,10 @@ def gather(settings: Settings, cfg: str = "", hcl: str = "") -> Facts:
         templating_error=hcl_error,
         spawned_templating=settings.consul_template.mode == "spawn",
         template_texts={s.source: text for s in stanzas if (text := text_of(s.source)) is not None},
+        units={path: text for path in UNITS[:2] if (text := text_of(path)) is not None},
+        consul_errors=errors,
+        filtered=filtered,
+        instances=instances,
         resolver=_resolver(kamailio.script),
     )
 
@@ -114,13 +124,26 @@ def _templating(settings: Settings, given: str) -> tuple[Templating | None, str,
         return None, path, f"cannot be understood: {error}"
 
 
+# --- Consul ---------------------------------------------------------------------------------------------------------
+
+
+def _consul(settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Instance, ...]]:
+    """What could not be asked, what ACLs hide, and the instances of the services that sets ask for."""
+    consul = consul_of(settings)()
+    found = ask_consul(consul, settings, None)
+    sources = [(s, part) for each in settings.enabled for part, some in sources_of(each).items() for s in some]
+    seen = [] if found.trouble else dict.fromkeys(sources)
+    hidden = [source.name for source, part in seen if consul.seen_of_filtered(source, part) is not None]
+    return tuple(dict.fromkeys(found.trouble.values())), tuple(hidden), tuple(found.instances)
+
+
 # --- lists and files -------------------------------------------------------------------------------------------------
 
 
 def _list(settings: Settings, chosen: DatasetSettings) -> ListFacts:
     found, file = dataset(chosen.name), chosen.file
     assert file is not None
-    records, live = _records(chosen)
+    records, live, problems = _records(chosen)
     kept = settings.releases / file_name(chosen.name)
     stored = Releases(kept).newest() if kept.is_dir() else None
     same = stored is None or live is None or make_release(live).digest.startswith(stored.name.rpartition("-")[2])
@@ -136,29 +159,39 @@ def _list(settings: Settings, chosen: DatasetSettings) -> ListFacts:
         versions=notation.versions,
         beside=tuple(str(file.parent / name) for name in notation.beside),
         records=records,
+        problems=problems,
         sets=chosen.sets,
         released=float(at) if not same and isinstance(at, int | float) else None,
     )
 
 
-def _records(chosen: DatasetSettings) -> tuple[tuple[Record, ...], tuple[Record, ...] | None]:
-    """Of the live file, else of what is staged; and of the live file alone."""
+Records = tuple[Record, ...]
+
+
+def _records(chosen: DatasetSettings) -> tuple[Records, Records | None, tuple[str, ...]]:
+    """Of the live file, else of what is staged; of the live file alone; and what is wrong with that one."""
     found, live = dataset(chosen.name), None
+    problems: tuple[str, ...] = ()
     for path in (chosen.file, *(chosen.staging_of(part) for part in chosen.parts)):
+        assert path is not None
         try:
-            data = files.read_regular(path) if path is not None else b""
-            parse = found.parse_staging if is_staging(data) else found.parse_native
-            records = parse(str(path), data).records
-        except (OSError, ListError):
+            data = files.read_regular(path)
+            answer = (found.parse_staging if is_staging(data) else found.parse_native)(str(path), data)
+        except ListError as error:
+            problems = (str(error),) if path == chosen.file else problems
             continue
-        live = records if path == chosen.file else live
-        if records:
-            return records, live
-    return (), live
+        except OSError:
+            continue
+        if path == chosen.file:
+            live, problems = answer.records, tuple(map(str, answer.problems))
+        if answer.records:
+            return answer.records, live, problems
+    return (), live, problems
 
 
 def _places(settings: Settings, lists: Iterable[ListFacts], whom: Whom) -> dict[str, Place]:
-    paths = [str(settings.state_dir), settings.consul.token_file, settings.kamailio.rpc.removeprefix("unix:")]
+    rpc = settings.kamailio.rpc.removeprefix("unix:").removeprefix("fifo:")
+    paths = [str(settings.state_dir), settings.consul.token_file, rpc]
     for each in lists:
         paths += [each.file, os.path.dirname(each.file), *each.beside]
     return {path: _place(path, whom) for path in paths if path.startswith("/")}

@@ -30,6 +30,7 @@ class Templating:
     stanzas: tuple[Stanza, ...] = ()
     attempts: int | None = None
     retry: bool = True
+    kill_signal: str = ""
 
 
 def read_templating(text: str) -> Templating:
@@ -41,7 +42,8 @@ def read_templating(text: str) -> Templating:
     enabled = next((value for value in reversed(_all(retry, "enabled"))), True)
     number = int(str(attempts)) if str(attempts).lstrip("-").isdecimal() else None
     stanzas = tuple(_stanza(_pairs(value)) for value in _all(tree, "template"))
-    return Templating(stanzas, number, enabled not in (False, "false"))
+    signal = str((_all(tree, "kill_signal") or [""])[-1])
+    return Templating(stanzas, number, enabled not in (False, "false"), signal)
 
 
 def _stanza(pairs: Sequence[Pair]) -> Stanza:

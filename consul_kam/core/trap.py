@@ -9,6 +9,7 @@ from typing import Any
 
 from consul_kam.core.hcl import Templating
 from consul_kam.core.kamailio_script import Script
+from consul_kam.core.known import Instance
 from consul_kam.core.records import Record, Use
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -74,6 +75,8 @@ class ListFacts:
     beside: tuple[str, ...] = ()
     """Files that have to stand beside its own."""
     records: tuple[Record, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What `check` says of its live file."""
     sets: tuple[Mapping[str, Any], ...] = ()
     released: float | None = None
     """When the newest release was published, wall clock, s."""
@@ -153,6 +156,13 @@ class Facts:
     """`run` starts consul-template with a configuration of its own."""
     template_texts: Mapping[str, str] = field(default_factory=dict)
     """Path of a template -> its text."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Path of a systemd unit of consul-template -> its text."""
+    consul_errors: tuple[str, ...] = ()
+    filtered: tuple[str, ...] = ()
+    """Sources of which ACLs hide some from our token."""
+    instances: tuple[Instance, ...] = ()
+    """Of the services that sets ask for."""
     resolver: float | None = None
     """How long a reverse look-up took, or inf where it did not end within the deadline; None: not tried."""
 

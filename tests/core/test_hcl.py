@@ -51,6 +51,11 @@ def test_the_retry(text: str, attempts: int | None, retry: bool) -> None:
     assert (found.attempts, found.retry) == (attempts, retry)
 
 
+def test_the_signal_that_ends_it() -> None:
+    assert read_templating('kill_signal = "SIGTERM"').kill_signal == "SIGTERM"
+    assert read_templating("").kill_signal == ""
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

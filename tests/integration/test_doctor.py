@@ -26,13 +26,13 @@ RTPENGINE = '[datasets.rtpengine]\nfile = "{dbtext}/rtpengine"\n[[datasets.rtpen
 class Doctor:
     """`text`: consul-kam.toml beside [node] state_dir; LIVE and DBTEXT are the Kamailio's."""
 
-    def __init__(self, directory: Path, kam: Kamailio, text: str) -> None:
+    def __init__(self, directory: Path, kam: Kamailio, text: str, consul: str = "127.0.0.1:1") -> None:
         self.state = directory / "state"
         (self.state / "staging").mkdir(parents=True, exist_ok=True, mode=0o700)
         self.state.chmod(0o700)
         self.config = directory / "consul-kam.toml"
         filled = text.replace("{live}", str(kam.live)).replace("{dbtext}", str(kam.dbtext))
-        self.config.write_text(f'{filled}\n[node]\nstate_dir = "{self.state}"\n[consul]\naddress = "127.0.0.1:1"\n')
+        self.config.write_text(f'{filled}\n[node]\nstate_dir = "{self.state}"\n[consul]\naddress = "{consul}"\n')
 
     def says(self, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
         done = self.run(*arguments, "--json")
@@ -65,11 +65,12 @@ def example(directory: Path, role: str, version: str, define: str = "", ng: int 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("role", ["sbc", "router"])
-def test_the_shipped_examples_are_clean(tmp_path: Path, role: str, version: str) -> None:
+def test_the_shipped_examples_are_clean(tmp_path: Path, consul: ConsulAgent, role: str, version: str) -> None:
+    consul.register("router", "r1")
     define = "#!define WITH_RTPENGINE\n#!define PING_EVERY 600" if role == "router" else ""
     with example(tmp_path, role, version, define, ng=9 if role == "router" else 0) as kam:
         more = DOMAIN + (RTPENGINE if role == "router" else "")
-        doctor = Doctor(tmp_path, kam, config(kam, more))
+        doctor = Doctor(tmp_path, kam, config(kam, more), consul.address)
         code, found = doctor.says()
         assert [each for each in found if each["severity"] in GRAVE] == []
         assert code == 0
@@ -129,7 +130,7 @@ def test_kamailio_away_and_a_cfg_that_is_named(lab: Lab, tmp_path: Path) -> None
     doctor = Doctor(tmp_path, kam, config(kam, DOMAIN))
     kam.stop()
     named = doctor.names("--cfg", str(kam.cfg))
-    assert {"rpc_unreachable", "db_mode"} <= named
+    assert {"rpc_unreachable", "db_mode", "consul_unreachable"} <= named
     assert "cfg_unread" in doctor.names("--cfg", str(tmp_path / "none.cfg"))
 
 
@@ -183,3 +184,28 @@ def test_the_engine_that_runs_is_not_another_one(lab: Lab, consul: ConsulAgent, 
     _, found = doctor.says()
     (other,) = [each for each in found if each["trap"] == "several_engines"]
     assert other["sentence"].startswith(f"process {world.engine.pid} holds the lock")
+
+
+def test_what_consul_says(lab: Lab, tmp_path: Path) -> None:
+    consul = lab.consul(acl=True)
+    consul.register_raw({"Name": "router", "ID": "r1", "Address": "127.0.0.1", "Port": 5060})
+    kam = lab.kamailio()
+    doctor = Doctor(tmp_path, kam, config(kam), consul.address)
+    text = doctor.config.read_text()
+    for rules, trap in (
+        ('service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }', "no_check"),
+        ('agent_prefix "" { policy = "read" }', "acl_filtered"),
+    ):
+        file = tmp_path / trap
+        file.write_text(consul.create_token(rules))
+        file.chmod(0o600)
+        doctor.config.write_text(f'{text}token_file = "{file}"\n')
+        assert doctor.names() & {"no_check", "acl_filtered", "consul_unreachable"} == {trap}
+
+
+def test_lines_that_kamailio_takes_for_others(lab: Lab, tmp_path: Path) -> None:
+    kam = lab.kamailio()
+    kam.list_file.write_text("99999999999 sip:192.0.2.1 0 10\n1 sip:192.0.2.2 0 10\n")
+    doctor = Doctor(tmp_path, kam, config(kam))
+    (found,) = [each for each in doctor.says()[1] if each["trap"] == "live_bad"]
+    assert found["sentence"].startswith(f"cannot use {kam.list_file}:1:1: setid")

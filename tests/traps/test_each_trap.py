@@ -9,6 +9,7 @@ import pytest
 
 from consul_kam.core.hcl import Stanza, Templating, read_templating
 from consul_kam.core.kamailio_script import read_script
+from consul_kam.core.known import Check, Instance
 from consul_kam.core.trap import ERROR, NOTE, WARNING, Facts, ListFacts, Place, Running
 from consul_kam.datasets import dataset
 from consul_kam.traps import traps
@@ -52,7 +53,7 @@ failure_route[NEXT] {
     if (t_check_status("408|500|503") && ds_next_dst()) t_relay();
 }
 """
-ARGV = ("kamailio", "-f", "/etc/kamailio/kamailio.cfg", "-m", "64", "-M", "8")
+ARGV = ("kamailio", "-P", "/run/pid", "-f", "/etc/kamailio/kamailio.cfg", "-m", "64", "-M", "8")
 SCRIPT = read_script(CFG)
 RUNNING = Running(
     version=(5, 6, 3), modules=SCRIPT.modules, argv=ARGV, shm_total=64e6, shm_free=60e6, main_alive=True, started=500.0,
@@ -140,6 +141,19 @@ def stanza(**more: Any) -> Facts:
 
 def runs(**more: Any) -> Facts:
     return replace(WELL, running=replace(RUNNING, **more))
+
+
+def fifo(**more: Any) -> Facts:
+    place = Place(kind="other", mode=0o600, **more)
+    return replace(WELL, rpc="fifo:/run/fifo", places={**PLACES, "/run/fifo": place})
+
+
+def unit(text: str) -> Facts:
+    return replace(WELL, units={"/u": f"{text}\nExecStart=/usr/bin/consul-template"})
+
+
+def checks(*found: Check) -> Facts:
+    return replace(WELL, instances=(Instance("router", "r1", "n1", checks=found),))
 
 
 BIG = lists(*MANY)
@@ -262,6 +276,21 @@ CASES: dict[str, tuple[Facts, Facts]] = {
     "scratch_left": (replace(WELL, scratch=("/state/scratch-1",)), WELL),
     "token_open": (at("/token", mode=0o644), WELL),
     "clock_back": (replace(WELL, journal_at=2000.0), replace(WELL, journal_at=1001.0)),
+    "fifo_closed": (fifo(writable=False), fifo(writable=True)),
+    "live_bad": (lists(problems=("cannot use /live/dispatcher.list:1:1: setid",)), WELL),
+    "uac_window": (
+        cfg(more='modparam("uac", "reg_db_url", "text:///x")\nmodparam("uac", "reg_timer_interval", 60)\n'),
+        cfg(more='modparam("uac", "reg_timer_interval", 60)\n'),
+    ),
+    "script_reloads": (
+        cfg(more="event_route[x:y] { jsonrpc_exec('{\"method\":\"dispatcher.reload\"}'); }\n"),
+        cfg(more="event_route[x:y] { jsonrpc_exec('{\"method\":\"core.uptime\"}'); }\n"),
+    ),
+    "pid_file": (runs(argv=("kamailio",)), runs(argv=("kamailio", "-P", "/run/pid"))),
+    "template_sigterm": (unit("[Service]"), unit("[Service]\nKillSignal=SIGINT")),
+    "consul_unreachable": (replace(WELL, consul_errors=("cannot reach Consul",)), WELL),
+    "acl_filtered": (replace(WELL, filtered=("service router",)), WELL),
+    "no_check": (checks(Check("serfHealth", "passing")), checks(Check("service:r1", "passing"))),
     "several_engines": (replace(WELL, other_engines=(7,)), WELL),
 }  # fmt: skip
 
@@ -380,6 +409,11 @@ def test_an_htable_that_no_table_backs() -> None:
 
 def test_kamailios_clock() -> None:
     assert found("clock_back", runs(clock=90.0))[0][0] == "Kamailio's clock is +90 s off ours"
+
+
+def test_consul_template_may_be_told_to_heed_sigterm() -> None:
+    heeds = replace(unit("[Service]"), templating=replace(TEMPLATING, kill_signal="SIGTERM"))
+    assert found("template_sigterm", heeds) == []
 
 
 def test_a_token_that_cannot_be_read() -> None:
