@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.test_node_resolver import network as network
 from tests.lab import VERSIONS, ConsulAgent, Kamailio, Lab
 from tests.lab.engine import ROOT
 from tests.lab.example import Example
@@ -27,6 +28,7 @@ class Doctor:
     """`text`: consul-kam.toml beside [node] state_dir; LIVE and DBTEXT are the Kamailio's."""
 
     def __init__(self, directory: Path, kam: Kamailio, text: str, consul: str = "127.0.0.1:1") -> None:
+        self.wrapper: tuple[str, ...] = ()
         self.state = directory / "state"
         (self.state / "staging").mkdir(parents=True, exist_ok=True, mode=0o700)
         self.state.chmod(0o700)
@@ -41,7 +43,7 @@ class Doctor:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "CONSUL_KAM_CONFIG": str(self.config), "PYTHONPATH": str(ROOT)}
-        argv = [sys.executable, "-m", "consul_kam", "doctor", *arguments]
+        argv = [*self.wrapper, sys.executable, "-m", "consul_kam", "doctor", *arguments]
         return subprocess.run(argv, capture_output=True, text=True, timeout=60, env=env)
 
     def names(self, *arguments: str) -> set[str]:
@@ -184,6 +186,18 @@ def test_the_engine_that_runs_is_not_another_one(lab: Lab, consul: ConsulAgent, 
     _, found = doctor.says()
     (other,) = [each for each in found if each["trap"] == "several_engines"]
     assert other["sentence"].startswith(f"process {world.engine.pid} holds the lock")
+
+
+def test_a_resolver_that_does_not_answer(lab: Lab, network: str, tmp_path: Path) -> None:
+    """In a network of its own; Kamailio's ctl is a file."""
+    kam = lab.kamailio()
+    cfg = tmp_path / "other.cfg"
+    cfg.write_text(kam.cfg.read_text().replace("rev_dns=no", ""))
+    doctor = Doctor(tmp_path, kam, config(kam))
+    assert "dead_resolver" not in doctor.names("--cfg", str(cfg))
+    doctor.wrapper = ("ip", "netns", "exec", network)
+    assert "dead_resolver" in doctor.names("--cfg", str(cfg))
+    assert "dead_resolver" not in doctor.names()
 
 
 def test_what_consul_says(lab: Lab, tmp_path: Path) -> None:

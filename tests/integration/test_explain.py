@@ -5,10 +5,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from consul_kam.app.templates import exported
+from consul_kam.config import load
 from tests.lab import ConsulAgent, Lab, wait_for
 from tests.lab.engine import Engine
+from tests.lab.htable import options as htable
+from tests.lab.permissions import options as permissions
 from tests.lab.world import BASE, World, uri
 
 
@@ -199,13 +204,48 @@ def test_consul_away_and_the_engine_too(lab: Lab) -> None:
     assert found["why"] == ""
 
 
-def test_each_dataset(lab: Lab, consul: ConsulAgent) -> None:
-    world = World(lab, consul, domain="", kamailio={"domain": True}, dispatcher="")
-    world.add(1)
-    world.expect(1)
-    world.rest()
-    world.rest(dataset="domain")
-    code, found = told(world.engine, "r01")
-    assert (code, {each["dataset"]: each["callable"] for each in found}) == (0, {"dispatcher": True, "domain": True})
-    code, found = told(world.engine, "127.0.0.1")
-    assert (code, {each["dataset"]: each["key"] for each in found}["domain"]) == (0, "127.0.0.1")
+SETS = {
+    "dispatcher": "sets = [{ service = 'router', kv = 'routes' }]",
+    "domain": "sets = [{ service = 'router' }]",
+    "rtpengine": "sets = [{ service = 'router', setid = 0 }]",
+    "address": "sets = [{ service = 'router', group = 1 }]",
+    "htable:peers": "sets = [{ service = 'router' }]",
+}
+
+
+def test_each_dataset(lab: Lab, consul: ConsulAgent, tmp_path: Path) -> None:
+    """Keys of each kind, by each way to say whom one means; the third router is written into Consul's KV."""
+    extra = [htable(tmp_path, "peers")["modparams"], permissions(tmp_path)["modparams"]]
+    live = f"/{tmp_path}/live"
+    kam = lab.kamailio(domain=True, rtpengine=True, reload_delta=0, rtpengine_tout_ms=100, modparams="\n".join(extra))
+    for word in ("dbtext/peers", "address.list"):
+        place = kam.live / word
+        place.write_bytes(Path(f"{live}/{word}").read_bytes())
+    kam.options.modparams = kam.options.modparams.replace(f"{tmp_path}/live", str(kam.live))
+    kam.write_cfg()
+    kam.restart()
+    engine = lab.engine(kam, consul, **SETS)
+    consul.register("router", "r1", "127.0.0.1", 5070)
+    consul.kv_put("routes/one", "sip:192.0.2.5:5060 0 1")
+    names = {name: load(str(engine.config)).datasets[name].sets for name in SETS}
+    staged = []
+    for file, text in exported(names).items():
+        (tmp_path / file).write_text(text)
+        staged.append((tmp_path / file, engine.staging / file.removesuffix(".ctmpl"), None))
+    lab.consul_template(consul, staged)
+    for name in SETS:
+        records = 2 if name == "dispatcher" else 1
+        engine.wait(f"{name} in", lambda status, n=records: status["memory"]["records"] == n, 40, name)
+    keys = {
+        "dispatcher": "1 sip:127.0.0.1:5070", "domain": "127.0.0.1", "rtpengine": "0 udp:127.0.0.1:5070",
+        "address": "1 127.0.0.1 32 0", "htable:peers": "r1",
+    }  # fmt: skip
+    for what in ("r1", "127.0.0.1", "127.0.0.1:5070"):
+        _, found = told(engine, what)
+        got = {each["dataset"]: each["key"] for each in found}
+        assert got == (keys if what == "r1" else {**keys, "htable:peers": got.get("htable:peers", "")}), what
+    callable_now = {each["dataset"]: each["callable"] for each in told(engine, "r1")[1]}
+    assert callable_now == {**dict.fromkeys(SETS, True), "rtpengine": False}, "nobody answers for that RTPEngine"
+    for what in ("routes/one", "sip:192.0.2.5:5060"):
+        code, kv = one(engine, what)
+        assert (code, stages(kv)["registered"]) == (0, ("ok", "KV routes/one"))
