@@ -149,7 +149,7 @@ def _without_engine(settings: Settings, what: str, also: list[list[str]]) -> Map
             pipeline.state = replace(pipeline.state, memory=lane.work.memory(), read_at=time.monotonic())
         except RpcError as error:
             pipeline.state = replace(pipeline.state, trouble=str(error))
-        listed, pairs = gather(lane, meant(what), known, {}, {})
+        listed, pairs = gather(lane, meant(what), known, {})
         told["datasets"].append(asdict(listed))
         told["subjects"] += [asdict(subject) for subject in with_live_file(lane, pairs)]
     return told

@@ -1,7 +1,7 @@
 """What the engine knows of the records that somebody asks about; the facts of core/known.py.
 
-On the decision thread, but for the live file, which the disk worker reads. Without an engine the command line makes
-lanes from the same files and asks the same questions of them (app/explain.py).
+On the decision thread, but for journal and live files, which a worker of its own reads. Without an engine the command
+line makes lanes from the same files and asks the same questions of them (app/explain.py).
 """
 
 import time
@@ -13,6 +13,7 @@ from consul_kam.adapters import files
 from consul_kam.adapters.control import Reply
 from consul_kam.app import views
 from consul_kam.app.engine import Engine, Lane
+from consul_kam.app.loop import Worker
 from consul_kam.app.ordering import Ordering
 from consul_kam.app.reports import text
 from consul_kam.core.dataset import Dataset
@@ -31,12 +32,16 @@ Also = Collection[tuple[str, str, str]]
 """(service, ID, node) of instances that are meant whatever their record looks like."""
 
 
+Pairs = list[tuple[Key | None, Subject]]
+
+
 @dataclass
 class Explainer:
     """Answers `{"do":"explain","what":WORD,"also":[[service, id, node]]}`."""
 
     engine: Engine
     ordering: Ordering
+    _worker: Worker | None = None
 
     def explain(self, request: dict[str, object], reply: Reply) -> None:
         """Raises ConsulKamError for no question."""
@@ -44,21 +49,32 @@ class Explainer:
         if not isinstance(what, str) or not what.strip() or not isinstance(also, list):
             raise ConsulKamError("cannot explain nothing: give an ID, an address, a URI, a node or a KV path")
         who = meant(what)
-        known = {tuple(map(str, each)) for each in also if isinstance(each, list) and len(each) == 3}
-        found = []
-        for name, lane in self.engine.lanes.items():
-            last = _last_words(self.engine.reporter.tail(JOURNAL, name))
-            found.append((lane, *gather(lane, who, known, self.ordering.waits(name), last)))  # type: ignore[arg-type]
-        self.engine.disk.submit(lambda: reply({"ok": True, **_told(found)}))
+        known = {(str(e[0]), str(e[1]), str(e[2])) for e in also if isinstance(e, list) and len(e) == 3}
+        found = [
+            (lane, *gather(lane, who, known, self.ordering.waits(name))) for name, lane in self.engine.lanes.items()
+        ]
+        # Journal and live files are read beside decisions and writes: they may be long.
+        self._worker = self._worker or Worker("explain")
+        self._worker.submit(lambda: reply({"ok": True, **self._told(found)}))
+
+    def _told(self, found: list[tuple[Lane, Listed, Pairs]]) -> dict[str, Any]:
+        """On the worker."""
+        try:
+            last = _last_words(self.engine.reporter.tail(JOURNAL, None))
+        except OSError:  # who asks why is told the rest
+            last = {}
+        subjects = [subject for lane, _, pairs in found for subject in with_live_file(lane, pairs)]
+        known = [
+            replace(s, last_word=word, last_at=at) for s in subjects for word, at in [last.get(_name(s), ("", None))]
+        ]
+        return {"datasets": [asdict(listed) for _, listed, _ in found], "subjects": [asdict(each) for each in known]}
 
 
-def _told(found: list[tuple[Lane, Listed, list[tuple[Key | None, Subject]]]]) -> dict[str, Any]:
-    """On the disk worker."""
-    subjects = [asdict(subject) for lane, _, pairs in found for subject in with_live_file(lane, pairs)]
-    return {"datasets": [asdict(listed) for _, listed, _ in found], "subjects": subjects}
+def _name(subject: Subject) -> tuple[str, str]:
+    return subject.dataset, subject.key
 
 
-def with_live_file(lane: Lane, pairs: list[tuple[Key | None, Subject]]) -> list[Subject]:
+def with_live_file(lane: Lane, pairs: Pairs) -> list[Subject]:
     """Whether each stands in the live file; reads it."""
     there = _live_keys(lane) if pairs else set()
     return [replace(subject, live=None if there is None else key in there) for key, subject in pairs]
@@ -74,22 +90,20 @@ def _live_keys(lane: Lane) -> set[Key] | None:
         return None
 
 
-def _last_words(entries: list[dict[str, Any]]) -> dict[str, tuple[str, float]]:
-    """Key as people write it -> what the journal says happened to it last, and when."""
-    found: dict[str, tuple[str, float]] = {}
+def _last_words(entries: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[str, float | None]]:
+    """(dataset, key as people write it) -> what the journal says happened to it last, and when."""
+    found: dict[tuple[str, str], tuple[str, float | None]] = {}
     for entry in entries:
         for word in ("added", "changed", "removed"):
             for key in entry.get(word) or ():
                 if isinstance(key, str) and isinstance(entry.get("at"), int | float):
-                    found[key] = word, float(entry["at"])
+                    found[str(entry.get("dataset")), key] = word, float(entry["at"])
     return found
 
 
-def gather(
-    lane: Lane, who: Meant, also: Also, waits: Mapping[Key, Wait], last: Mapping[str, tuple[str, float]]
-) -> tuple[Listed, list[tuple[Key | None, Subject]]]:
+def gather(lane: Lane, who: Meant, also: Also, waits: Mapping[Key, Wait]) -> tuple[Listed, Pairs]:
     """The dataset at a glance, and what is meant in it. Touches no file."""
-    look = _Look(lane, who, also, waits, last)
+    look = _Look(lane, who, also, waits)
     return _listed(lane), look.subjects()[:MOST]
 
 
@@ -120,7 +134,6 @@ class _Look:
     who: Meant
     also: Also
     waits: Mapping[Key, Wait]
-    last: Mapping[str, tuple[str, float]]
     _found: dict[tuple[Key | None, tuple[str, str, str]], Subject] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -133,7 +146,7 @@ class _Look:
         self._wanted = {record.key: record for record in (wanted.records if wanted is not None else ())}
         self._disabled = wanted.disabled if wanted is not None else frozenset()
 
-    def subjects(self) -> list[tuple[Key | None, Subject]]:
+    def subjects(self) -> Pairs:
         """Entries of staging first, then what was dropped, then what only a release or memory has."""
         for record, where in self._entries():
             if self._means(record.key, record.seen, record.source):
@@ -184,11 +197,9 @@ class _Look:
 
     def _add(self, key: Key | None, record: Record | None, source: Source, where: str) -> None:
         name = text(key) if key is not None else ""
-        word, at = self.last.get(name, ("", None))
         subject = Subject(
             dataset=self._dataset.name, key=name, service=source.service, id=source.id, node=source.node,
             dc=source.dc, status=source.status, where=where, use=record.use.value if record is not None else "",
-            last_word=word, last_at=at,
         )  # fmt: skip
         who = (source.service, source.id, source.node)
         self._found[key, who] = self._of_memory(self._of_plan(subject, key, record), key) if key else subject

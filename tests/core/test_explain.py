@@ -169,3 +169,57 @@ def test_facts_pass_as_json() -> None:
     subject = replace(SUBJECT, dropped=("a", "b"), held_until=3.5)
     assert Subject.load(json.loads(json.dumps(asdict(subject)))) == subject
     assert Listed.load(json.loads(json.dumps(asdict(LISTED)))) == LISTED
+
+
+REJECTED = {"staging": (Staged(FILE, "rejected", "cut", 5.0),)}
+TIMES: list[tuple[Facts, str, tuple[tuple[str, float], ...]]] = [
+    (facts(GONE, REJECTED), "staged", (("since", 5.0),)),
+    (FACTS, "staged", (("taken in", 50.0),)),
+    (facts(GONE), "staged", (("staging is of", 50.0),)),
+    (facts({"blocked": "a", "blocked_since": 3.0}), "names", (("since", 3.0),)),
+    (facts({"refused_times": 1, "refused_retry": 9.0}), "refused", (("tried again", 9.0),)),
+    (facts({"waits_why": "x", "waits_until": 8.0}), "order", (("until", 8.0),)),
+    (FACTS, "memory", (("read", 60.0),)),
+    (facts(GONE), "memory", (("read", 60.0),)),
+]
+
+
+@pytest.mark.parametrize(("found", "name", "times"), TIMES)
+def test_when(found: Facts, name: str, times: tuple[tuple[str, float], ...]) -> None:
+    said = stage(found, name)
+    assert said is not None
+    assert said.times == times
+
+
+@pytest.mark.parametrize("name", ["staged", "names", "refused", "order", "guards", "memory"])
+def test_a_time_that_is_not_known_is_left_out(name: str) -> None:
+    listed = {"staging": (Staged(FILE, "ok"),), "read_at": None}
+    subject = {"blocked": "a"} if name == "names" else {"refused_times": 1, "waits_why": "x", "held_why": "y"}
+    said = stage(facts(subject, listed), name)
+    assert said is not None
+    assert said.times == ()
+
+
+def test_maintenance_comes_before_other_checks() -> None:
+    sick = Check("web", "critical")
+    instance = replace(INSTANCE, checks=(sick, Check("_node_maintenance", "critical", notes="disk")))
+    said = stage(facts(instance=instance), "health")
+    assert said is not None
+    assert said.text.startswith("maintenance: the node is in maintenance")
+    assert "check web" in said.text
+
+
+def test_one_set_that_wants_it_is_enough() -> None:
+    asks = (*DISABLES, Asks(service="router", policy={"critical": "in"}))
+    said = stage(facts(instance=ill("critical"), asks=asks), "set")
+    assert said is not None
+    assert (said.mark, said.text) == (OK, "asked for as service router, critical = in")
+
+
+def test_what_gave_it_is_not_known_any_more() -> None:
+    said = stage(facts({"service": "", "id": ""}, instance=None), "registered")
+    assert said is not None
+    assert said.text == "Consul has nothing of it in router; which source gave it is not known any more"
+    said = stage(facts({"service": "", "id": ""}, instance=None, asks=()), "registered")
+    assert said is not None
+    assert "in any service" in said.text
