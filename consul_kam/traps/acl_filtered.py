@@ -1,4 +1,4 @@
-"""Acl filtered."""
+"""A token that lost its rights gets 200 and a shorter list."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Algorithm 10."""
+"""Algorithm 10 counts calls a destination, and each reload forgets the counts."""
 
 from collections.abc import Iterator
 

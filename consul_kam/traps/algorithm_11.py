@@ -1,4 +1,4 @@
-"""Algorithm 11."""
+"""Algorithm 11 takes rweight=."""
 
 from collections.abc import Iterator
 

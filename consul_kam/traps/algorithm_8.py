@@ -1,4 +1,4 @@
-"""Algorithm 8."""
+"""Algorithm 8 calls the first by priority."""
 
 from collections.abc import Iterator
 

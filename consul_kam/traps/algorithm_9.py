@@ -1,4 +1,4 @@
-"""Algorithm 9."""
+"""Algorithm 9 takes weight= as percent."""
 
 from collections.abc import Iterator
 

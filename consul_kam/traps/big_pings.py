@@ -1,4 +1,4 @@
-"""Big pings."""
+"""Each ping that nobody answers holds a transaction for fr_timer."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Blocklist."""
+"""With use_dst_blocklist and tm's blst_503 a node that drains is put on a blocklist."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Cfg newer."""
+"""The configuration on the disk is younger than the running Kamailio."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Cfg unread."""
+"""Where Kamailio's configuration cannot be read, doctor sees only what the running one tells."""
 
 from collections.abc import Iterator
 

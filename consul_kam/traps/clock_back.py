@@ -1,4 +1,4 @@
-"""Clock back."""
+"""The clock was set back."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Consul unreachable."""
+"""Consul's agent does not answer."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Ctl closed."""
+"""ctl's socket is there and we may not write to it."""
 
 from collections.abc import Iterator
 

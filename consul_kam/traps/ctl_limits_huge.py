@@ -1,4 +1,4 @@
-"""Ctl limits huge."""
+"""ctl reserves its limits anew for each request."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Ctl network."""
+"""ctl listens for binrpc on an address that is not loopback."""
 
 from collections.abc import Iterator
 

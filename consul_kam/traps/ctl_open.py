@@ -1,4 +1,4 @@
-"""Ctl open."""
+"""ctl's socket may be written by everybody."""
 
 from collections.abc import Iterator
 

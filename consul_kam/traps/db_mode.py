@@ -1,4 +1,4 @@
-"""Db mode."""
+"""db_text caches its tables."""
 
 from collections.abc import Iterator
 

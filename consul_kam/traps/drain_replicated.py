@@ -1,4 +1,4 @@
-"""Drain replicated."""
+"""A drain flag in a table with dmqreplicate reaches the other nodes."""
 
 import re
 from collections.abc import Iterator

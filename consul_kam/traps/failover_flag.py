@@ -1,4 +1,4 @@
-"""Failover flag."""
+"""ds_next_dst() finds nothing unless dispatcher's flags have 2."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Fifo closed."""
+"""jsonrpcs makes its FIFO before it changes its user."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""From list mode."""
+"""ds_is_from_list with mode 4 matches active destinations only."""
 
 from collections.abc import Iterator
 

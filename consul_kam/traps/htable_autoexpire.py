@@ -1,4 +1,4 @@
-"""Htable autoexpire."""
+"""A table of discovered data with autoexpire loses its keys by itself, and htable.dump does not tell when."""
 
 import re
 from collections.abc import Iterator

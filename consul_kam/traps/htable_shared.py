@@ -1,4 +1,4 @@
-"""Htable shared."""
+"""htable.reload drops every key that is not in the file, those that the script sets at run time included."""
 
 import re
 from collections.abc import Iterator

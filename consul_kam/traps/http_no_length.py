@@ -1,4 +1,4 @@
-"""Http no length."""
+"""Consul's agent sends GET without Content-Length."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Http rpc big."""
+"""Over HTTP a reply that does not fit the worker's private memory is never sent, and one of some 4 MB breaks off."""
 
 from collections.abc import Iterator
 

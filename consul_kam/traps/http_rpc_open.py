@@ -1,4 +1,4 @@
-"""Http rpc open."""
+"""Every TCP listener of Kamailio speaks HTTP, those that face the world as well."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Ipv6 off."""
+"""A destination with an IPv6 address is dropped at the load, answered Ok, where dns_try_ipv6 is off."""
 
 from collections.abc import Iterator
 

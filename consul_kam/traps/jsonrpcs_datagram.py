@@ -1,4 +1,4 @@
-"""Jsonrpcs datagram."""
+"""jsonrpcs never sends a reply over 128 kB by its datagram socket."""
 
 from collections.abc import Iterator
 

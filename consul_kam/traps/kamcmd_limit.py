@@ -1,4 +1,4 @@
-"""Kamcmd limit."""
+"""kamcmd says 'reply too big' from a few hundred destinations on."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Live bad."""
+"""A line that Kamailio drops, cuts or takes for another."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Live closed."""
+"""The live file's directory has to be ours to write."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Live open."""
+"""Who may write the directory or the live file may route calls."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Live unread."""
+"""Kamailio's user cannot read the live file."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Many in one set."""
+"""A reload grows with the square of a set."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Min gap."""
+"""Two writes of dispatcher close upon each other crash Kamailio."""
 
 from collections.abc import Iterator
 

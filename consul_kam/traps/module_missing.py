@@ -1,4 +1,4 @@
-"""Module missing."""
+"""A list whose module is not loaded is written and never read."""
 
 from collections.abc import Iterator
 

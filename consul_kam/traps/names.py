@@ -1,4 +1,4 @@
-"""Names."""
+"""Kamailio looks each host name up again at every write, its own and those of others."""
 
 from collections.abc import Iterator
 

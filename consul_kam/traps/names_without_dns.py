@@ -1,4 +1,4 @@
-"""Names without dns."""
+"""A destination with flag 16 has no address in memory."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""No 503."""
+"""A failure route without 503 does not pass over a node that drains."""
 
 import re
 from collections.abc import Iterator

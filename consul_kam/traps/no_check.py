@@ -1,4 +1,4 @@
-"""No check."""
+"""An instance without a check is passing for ever."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""No dialog."""
+"""Without the dialog module nobody can say when our calls have ended."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""No failover."""
+"""Without a failure route that calls ds_next_dst() each call to a router that just died fails."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""No probing."""
+"""Without pings who dies without a word gets calls until Consul's check turns critical."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Orphans."""
+"""Workers outlive a main process that was killed, and go on answering SIP and RPC."""
 
 from collections.abc import Iterator
 

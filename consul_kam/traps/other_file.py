@@ -1,4 +1,4 @@
-"""Other file."""
+"""Kamailio reads its list from another place than the one that we write."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Pid file."""
+"""Without the same -P each time a second Kamailio starts beside the first."""
 
 from collections.abc import Iterator
 

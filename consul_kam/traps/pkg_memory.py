@@ -1,4 +1,4 @@
-"""Pkg memory."""
+"""ctl's large limits need private memory."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Probing untold."""
+"""consul_kam's `[kamailio] probing` says something else than Kamailio does."""
 
 from collections.abc import Iterator
 

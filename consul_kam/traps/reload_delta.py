@@ -1,4 +1,4 @@
-"""Reload delta."""
+"""dispatcher and permissions refuse a second write for reload_delta, 5 s by default."""
 
 from collections.abc import Iterator
 

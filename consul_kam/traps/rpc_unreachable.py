@@ -1,4 +1,4 @@
-"""Rpc unreachable."""
+"""Kamailio's RPC does not answer."""
 
 from collections.abc import Iterator
 

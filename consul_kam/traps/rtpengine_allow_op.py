@@ -1,4 +1,4 @@
-"""Rtpengine allow op."""
+"""With rtpengine_allow_op 0, the default, a call loses its answer and its delete once its node is disabled."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Rtpengine timeout."""
+"""A reload of rtpengine pings every node, one after the other."""
 
 from collections.abc import Iterator
 

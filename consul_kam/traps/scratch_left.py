@@ -1,4 +1,4 @@
-"""Scratch left."""
+"""Scratch directories that a killed engine left behind hold what Consul said then."""
 
 from collections.abc import Iterator
 

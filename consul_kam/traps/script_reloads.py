@@ -1,4 +1,4 @@
-"""Script reloads."""
+"""A reload by the script, beside ours, is no one's turn."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Several engines."""
+"""Two engines that write one Kamailio undo each other's lists, and writes that overlap crash it."""
 
 from collections.abc import Iterator
 

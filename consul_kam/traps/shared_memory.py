@@ -1,4 +1,4 @@
-"""Shared memory."""
+"""Less than a tenth of Kamailio's shared memory is free."""
 
 from collections.abc import Iterator
 
@@ -7,17 +7,11 @@ from consul_kam.core.trap import FACTS, WARNING, Facts, Finding, Trap
 
 def find(facts: Facts) -> Iterator[Finding]:
     running = facts.running
-    if (
-        running is not None
-        and running.shm_total
-        and running.shm_free is not None
-        and running.shm_free < running.shm_total / 10
-    ):
-        size = running.shm_total / 2**20
-        yield Finding(
-            f"{running.shm_free / 2**20:.0f} of {size:.0f} MB are free",
-            f"kamailio -m {2 * size:.0f} (SHM_MEMORY in /etc/default/kamailio)",
-        )
+    total, free = (running.shm_total or 0.0, running.shm_free or 0.0) if running is not None else (0.0, 0.0)
+    if 0 <= free < total / 10:
+        size = total / 2**20
+        cure = f"kamailio -m {2 * size:.0f} (SHM_MEMORY in /etc/default/kamailio)"
+        yield Finding(f"{free / 2**20:.0f} of {size:.0f} MB are free", cure)
 
 
 TRAP = Trap(

@@ -1,4 +1,4 @@
-"""Slow peers."""
+"""A peer that picked us at its INVITE may still fail over to us up to its fr_timer later."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""State open."""
+"""The state directory holds the releases, the guards' memory and the control socket."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Table beside."""
+"""domain does not load without the table domain_attrs beside its own."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Table cut."""
+"""db_text drops a last row without a newline, without a word."""
 
 from collections.abc import Iterator
 

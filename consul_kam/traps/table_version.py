@@ -1,4 +1,4 @@
-"""Table version."""
+"""Kamailio does not start where the `version` file beside its tables lacks one or has another number."""
 
 from collections.abc import Iterator
 

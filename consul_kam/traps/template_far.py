@@ -1,4 +1,4 @@
-"""Template far."""
+"""A template renders nothing until each of its sources has answered once."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Template missing."""
+"""No template of consul-template writes the staging file that a list is taken from."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Template not ours."""
+"""A template of your own in Kamailio's format is not proof against injection."""
 
 from collections.abc import Iterator
 

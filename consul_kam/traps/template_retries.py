@@ -1,4 +1,4 @@
-"""Template retries."""
+"""consul-template gives up after 12 tries and ends."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Template sigterm."""
+"""consul-template ignores SIGTERM."""
 
 from collections.abc import Iterator
 

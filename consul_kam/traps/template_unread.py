@@ -1,4 +1,4 @@
-"""Template unread."""
+"""Where consul-template's configuration cannot be read, its traps cannot be looked for."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Tls missing."""
+"""A destination with transport=tls or sips."""
 
 from collections.abc import Iterator
 

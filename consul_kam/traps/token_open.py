@@ -1,4 +1,4 @@
-"""Token open."""
+"""Everybody on this host may read Consul's token."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Uac window."""
+"""uac.reg_reload is refused for 2.5 times reg_timer_interval after the last try, failed ones included."""
 
 from collections.abc import Iterator
 

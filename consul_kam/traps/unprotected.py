@@ -1,4 +1,4 @@
-"""Unprotected."""
+"""Where staging and live file are one path consul-template writes past every check."""
 
 from collections.abc import Iterator
 
