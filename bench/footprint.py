@@ -1,4 +1,7 @@
-"""What `consul-kam run` costs at rest: resident memory at 10 and 10,000 destinations, CPU while nothing happens."""
+"""What `consul-kam run` costs at rest: resident memory at 10 and 10,000 destinations, CPU while nothing happens.
+
+Attached to a Kamailio at both; at 10 also as the supervisor of a whole node.
+"""
 
 import tempfile
 from pathlib import Path
@@ -6,14 +9,25 @@ from time import sleep
 from typing import Any
 
 from bench.pipelines import BIG, ours
+from bench.restarted import Ours
 from tests.lab import Lab
 
-IDLE = 60.0
+SETTLE, IDLE = 3.0, 60.0
 
 
 def run() -> dict[str, Any]:
     """MB as in VmRSS of /proc, after the list is published; CPU in % of one core over 60 s."""
-    return {str(count): _one(count) for count in (10, 10_000)}
+    return {**{str(count): _one(count) for count in (10, 10_000)}, "node-10": node()}
+
+
+def node() -> dict[str, float]:
+    """Role sbc, spawn mode: all probes that apply, registration and the status page, which nobody reads."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ck-bench-") as place,
+        Lab(Path(place)) as lab,
+        Ours(Path(place) / "node", lab.consul()) as kept,
+    ):
+        return _at_rest(kept.pid)
 
 
 def _one(count: int) -> dict[str, float]:
@@ -22,16 +36,19 @@ def _one(count: int) -> dict[str, float]:
         pipeline = ours(lab, (), "max_records = 20000", **options)
         pipeline.fill(count)
         assert pipeline.engine is not None
-        sleep(3.0)
-        pid = pipeline.engine.pid
-        before = _cpu_ticks(pid)
-        sleep(IDLE)
-        used = (_cpu_ticks(pid) - before) / 100
-        return {
-            "rss_mb": _status(pid, "VmRSS"),
-            "peak_mb": _status(pid, "VmHWM"),
-            "idle_cpu_percent": used / IDLE * 100,
-        }
+        return _at_rest(pipeline.engine.pid)
+
+
+def _at_rest(pid: int) -> dict[str, float]:
+    sleep(SETTLE)
+    before = _cpu_ticks(pid)
+    sleep(IDLE)
+    used = (_cpu_ticks(pid) - before) / 100
+    return {
+        "rss_mb": _status(pid, "VmRSS"),
+        "peak_mb": _status(pid, "VmHWM"),
+        "idle_cpu_percent": used / IDLE * 100,
+    }
 
 
 def _cpu_ticks(pid: int) -> int:

@@ -25,6 +25,8 @@ from consul_kam.settings.chosen import DatasetSettings as DatasetSettings
 CONFIG_FILE = "/etc/consul_kam/consul-kam.toml"
 LARGEST = 2**20
 """Bytes of a configuration file."""
+DEEPEST = 50
+"""Tables and arrays within each other: ours need 5."""
 ORDER = ("address", "dispatcher")
 """A peer is trusted before it is routed to."""
 STATE_DIR = "/var/lib/consul_kam"
@@ -172,12 +174,14 @@ def _read(path: Path) -> str:
 
 
 def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
-    """`text` is TOML, `source` its name in messages."""
+    """`text` is TOML, `source` its name in messages. Raises ConfigError."""
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        numbers = list(_numbers(raw := tomllib.loads(text)))
+    except RecursionError:
+        raise ConfigError(f"cannot use {source}: tables or arrays are more than {DEEPEST} deep") from None
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
         raise ConfigError(f"cannot use {source}: {error}") from None
-    for key, value in _numbers(raw):
+    for key, value in numbers:
         if not math.isfinite(value):
             raise ConfigError(f"cannot use {source}: {key}: expected a finite number, got {value}")
     tables, looks = (raw.pop(key, {}) for key in ("datasets", "probes"))
@@ -288,12 +292,14 @@ def _no_shared_files(settings: Settings) -> None:
                 raise ConfigError(f"{where}: expected files of its own, got {path} of {other}")
 
 
-def _numbers(value: object, key: str = "") -> Iterator[tuple[str, float]]:
+def _numbers(value: object, key: str = "", depth: int = 0) -> Iterator[tuple[str, float]]:
+    if depth > DEEPEST:
+        raise RecursionError
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _numbers(inner, f"{key}.{name}" if key else name)
+            yield from _numbers(inner, f"{key}.{name}" if key else name, depth + 1)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _numbers(inner, f"{key}[{index}]")
+            yield from _numbers(inner, f"{key}[{index}]", depth + 1)
     elif isinstance(value, float):
         yield key, value

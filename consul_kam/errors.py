@@ -1,8 +1,21 @@
 """Every error that consul_kam raises on purpose; the class says who can mend it."""
 
+LONGEST = 1_000
+"""Characters of a message: what is quoted in it may be somebody else's, and megabytes long."""
+
+
+def one_line(text: str) -> str:
+    """Text for a terminal, a log and JSON: what is not printable is escaped, what is longer than LONGEST is cut."""
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: LONGEST + 1])
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
 
 class ConsulKamError(Exception):
     """Base of all. `str(error)` is the one line a user reads; it starts with "cannot"."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class ConfigError(ConsulKamError):

@@ -337,3 +337,23 @@ def test_keys_of_a_datasets_own_stand_beside_those_of_every_set() -> None:
     plain = keys.plain(keys.convert({"word": "1"}, table, "f.toml", "set"))
     assert plain == {**keys.plain(keys.Set()), "size": 4, "kind": "a", "word": "1", "bold": False}
     assert keys.plain(keys.convert({}, table, "f.toml", "set"))["word"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 60 + "]" * 60, "cannot use f.toml: tables or arrays are more than 50 deep"),
+        ("a = " + "[" * 2_000, "cannot use f.toml: tables or arrays are more than 50 deep"),
+        (".".join("a" * 900) + " = 1.5", "cannot use f.toml: tables or arrays are more than 50 deep"),
+        ("a = " + "9" * 5_000, "cannot use f.toml: Exceeds the limit (4300 digits)"),
+        ("a" * 2_000 + " = 1", "cannot use f.toml: aaa"),
+        ('"a\\n\\u001b[2J" = 1', r"cannot use f.toml: a\n\x1b[2J: "),
+    ],
+)
+def test_what_python_cannot_read_is_one_clear_line(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(text)
+    message = str(caught.value)
+    assert message.startswith(said)
+    assert message.isprintable()
+    assert len(message) <= 1_000

@@ -74,28 +74,32 @@ class Decoder:
     """Turns reply bodies into values, and remembers the parts of the last reply to each request.
 
     A struct whose bytes stood in the last reply to the same request (method and parameters) costs a slice and a
-    look-up, and is the very same object again. What is remembered is bounded by one reply for each of the last 16
-    requests whose replies had anything to remember.
+    look-up, and is the very same object again; so is a whole reply. What is remembered is bounded by one reply for each
+    of the last 16 requests whose replies had anything to remember.
     """
 
     def __init__(self) -> None:
-        self._last: dict[tuple[str | int, ...], dict[bytes, tuple[str, Value]]] = {}
+        self._last: dict[tuple[str | int, ...], _Run] = {}
         self._leaves: dict[bytes, tuple[str, Value]] = {}
 
     def decode(self, method: str, body: bytes, params: tuple[str | int, ...] = ()) -> tuple[Value, ...]:
         """The values of a reply to `method`. Raises RpcMalformed, RpcTooBig (more than a million values)."""
         request = (method, *params)
-        run = _Run(body, self._last.get(request, {}), self._leaves)
+        last = self._last.get(request)
+        if last is not None and last.body == body:
+            return last.values
+        run = _Run(body, last.seen if last is not None else {}, self._leaves)
         try:
             pairs, _ = run.members(0, -1, 0)
         except IndexError:
             raise RpcMalformed(f"cannot read the reply to {method}: it breaks off after {len(body)} bytes") from None
+        run.old, run.values = {}, tuple(value for _, value in pairs)
         self._last.pop(request, None)
         if run.seen:
-            self._last[request] = run.seen
+            self._last[request] = run
             if len(self._last) > _MAX_REMEMBERED:
                 del self._last[next(iter(self._last))]
-        return tuple(value for _, value in pairs)
+        return run.values
 
 
 class _Run:
@@ -107,6 +111,7 @@ class _Run:
         self.body, self.old, self.leaves = body, old, leaves
         self.seen: dict[bytes, tuple[str, Value]] = {}
         self.left = _MAX_VALUES
+        self.values: tuple[Value, ...] = ()
 
     def members(self, at: int, closer: int, depth: int) -> tuple[Struct, int]:
         """What stands from `at` to `closer` (-1: to the end of the body), and where to go on."""

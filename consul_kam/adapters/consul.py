@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from consul_kam.errors import ConsulError, ConsulRefused, ConsulUnreachable, Una
 
 LARGEST_TOKEN = 4096
 """Bytes; a token is 36 letters."""
+LARGEST = 64 * 2**20
+"""Bytes of an answer; 10,000 entries of a service are some 20 MB."""
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
 _FILTERED = "X-Consul-Results-Filtered-By-ACLs"
@@ -69,7 +72,7 @@ class Response(NamedTuple):
 
 
 class Consul:
-    """One agent. Every method has the deadline given here, in seconds."""
+    """One agent. `deadline`: seconds for one answer; a method takes no longer than two."""
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Consul:
         may rotate. An address that is none is told at the first request."""
         self.address, self._token_file, self._deadline = address, token_file, deadline
         url, port, self._unusable = _split(address)
+        self._looking: threading.Thread | None = None
         with _plain_environment(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             import consul  # 19 MB, and only removals ever need it
@@ -150,13 +154,46 @@ class Consul:
         """
         if self._unusable:
             return None
+        if self._looking is not None and self._looking.is_alive():
+            return None  # that answer does not end; one such thread is enough
         where = [("dc", datacenter)] if datacenter else []
+        found: list[int | None] = []
+        # requests keeps its timeout from byte to byte only: an answer that drips would freeze the list that waits.
+        self._looking = threading.Thread(target=lambda: found.append(self._look(source, where)), daemon=True)
+        self._looking.start()
+        self._looking.join(2 * self._deadline)
+        return found[0] if found else None
+
+    def _look(self, source: Source, where: list[tuple[str, str]]) -> int | None:
         try:
-            if not self._client.http.get(_filtered, source.path, [source.least, *where], self._token()):
+            status, filtered, _ = self._get(source.path, [source.least, *where])
+            # 404: a KV prefix without keys, or with none that the token may see.
+            if status not in (200, 404) or not filtered:
                 return None
-            return int(self._client.http.get(_length, source.path, [*source.all, *where], self._token()))
-        except (OSError, ValueError, TypeError, RecursionError):  # no connection, or an answer of another shape
+            status, _, body = self._get(source.path, [*source.all, *where])
+            return len(json.loads(body)) if status == 200 else 0
+        except (OSError, ValueError, TypeError, RecursionError, ConsulError):  # none, or one of another shape
             return None
+
+    def _get(self, path: str, params: list[tuple[str, str]]) -> tuple[int, bool, bytes]:
+        """(status, whether ACLs hide something, body). Redirects, which Consul never sends, are not followed.
+
+        Raises OSError, for an answer that is too long or too late as well.
+        """
+        if isinstance(self._client.http, UnixHttp):
+            found = self.get(path, *params)
+            return found.code, found.filtered, found.body.encode()
+        http = self._client.http
+        until, body = time.monotonic() + http.timeout, bytearray()
+        with http.session.get(
+            http.uri(path, params), headers=self._token(), verify=http.verify, cert=http.cert, timeout=http.timeout,
+            stream=True, allow_redirects=False,
+        ) as response:  # fmt: skip
+            for chunk in response.iter_content(1 << 16):
+                body += chunk
+                if len(body) > LARGEST or time.monotonic() > until:
+                    raise OSError("too long")
+            return response.status_code, _FILTERED in response.headers, bytes(body)
 
     def leader(self) -> str:
         """The address of the leader that the agent knows, "" for none. Raises Unanswered."""
@@ -195,15 +232,6 @@ def _bottom(error: BaseException) -> BaseException:
 
 def _whole(response: Any) -> Any:
     return response
-
-
-def _filtered(response: Any) -> bool:
-    # 404: a KV prefix without keys, or with none that the token may see.
-    return response.code in (200, 404) and _FILTERED in response.headers
-
-
-def _length(response: Any) -> int:
-    return len(json.loads(response.body)) if response.code == 200 else 0
 
 
 @contextlib.contextmanager

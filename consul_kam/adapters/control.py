@@ -149,8 +149,9 @@ class Server:
         except (ValueError, RecursionError) as error:
             self._refuse(client, f"cannot read the request: {error}")
             return
-        if not isinstance(request, dict) or not isinstance(request.get("do"), str):
-            self._refuse(client, 'cannot read the request: expected an object with "do"')
+        nested = isinstance(request, dict) and any(isinstance(value, dict | list) for value in request.values())
+        if not isinstance(request, dict) or not isinstance(request.get("do"), str) or nested:
+            self._refuse(client, 'cannot read the request: expected an object with "do", and nothing nested in it')
             return
         client.as_text = request.get("as") == "text"
         try:
@@ -245,7 +246,7 @@ def ask(path: Path, request: Mapping[str, object], deadline: float) -> dict[str,
     except OSError as error:
         cure = "start one with `consul-kam run`, or name its state directory"
         raise ControlUnreachable(f"cannot reach an engine at {path}: {error.strerror or error}; {cure}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ControlUnreachable(f"cannot use the answer from {path}: it is no JSON") from None
     if not isinstance(reply, dict):
         raise ControlUnreachable(f"cannot use the answer from {path}: it is no object")

@@ -24,13 +24,21 @@ def read_regular(path: Path, largest: int = LARGEST, follow: bool = False, close
     _usable(path, os.stat(path, follow_symlinks=follow), largest, closed)  # opening a device may already do something
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     try:
-        _usable(path, os.fstat(descriptor), largest, closed)
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            data = file.read(largest + 1)
+        found = os.fstat(descriptor)
+        _usable(path, found, largest, closed)
+        data = _rest(descriptor, found.st_size, largest)
     finally:
         os.close(descriptor)
     if len(data) > largest:
         raise Unusable(errno.EFBIG, f"it grew beyond {largest} bytes", str(path))
+    return data
+
+
+def _rest(descriptor: int, expected: int, largest: int) -> bytes:
+    """To the end, or one byte beyond `largest`. Without a file object, which costs more than a short list's bytes."""
+    data = os.read(descriptor, min(expected, largest) + 1)
+    while len(data) <= largest and (more := os.read(descriptor, min(1 << 16, largest + 1 - len(data)))):
+        data += more
     return data
 
 
@@ -63,31 +71,46 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, later: bool = False
     `path` is as it was.
     """
     temporary = path.with_name(f".{path.name}.consul-kam")
-    temporary.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o600)  # nobody reads on while it is written
+    descriptor = _new(temporary)
     try:
-        before = _stat(path)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
+        try:
+            before = _stat(path)
+            _write(descriptor, data)
+            now = os.fstat(descriptor)
             if before is None or not stat.S_ISREG(before.st_mode):  # a symlink's mode is 0777
-                os.fchmod(file.fileno(), mode)
+                os.fchmod(descriptor, mode)
             else:
-                _like(file.fileno(), before)
-            if later:
-                second = max(int(time.time()), int(before.st_mtime) + 1 if before is not None else 0)
-                os.utime(file.fileno(), (second, second))
+                _like(descriptor, now, before)
+            if later and before is not None and int(now.st_mtime) <= int(before.st_mtime):
+                second = int(before.st_mtime) + 1
+                os.utime(descriptor, (second, second))
             if sync:
-                os.fsync(file.fileno())
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         _rename(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _like(descriptor: int, before: os.stat_result) -> None:
-    now = os.fstat(descriptor)
+def _new(path: Path) -> int:
+    """A file that nobody else reads on while it is written; what an interrupted write left there goes."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileExistsError:
+        path.unlink()
+        return os.open(path, flags, 0o600)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _like(descriptor: int, now: os.stat_result, before: os.stat_result) -> None:
     if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
         os.fchown(descriptor, before.st_uid, before.st_gid)
     os.fchmod(descriptor, stat.S_IMODE(before.st_mode) & 0o775)

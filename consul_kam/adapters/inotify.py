@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-_CLOSE_WRITE, _MOVED_TO, _OVERFLOW, _IGNORED = 0x8, 0x80, 0x4000, 0x8000
+_CLOSE_WRITE, _MOVED_TO, _CREATE, _OVERFLOW, _IGNORED = 0x8, 0x80, 0x100, 0x4000, 0x8000
+_WATCHED = _CLOSE_WRITE | _MOVED_TO | _CREATE
 _HEAD = struct.Struct("iIII")
 """wd, mask, cookie, length of the name with its zero bytes [linux/inotify.h]."""
 _BUFFER = 64 * 1024
@@ -21,22 +22,26 @@ _BUFFER = 64 * 1024
 
 class Inotify:
     """Calls `changed` with the path of each file that was renamed into one of `places` or closed after writing, on a
-    thread of its own, until `stop`. Where the kernel lost signs, with every file that is there.
+    thread of its own, until `stop`. Where the kernel lost signs, with every file that is there. Calls `coming` with
+    each that somebody begins to write.
     """
 
-    def __init__(self, places: Sequence[Path], changed: Callable[[Path], None]) -> None:
+    def __init__(
+        self,
+        places: Sequence[Path],
+        changed: Callable[[Path], None],
+        coming: Callable[[Path], None] = lambda path: None,
+    ) -> None:
         """Raises OSError where the kernel gives no (further) watch."""
         libc = ctypes.CDLL(None, use_errno=True)
-        self._changed = changed
+        self._changed, self._coming = changed, coming
         self.whole = True
         """Whether all places are still watched; a directory that is removed is not."""
         self._inotify = _checked(libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "inotify")
         self._end = os.eventfd(0)
         try:
             self._places = {
-                _checked(
-                    libc.inotify_add_watch(self._inotify, os.fsencode(place), _CLOSE_WRITE | _MOVED_TO), place
-                ): place
+                _checked(libc.inotify_add_watch(self._inotify, os.fsencode(place), _WATCHED), place): place
                 for place in places
             }
         except OSError:
@@ -53,11 +58,16 @@ class Inotify:
         poll.register(self._inotify, select.POLLIN)
         poll.register(self._end, select.POLLIN)
         while not any(descriptor == self._end for descriptor, _ in poll.poll()):
-            for path in dict.fromkeys(self._files(os.read(self._inotify, _BUFFER))):
-                self._changed(path)
+            signs = dict.fromkeys(self._files(os.read(self._inotify, _BUFFER)))
+            for path, whole in signs:
+                if whole:
+                    self._changed(path)
+                elif (path, True) not in signs:  # else it is there already
+                    self._coming(path)
         self._close()
 
-    def _files(self, signs: bytes) -> Iterator[Path]:
+    def _files(self, signs: bytes) -> Iterator[tuple[Path, bool]]:
+        """(file, whether it is whole)."""
         place = 0
         while place < len(signs):
             watch, mask, _, length = _HEAD.unpack_from(signs, place)
@@ -66,9 +76,9 @@ class Inotify:
             self.whole = self.whole and not mask & _IGNORED
             if mask & _OVERFLOW:
                 for directory in self._places.values():
-                    yield from directory.iterdir()
-            elif mask & (_CLOSE_WRITE | _MOVED_TO):
-                yield self._places[watch] / os.fsdecode(name)
+                    yield from ((path, True) for path in directory.iterdir())
+            elif mask & _WATCHED:
+                yield self._places[watch] / os.fsdecode(name), not mask & _CREATE
 
     def _close(self) -> None:
         os.close(self._inotify)

@@ -172,6 +172,8 @@ class Http:
             raise RpcMalformed(f"cannot read the reply to {method}: {type(error).__name__}: no HTTP") from error
         except OSError as error:
             raise RpcTimeout(f"{unknown}: {error.strerror or error}") from error
+        finally:
+            response.close()  # else its end comes after that of what it reads, and Python 3.13 complains on stderr
         if len(body) > self._max_reply:
             raise RpcTooBig(f"cannot {method}: a reply of more than {self._max_reply} bytes is over our limit")
         if len(body) < announced:

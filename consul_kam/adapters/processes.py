@@ -25,10 +25,12 @@ from consul_kam.adapters import files
 from consul_kam.errors import ConsulKamError
 
 _WRITE_AND_EXECUTE = (
-    '{ cat /proc/sys/kernel/random/boot_id; cat /proc/$$/stat; printf "%s\\n" "$1"; } >"$0.new" && mv "$0.new" "$0"; '
-    'exec "$@"'
+    "read -r boot </proc/sys/kernel/random/boot_id; read -r stat </proc/$$/stat; "
+    'printf "%s\\n" "$boot" "$stat" "$1" >"$0.new" && mv "$0.new" "$0"; exec "$@"'
 )
-"""$0: the record. A disk that is full must not keep Kamailio down: then nobody will adopt it, and no more."""
+"""$0: the record. A disk that is full must not keep Kamailio down: then nobody will adopt it, and no more. Calls wait
+meanwhile: mv is the only program that is run for it.
+"""
 _LARGEST_RECORD = 8192
 _RESET = (signal.SIGPIPE, signal.SIGXFSZ)
 """What Python ignores and its children should not."""
@@ -128,10 +130,18 @@ def members(identity: Identity) -> list[int]:
         return []
     found = []
     for pid in psutil.pids():
-        stat = _stat(pid)
+        stat = _stat(pid) if _in_group(pid, identity.pid) else None
         if stat is not None and _state(stat) not in "ZX" and _group(stat) == (identity.pid, identity.pid):
             found.append(pid)
     return found
+
+
+def _in_group(pid: int, group: int) -> bool:
+    """Asked first, of all processes of the host: a tenth of what it takes to read about each."""
+    try:
+        return os.getpgid(pid) == group
+    except OSError:
+        return False
 
 
 def empty(identity: Identity) -> None:

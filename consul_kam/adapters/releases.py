@@ -15,7 +15,7 @@ from consul_kam.adapters import files, trust
 
 KEPT = 20
 """Releases that are kept for `rollback` and `history`."""
-_NAME = re.compile(r"[0-9]{6,}-[0-9a-f]+")
+_NAME = re.compile(r"[0-9]{6,20}-[0-9a-f]{1,64}")
 _DAMAGED = (FileNotFoundError, files.Unusable, ValueError, RecursionError)
 
 
@@ -68,6 +68,8 @@ class Releases:
 
     def load(self, name: str) -> Stored | None:
         """None where there is no such release, or it is not whole."""
+        if not _NAME.fullmatch(name):  # memory.json may hold anything
+            return None
         try:
             about = json.loads(files.read_regular(self._path(name, "json")))
             content = files.read_regular(self._path(name, "list"))

@@ -28,13 +28,20 @@ class _Handler(FileSystemEventHandler):
 
 
 class Watch:
-    """Calls `changed` with the path of each file that was written, on a thread of its own, until `stop`."""
+    """Calls `changed` with the path of each file that was written, and, where that can be told, `coming` with each that
+    somebody begins to write, on a thread of its own, until `stop`.
+    """
 
     def __init__(
-        self, directories: Iterable[Path], changed: Callable[[Path], None], inotify: type[Inotify] = Inotify
+        self,
+        directories: Iterable[Path],
+        changed: Callable[[Path], None],
+        coming: Callable[[Path], None] = lambda path: None,
+        inotify: type[Inotify] = Inotify,
     ) -> None:
         """The directories are made where they are missing. Raises OSError; where `inotify` does, it is polled."""
-        self._places, self._changed, self._inotify = sorted(set(directories)), changed, inotify
+        self._places, self._changed, self._coming = sorted(set(directories)), changed, coming
+        self._inotify = inotify
         self._start()
 
     def renew(self) -> None:
@@ -54,7 +61,7 @@ class Watch:
         self._watched = self._seen()
         self._watcher: Inotify | PollingWatch
         try:
-            self._watcher = self._inotify(self._places, self._changed)
+            self._watcher = self._inotify(self._places, self._changed, self._coming)
         except OSError:
             self._watcher = PollingWatch(self._places, self._changed)
 

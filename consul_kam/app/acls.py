@@ -23,7 +23,7 @@ class AclWatch:
     def ask(
         self, sources: Sequence[Source], datacenter: str, answer: Answer, then: Callable[[list[str]], None]
     ) -> None:
-        """Call `then`, on the decision thread, with the names of what ACLs hide from us and so from consul-template.
+        """Call `then`, in the loop, with the names of what ACLs hide from us and so from consul-template.
 
         Where our token sees less than the answer holds, it is not consul-template's token, and proves nothing.
         """

@@ -75,7 +75,7 @@ def _end_line(data: bytes) -> str:
     last = data.rstrip().rpartition(b"\n")[2]
     try:
         end = json.loads(last).get("end", "") if last[:1] == b"{" else ""
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return end if isinstance(end, str) else ""
 

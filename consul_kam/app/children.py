@@ -177,7 +177,18 @@ class KamailioChild:
         self._started = "" if wrong else self._digest
         command = self._with_cfg(str(self.good)) if wrong else self._command
         pid_file = [] if "-P" in command else ["-P", str(self.directory / "kamailio.pid")]
+        self._forget([*command, *pid_file])
         return [*command, "-DD", "-E", *pid_file], _environment((*OURS, *SECRETS))
+
+    def _forget(self, command: Sequence[str]) -> None:
+        """The pid file of the one that ended: Kamailio ends with 255 where it names a process, be it a zombie.
+
+        One that was adopted is a zombie until its new parent, PID 1 or a subreaper, gets round to it. A file that
+        names anybody else stays.
+        """
+        path, last = command[command.index("-P") + 1 :][:1], processes.recorded(self.record)
+        if path and last is not None and (_read(path[0]) or "").strip() == str(last.pid):
+            Path(path[0]).unlink(missing_ok=True)
 
     def complaint(self) -> str:
         """What is wrong with the configuration as it is now, or "". `kamailio -c` is asked where it changed.

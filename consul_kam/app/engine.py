@@ -1,5 +1,8 @@
-"""The engine: one decision thread that turns everything that happens into events for the pipelines, and their actions
-into jobs for one worker per resource (RPC, disk, Consul). Design.md, sections 3 and 4.
+"""The engine: one loop that turns everything that happens into events for the pipelines, and their actions into jobs
+for one worker per resource (RPC, disk, Consul). Design.md, sections 3 and 4.
+
+From a staging file's rename to Kamailio's memory a change is handed over once: who watches staging reads the file and
+decides, and the RPC worker, which had the states told meanwhile, writes the live file and has it loaded.
 """
 
 import time
@@ -9,7 +12,7 @@ from pathlib import Path
 
 from consul_kam.adapters.consul import Source
 from consul_kam.app.doing import Doing, Inactivate, Resolve, Wake
-from consul_kam.app.loop import Loop, Worker
+from consul_kam.app.loop import Call, Loop, Worker
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.reports import SHOWN, Reporter, text
 from consul_kam.app.work import Work, about
@@ -33,6 +36,10 @@ class Ahead:
     op: int
     at: float
     event: Event | None = None
+
+    def serves(self, action: events.DoRead, now: float) -> bool:
+        """Whether this reading may be used for that one."""
+        return self.op == action.op and now - self.at <= AHEAD
 
 
 AHEAD = 0.5
@@ -60,7 +67,7 @@ class Lane:
 
 
 class Engine:
-    """Runs until `stop`. Everything but `post`-ed calls happens on the thread that calls `run`."""
+    """Runs until `stop`. Everything but what its workers do happens in the loop, one call at a time."""
 
     def __init__(self, lanes: list[Lane], reporter: Reporter, verify_every: float) -> None:
         self.lanes = {lane.pipeline.dataset.name: lane for lane in lanes}
@@ -106,7 +113,7 @@ class Engine:
             case events.DoRead():
                 self._read(lane, action)
             case events.DoWrite():
-                self.disk.submit(lambda: self._write(lane, action))
+                self._write(lane, action)
             case events.DoApply():
                 assert lane.applying == action.op, "_write has begun it"
             case events.DoPublish():
@@ -135,50 +142,65 @@ class Engine:
 
     def read_ahead(self, lane: Lane) -> None:
         """A change is coming: read memory now, as the machine is going to ask for it."""
-        state, now = lane.pipeline.state, time.monotonic()
-        if state.phase is events.Phase.IDLE and now >= state.not_before:
-            action = events.DoRead(state.op + 1)
-            lane.ahead = Ahead(action.op, now)
-            known = state.memory if state.published else None
-            if known is None:
-                self._submit(self.rpc, lane, "read", lambda: lane.work.read(action))
-            else:
-                self._submit(self.rpc, lane, "read", lambda: lane.work.read_states(action, known))
+        state, now, ahead = lane.pipeline.state, time.monotonic(), lane.ahead
+        action = events.DoRead(state.op + 1)
+        if state.phase is not events.Phase.IDLE or now < state.not_before or (ahead and ahead.serves(action, now)):
+            return
+        lane.ahead = Ahead(action.op, now)
+        known = state.memory if state.published else None
+        if known is None:
+            self._submit(self.rpc, lane, "read", lambda: lane.work.read(action))
+        else:
+            self._submit(self.rpc, lane, "read", lambda: lane.work.read_states(action, known))
 
     def _read(self, lane: Lane, action: events.DoRead) -> None:
         ahead, lane.ahead = lane.ahead, None
-        if ahead is None or ahead.op != action.op or time.monotonic() - ahead.at > AHEAD:
+        if ahead is None or not ahead.serves(action, time.monotonic()):
             stage = "readback" if lane.pipeline.state.tries else "read"
             self._submit(self.rpc, lane, stage, lambda: lane.work.read(action))
         elif ahead.event is not None:
             event = ahead.event
-            self.loop.post(lambda: self.handle(lane, event))
+            self.loop.take(lambda: self.handle(lane, event))
 
     def _write(self, lane: Lane, action: events.DoWrite) -> None:
-        """On the disk worker. From a file that is written there is but one way on (release.written): it is taken here
-        and not by way of the decision thread, which saves two hand-overs.
+        """From a file that is written there is but one way on (release.written): the RPC worker takes it at once, and
+        writes the file itself where no resolver may keep it waiting.
         """
+        if any(record.name or record.pinged_name for record in action.release.records):
+            self.disk.submit(lambda: self._written(lane, action, self.rpc.submit))
+        else:
+            self.rpc.submit(lambda: self._written_here(lane, action))
 
-        def job() -> Event:
-            event = lane.work.write(action)
-            if isinstance(event, events.Wrote):
-                lane.applying = action.op + 1
-            return event
+    def _written_here(self, lane: Lane, action: events.DoWrite) -> None:
+        apply: list[Call] = []
+        with self.disk.turn:
+            self._written(lane, action, apply.append)
+        for job in apply:
+            job()
 
-        if isinstance(self._timed(lane, "write", job), events.Wrote):
+    def _written(self, lane: Lane, action: events.DoWrite, then: Callable[[Call], object]) -> None:
+        """Write the file, and give the reload to `then` where that could be done."""
+        started = time.monotonic()
+        event = lane.work.write(action)
+        ended = time.monotonic()
+        if isinstance(event, events.Wrote):
+            lane.applying = action.op + 1
             apply = events.DoApply(action.op + 1)
-            self._submit(self.rpc, lane, "reload", lambda: lane.work.apply(apply))
+            # Of what follows somebody is going to tell anyway.
+            self.loop.leave(lambda: self._result(lane, "write", started, ended, event))
+            then(lambda: self._timed(lane, "reload", lambda: lane.work.apply(apply)))
+        else:
+            self.loop.take(lambda: self._result(lane, "write", started, ended, event))
 
     def _submit(self, worker: Worker, lane: Lane, stage: str, job: Callable[[], Event]) -> None:
         worker.submit(lambda: self._timed(lane, stage, job))
 
-    def _timed(self, lane: Lane, stage: str, job: Callable[[], Event]) -> Event:
-        """On a worker: the job's event, which goes to the decision thread as well."""
+    def _timed(self, lane: Lane, stage: str, job: Callable[[], Event]) -> None:
+        """On a worker."""
         started = time.monotonic()
         event = job()
         ended = time.monotonic()
-        self.loop.post(lambda: self._result(lane, stage, started, ended, event))
-        return event
+        self.loop.take(lambda: self._result(lane, stage, started, ended, event))
 
     def _result(self, lane: Lane, stage: str, started: float, ended: float, event: Event) -> None:
         trace = lane.trace

@@ -50,7 +50,7 @@ Then = Callable[[Looked], None]
 
 @dataclass
 class Freshness:
-    """`ask` on the decision thread, which is also where the answer comes. `consul` makes a client, for ACLs."""
+    """`ask` in the loop, which is also where the answer comes. `consul` makes a client, for ACLs."""
 
     loop: Loop
     settings: Settings

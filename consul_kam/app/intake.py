@@ -51,11 +51,19 @@ class Intake:
         for lane in self._engine.lanes.values():
             for part, place in lane.staging.items():
                 if place == path:
-                    self._loop.post(lambda lane=lane: self._engine.read_ahead(lane))  # type: ignore[misc]
+                    self._loop.take(lambda lane=lane: self._engine.read_ahead(lane))  # type: ignore[misc]
                     self._take_in(lane, part, began)
 
+    def coming(self, path: Path) -> None:
+        """From any thread: somebody began to write a file there, maybe one that is going to replace one of ours. That
+        takes consul-template an fsync, in which Kamailio can tell the states.
+        """
+        for lane in self._engine.lanes.values():
+            if lane.pipeline.dataset.states is not None and any(p.parent == path.parent for p in lane.staging.values()):
+                self._loop.take(lambda lane=lane: self._engine.read_ahead(lane))  # type: ignore[misc]
+
     def then(self, call: Callable[[], None]) -> None:
-        """Run `call` on the decision thread, once every scan asked for before has been taken in."""
+        """Run `call` in the loop, once every scan asked for before has been taken in."""
         self._engine.disk.submit(lambda: self._loop.post(call))
 
     def _scan(self, lane: Lane, part: str, began: float) -> None:
@@ -73,7 +81,7 @@ class Intake:
             if found is not None:
                 self._read[path] = found[0]
                 took = (time.monotonic() - started) * 1000
-                self._loop.post(lambda: self._staged(lane, part, *found, began, took))
+                self._loop.take(lambda: self._staged(lane, part, *found, began, took))
 
     def _staged(
         self, lane: Lane, part: str, digest: str, answer: Answer | None, error: str, began: float, took: float
@@ -99,9 +107,8 @@ class Intake:
         last = lane.pipeline.last
         if last is None or not lane.sources.get(part):
             return 0.0
-        offered = {record.key for record in answer.records}
-        in_use = [record.key for record in last.records if record.part == part and record.use is Use.IN]
-        return sum(key not in offered for key in in_use) / max(1, len(in_use))
+        in_use = {record.key for record in last.records if record.part == part and record.use is Use.IN}
+        return len(in_use.difference([record.key for record in answer.records])) / max(1, len(in_use))
 
     def _ask_consul(self, lane: Lane, part: str, digest: str, answer: Answer) -> None:
         """One that loses much waits for Consul's word. One that loses little does not: the guards let it pass, and

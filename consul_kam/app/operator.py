@@ -1,4 +1,4 @@
-"""An operator's words over the control socket. Each handler runs on the decision thread."""
+"""An operator's words over the control socket. Each handler runs in the loop."""
 
 import os
 import time

@@ -1,7 +1,7 @@
 """The order between lists, carried out: asks core/order.py what of each list may be in memory now, again and again.
 
-It keeps nothing but since when a record waits; an engine that starts anew starts these waits anew. It works on the
-decision thread and holds no lock: a list that waits is at rest, and others go to memory meanwhile.
+It keeps nothing but since when a record waits; an engine that starts anew starts these waits anew. It works in
+the loop and holds no lock: a list that waits is at rest, and others go to memory meanwhile.
 """
 
 import time

@@ -1,6 +1,6 @@
 """One dataset's way from staging to memory: joins the pure parts (plan, guards, release machine) and holds their state.
 
-No I/O here: everything that happens is a method call on the decision thread, everything to be done comes back as a
+No I/O here: everything that happens is a method call in the loop, everything to be done comes back as a
 list of actions that the engine hands to its workers.
 """
 

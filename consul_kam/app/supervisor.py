@@ -22,6 +22,8 @@ from consul_kam.errors import ConsulKamError
 
 LOOK, LONGEST_LOOK = 0.02, 0.25
 """Seconds between two looks whether a program is ready: the first, and at most."""
+CLOSING = 70.0
+"""Seconds that a start under way may need at most: `kamailio -c` has 60."""
 FIGURES = 15.0
 """Seconds between two looks at what a program uses."""
 LOUD = ("ended", "killed", "crash loop", "failed")
@@ -51,6 +53,7 @@ class Supervisor:
         self._loop, self._reporter, self._before, self._gave_up = loop, reporter, before, gave_up
         self._kept = {child.name: _Kept(child, Worker(child.name)) for child in children}
         self._watcher = Watcher()
+        self._closed = False
         self.listeners: list[Callable[[str, Service], None]] = []
         """Called after a program came to another stage."""
 
@@ -135,10 +138,13 @@ class Supervisor:
         ]
 
     def close(self) -> None:
-        """Let go of them: they live on, and the next supervisor adopts them."""
+        """Let go of them: they live on, and the next supervisor adopts them. A start that is under way is waited for:
+        the next one would not know of it.
+        """
+        self._closed = True
         self._watcher.close()
         for kept in self._kept.values():
-            kept.worker.close(0.1)
+            kept.worker.close(CLOSING)
 
     # -- events and actions -------------------------------------------------------------------------------------------
 
@@ -186,6 +192,8 @@ class Supervisor:
             if last is not None:
                 processes.empty(last)
             argv, environment = child.launch()
+            if self._closed:
+                return
             started = processes.spawn(argv, child.record, environment)
         except ConsulKamError as error:
             self._failed(kept, op, str(error))

@@ -82,9 +82,8 @@ def _serve(
     try:
         engine, intake, operator, node = build(settings, detached, notifier)
         server.append(Server(settings.control, operator.handle))
-        staging = Watch(
-            {path.parent for lane in engine.lanes.values() for path in lane.staging.values()}, intake.changed
-        )
+        places_of_staging = {path.parent for lane in engine.lanes.values() for path in lane.staging.values()}
+        staging = Watch(places_of_staging, intake.changed, intake.coming)
         engine.each_tick.insert(0, staging.renew)
         engine.each_tick.append(lambda: _stay_reachable(settings.control))
         wanted: list[Settings] = []

@@ -82,11 +82,11 @@ class Work:
             return self.read(action)
         if [entry.key for entry in now] != [entry.key for entry in known]:
             return self.read(action)
-        memory = tuple(
+        memory = [
             before if before.state == entry.state else replace(before, state=entry.state, disabled=entry.disabled)
             for before, entry in zip(known, now, strict=True)
-        )
-        return events.Read(action.op, memory, self.file_right())
+        ]
+        return events.Read(action.op, tuple(memory), self.file_right())
 
     def apply(self, action: events.DoApply) -> Event:
         riding, self._riding = self._riding, None
@@ -193,13 +193,12 @@ class Work:
         try:
             if not self._holds(content):
                 self._put(content)
-            written = files.signature(self.live)  # now: storing the release takes its time, and others may be here
             files.sync(self.live)
             self.releases.publish(action.release.digest, content, about)
         except OSError as error:
             place = error.filename or self.live
             return events.PublishFailed(action.op, f"cannot write {place}: {error.strerror or error}")
-        self._published = (written, _digest(content))
+        self._published = (self._signature(content), _digest(content))
         self.base = Base(action.release)
         return events.Published(action.op)
 
@@ -231,6 +230,11 @@ class Work:
                 files.write_atomic(self.live.parent / name, empty)
         files.write_atomic(self.live, content, later=True)
 
+    def _signature(self, content: bytes) -> tuple[int, int, int]:
+        """Of the file with this content, and of none that somebody put in its place since it was written."""
+        found = files.signature(self.live)
+        return found if self._holds(content) else (-1, -1, -1)
+
     def _holds(self, content: bytes) -> bool:
         """Whether the live file is a file with this content; whatever else stands there is replaced."""
         try:
@@ -258,8 +262,8 @@ def states_to_carry(dataset: Dataset, action: events.DoWrite) -> Mapping[Key, st
     """The states that ride in the live file: all but the disabling that ends with this release."""
     if dataset.carry is None:
         return {}
-    carried = {entry.key: dataset.carry(entry.state, entry.key in action.enable) for entry in action.memory}
-    return {key: state for key, state in carried.items() if state}
+    carry, enable = dataset.carry, action.enable
+    return {entry.key: state for entry in action.memory if (state := carry(entry.state, entry.key in enable))}
 
 
 def overwritten(

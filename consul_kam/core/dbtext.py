@@ -6,9 +6,9 @@ a last row without its newline is dropped without a word; here a bad row is left
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from consul_kam.core.grammar import BadValue, Number
+from consul_kam.core.grammar import BadValue, Number, shown
 from consul_kam.core.lines import Bad, Entry, LineCache, Nothing, answer, check_size, part_of
 from consul_kam.core.records import Answer, Record
 from consul_kam.errors import ListError
@@ -20,6 +20,7 @@ _FIELD = re.compile(r"(?:[^\\:]|\\.)*", re.DOTALL)
 _ESCAPE = re.compile(r"\\.?", re.DOTALL)
 _INT = re.compile(r"-?\d+", re.ASCII)
 _DOUBLE = re.compile(r"-?\d+(?:\.\d*)?", re.ASCII)
+_PLAIN = re.compile(r"[\w ()]{1,60}", re.ASCII)
 _COLUMN = re.compile(r" *(?P<name>[^ (]+) *\( *(?P<type>[sSiIdDbBtT][^,)]*)(?:, *(?P<flag>[nNaA])[^)]*)?\) *")
 
 VERSION_HEADER = "table_name(string) table_version(int)"
@@ -27,10 +28,14 @@ VERSION_HEADER = "table_name(string) table_version(int)"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that a module asks for, with the types that it takes: `int`, or `time` too; `string`, or `str` too."""
+    """A column that a module asks for, with the types that it takes: `int`, or `time` too; `string`, or `str` too.
+
+    `null`: whether the module looks at the type of a field only where the field is not null.
+    """
 
     name: str
     types: tuple[str, ...]
+    null: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,9 @@ class _Place:
     type: str
     null: bool
     """Whether it may be empty: declared null, or auto, which db_text counts by itself [dbt_table_check_row]."""
+    auto: bool = False
+    empty: bool = False
+    """Whether it has to be: its type is none that the module takes."""
 
 
 class Row:
@@ -84,8 +92,8 @@ class Row:
 
     def text(self, name: str) -> str:
         """The unescaped text of a field, "" where it is null."""
-        raw, column = self._fields[self._places[name].at]
-        return _unescape(name, raw, column) if "\\" in raw else raw
+        raw, _ = self._fields[self._places[name].at]
+        return _unescape(name, raw) if "\\" in raw else raw
 
     def number(self, field: Number) -> int:
         """A whole number in the column that `field` names."""
@@ -137,14 +145,16 @@ class DbTextReader:
             auto = auto or flag == "a"
             # of two columns of one name the module gets the first
             name = match["name"] if match["name"] not in places else f"{match['name']} ({count})"
-            places[name] = _Place(count, _type(match["type"].lower()), flag != "")
+            places[name] = _Place(count, _type(match["type"].lower()), flag != "", flag == "a")
             at, count = match.end(), count + 1
         for column in self._columns:
             place = places.get(column.name)
-            if place is None or place.type not in column.types:
-                raise ListError(
-                    file, 1, 1, f"the header has no {column.name}({column.types[0]}): {self._table} needs it"
-                )
+            if place is not None and place.type in column.types:
+                continue
+            if place is None or not (column.null and place.null) or place.auto:
+                wanted = f"{column.name}({column.types[0]})"
+                raise ListError(file, 1, 1, f"the header has no {wanted}: {self._table} needs it")
+            places[column.name] = replace(place, empty=True)
         return places
 
     def _entry(self, line: bytes, places: Mapping[str, _Place], part: str) -> Entry:
@@ -159,7 +169,7 @@ class DbTextReader:
         row = Row(fields, places)
         try:
             for name, place in places.items():
-                _check(name, *fields[place.at], place)
+                _check(name, fields[place.at][0], place)
             return self._read(row, part)
         except BadValue as bad:
             return Bad(bad.column or row.column(bad.field), str(bad))
@@ -172,25 +182,32 @@ def _type(text: str) -> str:
     return {"i": "int", "t": "time", "d": "double", "b": "blob"}[text[0]]
 
 
-def _unescape(name: str, raw: str, column: int) -> str:
+def _label(column: str) -> str:
+    """A column's name in a message: it is the file's own, and may be anything."""
+    return column if _PLAIN.fullmatch(column) else shown(column)
+
+
+def _unescape(name: str, raw: str) -> str:
     """The text of a field; an escape that there is not fails the whole load, in a column that nobody asks for, too."""
     try:
         return _ESCAPE.sub(lambda match: _READ[match[0]], raw)
     except KeyError as error:
         allowed = "\\: \\\\ \\n \\r \\t \\0"
-        raise BadValue(name, error.args[0], f"the escapes {allowed}", column) from None
+        raise BadValue(_label(name), error.args[0], f"the escapes {allowed}") from None
 
 
-def _check(name: str, raw: str, column: int, place: _Place) -> None:
+def _check(name: str, raw: str, place: _Place) -> None:
     """What db_text itself asks of a field."""
+    if raw and place.empty:
+        raise BadValue(_label(name), raw, "nothing: the header gives the column another type")
     if not raw and not place.null:
-        raise BadValue(name, raw, "a value: the column is not declared null", column)
+        raise BadValue(_label(name), raw, "a value: the column is not declared null")
     if raw and place.type in ("int", "time") and not _INT.fullmatch(raw):
-        raise BadValue(name, raw, "a whole number", column)
+        raise BadValue(_label(name), raw, "a whole number")
     if raw and place.type == "double" and not _DOUBLE.fullmatch(raw):
-        raise BadValue(name, raw, "a decimal number", column)
+        raise BadValue(_label(name), raw, "a decimal number")
     if "\\" in raw:
-        _unescape(name, raw, column)
+        _unescape(name, raw)
 
 
 def _fields(text: str) -> list[tuple[str, int]]:

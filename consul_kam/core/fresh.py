@@ -67,7 +67,7 @@ def _joined(found: Iterable[tuple[str, Fresh]], which: Callable[[Fresh], tuple[s
 
 
 def _entries(dataset: Dataset, answer: Answer) -> Counter[str]:
-    records = (f"{r.line} ({r.source}, {r.source.status or 'given'}: {r.use.value})" for r in answer.records)
+    records = (f"{r.line} ({r.source}, {r.source.status}: {r.use.value})" for r in answer.records)
     # Where in the file a bad record stands is no part of it: another one before it moves it.
     return Counter([*records, *(f"{problem.reason} ({problem.source})" for problem in answer.problems)])
 

@@ -107,7 +107,9 @@ def decide(
     by_key = {record.key: record for record in answer}
     live = {record.key: record.group for record in answer if record.use is Use.IN}
     past = _remember(_seeded(past, last, now), by_key, live, limits, now)
-    leaving = [record for record in last.records if _leaves(record, by_key, last)] if last is not None else []
+    # What is said word for word as before is the same object as before, mostly.
+    other = [record for record in last.records if by_key.get(record.key) is not record] if last is not None else []
+    leaving = [record for record in other if last is not None and _leaves(record, by_key, last)]
     holds: dict[Key, Hold] = {}
     for record in leaving:
         before = past.holds.get(record.key)
@@ -118,7 +120,7 @@ def decide(
             past = _excuse(past, record, before.left if before is not None else now)
     newly = tuple(key for key in holds if key not in past.holds)
     past = replace(past, holds=holds)
-    kept = tuple(replace(record, use=Use.IN) for record in leaving if record.key in holds)
+    kept = tuple(record for record in leaving if record.key in holds)
     spared = _spare(answer, live, last, past, limits)
     sets = {by_key[key].group for key in spared} if approved else set()
     granted = {r.key for r in answer if r.use is not Use.IN and (r.key in past.granted or r.group in sets)}
@@ -131,9 +133,10 @@ def _seeded(past: Past, last: Release | None, now: float) -> Past:
     """What the memory lacks (first start, lost or old file) is as in the last release."""
     if last is None:
         return past
-    live = {r.key: r.group for r in last.records if r.use is Use.IN and r.group not in past.groups}
-    if not live:
+    unknown = {r.group for r in last.records if r.use is Use.IN} - past.groups.keys()
+    if not unknown:
         return past
+    live = {r.key: r.group for r in last.records if r.use is Use.IN and r.group in unknown}
     counts = Counter(live.values())
     counts[WHOLE] = len(live) + len(past.live)
     groups = {name: past.groups.get(name, Group()).sampled(now, count) for name, count in counts.items()}
@@ -152,9 +155,9 @@ def _remember(past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str],
     """The new answer counted: joins, leavings, drains, one sample a group."""
     joined = {key: at for key, at in past.joined.items() if at >= now - MEMORY}
     if past.live:
-        joined.update({key: now for key in live if key not in past.live})
+        joined.update(dict.fromkeys(live.keys() - past.live.keys(), now))
     leaves = {key: kept for key, times in past.leaves.items() if (kept := tuple(t for t in times if t >= now - MEMORY))}
-    gone = [key for key in past.live if key not in live]
+    gone = past.live.keys() - live.keys()
     groups = dict(past.groups)
     for key in gone:
         record = by_key.get(key)
@@ -163,10 +166,11 @@ def _remember(past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str],
         else:
             for name in (past.live[key], WHOLE):
                 groups[name] = groups.get(name, Group()).excused(past.joined.get(key, 0.0), now)
-    counts = dict.fromkeys((*groups, *live.values(), WHOLE), 0)
+    counts = dict.fromkeys((*groups, WHOLE), 0)
     counts.update(Counter(live.values()))
     counts[WHOLE] = len(live)
-    changed = {WHOLE, *(past.live[key] for key in gone), *(live[key] for key in live if key not in past.live)}
+    changed = {*(past.live[key] for key in gone), *(live[key] for key in live.keys() - past.live.keys())}
+    changed |= {WHOLE} if changed else set()
     for name, count in counts.items():
         before = groups.get(name, Group())
         group = before.sampled(now, count, name in changed)
@@ -174,7 +178,7 @@ def _remember(past: Past, by_key: Mapping[Key, Record], live: Mapping[Key, str],
         least = limits.min_records
         below = now if count < least or (before.samples and before.samples[-1][1] < least) else group.below
         groups[name] = replace(group, below=below)
-    return replace(past, groups=groups, joined=joined, live=dict(live), leaves=leaves)
+    return replace(past, groups=groups, joined=joined, live=live, leaves=leaves)
 
 
 def _hold(
@@ -216,8 +220,7 @@ def _reason(record: Record, past: Past, limits: Limits, now: float, total: int) 
 
 
 def _count(past: Past, group: str) -> int:
-    samples = past.groups[group].samples
-    return samples[-1][1] if samples else 0
+    return past.groups[group].samples[-1][1]
 
 
 def _excuse(past: Past, record: Record, left: float) -> Past:

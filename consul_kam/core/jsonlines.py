@@ -49,7 +49,7 @@ class JsonLines:
         count = self._end(file, len(lines), lines.pop())
         part = part_of(file)
         entries = self._cache.read(part, lines, lambda line: self._read(line, part))
-        found = len(entries) - sum(entry is Nothing.HERE for entry in entries)
+        found = len(entries) - list(map(type, entries)).count(Nothing)
         if found != count:
             raise ListError(
                 file, len(lines) + 1, 1, f"it ends with records {count}, but holds {found}: render it again"

@@ -41,7 +41,7 @@ class LineCache:
     def read(self, context: Hashable, lines: Sequence[bytes], read: Callable[[bytes], Entry]) -> list[Entry]:
         """One entry for each line. `context` is all but the line itself that `read` depends on."""
         known = self._known.pop(context, {})
-        found = [known.get(line) for line in lines]
+        found = list(map(known.get, lines))
         entries = [read(line) if entry is None else entry for line, entry in zip(lines, found, strict=True)]
         self._known[context] = dict(zip(lines, entries, strict=True))
         while len(self._known) > self.CONTEXTS:
@@ -51,6 +51,8 @@ class LineCache:
 
 def answer(file: str, entries: Sequence[Entry], first: int = 1, native: bool = False) -> Answer:
     """The answer of one file; `first`: the number of the first entry's line."""
+    if set(map(type, entries)) == {Record}:  # the usual case, at once
+        return Answer(tuple(entries), (), native, file, tuple(range(first, first + len(entries))))  # type: ignore[arg-type]
     records = [entry for entry in entries if isinstance(entry, Record)]
     problems = [
         Problem(file, number, entry.column, entry.reason, entry.source, entry.group)

@@ -6,6 +6,7 @@ Pure: every staging file's newest Answer goes in, a Release (or the reason why t
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from consul_kam.core import guards
 from consul_kam.core.dataset import Dataset
@@ -63,12 +64,14 @@ def plan(
     problems += left_out
     last = _without(known.last, set(known.refused), known.lost)
     decision = guards.decide(usable, last, known.past, policy.limits, now, approved)
-    refused = tuple(record.key for record in records if known.refused.get(record.key) == record)
+    refused = tuple(r.key for r in records if known.refused.get(r.key) == r) if known.refused else ()
     return Plan(_release(dataset, usable, decision, refused, tuple(problems)), decision)
 
 
 def _within(records: Sequence[Record], last: Release | None, most: int) -> tuple[Sequence[Record], list[Problem]]:
     """Beyond `most` records new ones are dropped, known ones stay."""
+    if len(records) <= most:
+        return records, []
     wanted = [record for record in records if record.use is not Use.OUT]
     if len(wanted) <= most:
         return records, []
@@ -113,7 +116,7 @@ def _release(
 ) -> Release:
     held = {record.key: record for record in decision.kept}
     wanted = [record for record in usable if record.use is not Use.OUT and record.key not in held]
-    records = [_as_used(dataset, record, decision) for record in wanted]
+    records = [r if r.use in (Use.IN, Use.KEPT) else _as_used(dataset, r, decision) for r in wanted]
     return make_release(
         [*records, *held.values()],
         held={key: hold.why for key, hold in decision.holds.items()},
@@ -124,8 +127,6 @@ def _release(
 
 
 def _as_used(dataset: Dataset, record: Record, decision: Decision) -> Record:
-    if record.use in (Use.IN, Use.KEPT):
-        return record
     if record.key in decision.spared:
         return replace(record, use=Use.IN)
     return dataset.as_disabled(record) if dataset.as_disabled is not None else record
@@ -141,13 +142,16 @@ def make_release(
     """A release of these records, in the wanted order, with its digest (SHA-256 of lines and disabled keys, hex)."""
     ordered = tuple(sorted(records, key=_sort))
     disabled = frozenset(record.key for record in ordered if record.use in (Use.DRAINING, Use.DISABLED))
-    text = "\n".join([record.line for record in ordered])
+    text = "\n".join(map(_text, ordered))
     marks = "\n".join(sorted(str(key) for key in disabled))
     digest = hashlib.sha256(f"{text}\0{marks}".encode("utf-8", "surrogateescape")).hexdigest()
     return Release(digest, ordered, disabled, held or {}, refused, dropped, named or {})
 
 
-_sort: Callable[[Record], tuple[str | int, ...]] = lambda record: record.sort  # noqa: E731
+_sort: Callable[[Record], tuple[str | int, ...]] = attrgetter("sort")
+
+
+_text: Callable[[Record], str] = attrgetter("line")
 
 
 def live_file(dataset: Dataset, release: Release, states: Mapping[Key, str], ours: frozenset[Key]) -> bytes:

@@ -35,7 +35,7 @@ def one_per_key(answers: Sequence[Answer], last: Release | None = None) -> tuple
     before = {record.key: record for record in last.records if record.key in twins} if last is not None else {}
     kept, problems = [], []
     for key, indexes in same.items():
-        best, *others = sorted(indexes, key=lambda index: _rank(placed[index].record, before.get(key), index))
+        best, *others = sorted(indexes, key=lambda index: _rank(placed[index].record, before.get(key)))
         kept.append(best)
         problems += [_problem(placed[i], placed[best]) for i in others if _tells(placed[i].record, placed[best].record)]
     return [placed[index].record for index in sorted(kept)], sorted(problems, key=lambda p: (p.file, p.line))
@@ -53,10 +53,10 @@ def _places(answer: Answer) -> list[_Placed]:
     return [_Placed(record, answer.file, line) for record, line in zip(answer.records, lines, strict=True)]
 
 
-def _rank(record: Record, before: Record | None, index: int) -> tuple[bool, bool, int, str, str, str, int]:
+def _rank(record: Record, before: Record | None) -> tuple[bool, bool, int, str, str, str]:
     source = record.source
     newcomer = before is None or not _same(record, before)
-    return record.use is Use.OUT, newcomer, _RANK[record.use], source.service, source.id, source.node, index
+    return record.use is Use.OUT, newcomer, _RANK[record.use], source.service, source.id, source.node
 
 
 def _tells(twin: Record, stays: Record) -> bool:

@@ -63,7 +63,7 @@ def _address(value: object, own: bool) -> str:
 def _ipv6(text: str) -> str:
     """One spelling for all; the mapped ones in full, because newer Pythons end them like IPv4, a name to str2ip6buf."""
     address = IPv6Address(text)
-    return address.exploded if address.ipv4_mapped else str(address)
+    return address.packed.hex(":", 2) if address.ipv4_mapped else str(address)
 
 
 @lru_cache(maxsize=4096)

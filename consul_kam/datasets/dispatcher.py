@@ -7,7 +7,7 @@ Sources: src/modules/dispatcher/dispatch.c of Kamailio 5.6 (ds_load_list, pack_d
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 
 from consul_kam.core import replies
@@ -44,17 +44,14 @@ ATTRS = {
         Number("weight", 1, 100, "ds_set_attrs: else it counts as 0"),
         Number("rweight", 1, 100, "ds_set_attrs: else it counts as 0"),
         Number("maxload", 0, INT_MAX, "ds_set_attrs, str2sint: else it counts as 0, no limit"),
-        Number("latency", 0, INT_MAX, "ds_set_attrs, str2sint"),
-        Number("cc", 0, INT_MAX, "ds_set_attrs, str2sint"),
-        Number("ocmin", 0, INT_MAX, "ds_set_attrs of 6.0"),
-        Number("ocmax", 0, INT_MAX, "ds_set_attrs of 6.0"),
-        Number("ocrate", 0, INT_MAX, "ds_set_attrs of 6.0"),
+        *(Number(name, 0, INT_MAX, "ds_set_attrs, str2sint") for name in ("latency", "cc")),
+        *(Number(name, 0, INT_MAX, "ds_set_attrs of 6.0") for name in ("ocmin", "ocmax", "ocrate")),
     )
 }
 KNOWN: dict[str, Number | None] = {**ATTRS, **dict.fromkeys(("duid", "socket", "sockname", "ping_from", "obproxy"))}
 
 _MARKS = {Use.DRAINING: " # draining (consul-kam)", Use.DISABLED: " # disabled (consul-kam)"}
-_MARKED = re.compile(rb"^(\d+) (\S+) .*(?: # draining| # disabled) \(consul-kam\)$", re.MULTILINE)
+_MARKED = re.compile(rb"^(\d{1,10}) (\S+) .*(?: # draining| # disabled) \(consul-kam\)$", re.MULTILINE)
 _LONGEST = MAX_LINE - len(_MARKS[Use.DRAINING]) - 1
 """Bytes of a canonical line: there is room left for one digit of flags and for our mark."""
 
@@ -179,21 +176,25 @@ def _reweighed(record: Record, name: str, value: int) -> Record:
     own = [f"{name}={value}"] if value else []
     duid = [attr for attr in others if attr.startswith("duid=")]
     text = ";".join([*duid, *own, *(attr for attr in others if attr not in duid)])
-    return replace(
-        record, line=f"{setid} {uri} {flags} {priority} {text}".rstrip(), seen=(record.seen[0], read_attrs(text))
-    )
+    line = f"{setid} {uri} {flags} {priority} {text}".rstrip()
+    return replace(record, line=line, seen=(record.seen[0], read_attrs(text)))
 
 
 def _line(record: Record, state: str, disabled: bool, ours: bool) -> str:
     """The line that loads with this state (FLAGS of dispatcher.list) [dispatch.h; docs/findings.md, Flags]."""
-    setid, uri, flags, rest = record.line.split(" ", 3)
+    line = _loads(record.line, state, disabled)
+    return line + _MARKS.get(record.use, _MARKS[Use.DRAINING]) if ours else line
+
+
+@lru_cache(maxsize=16_384)
+def _loads(line: str, state: str, disabled: bool) -> str:
+    setid, uri, flags, rest = line.split(" ", 3)
     bits = before = int(flags)
     if state:
         bits = bits & (NO_DNS | NO_PING) | _STATE_BITS.get(state[0], 0) | (PROBING if "P" in state else 0)
     if disabled:
         bits = bits & ~_HIDDEN | DISABLED
-    line = record.line if bits == before else f"{setid} {uri} {bits} {rest}"
-    return line + _MARKS.get(record.use, _MARKS[Use.DRAINING]) if ours else line
+    return line if bits == before else f"{setid} {uri} {bits} {rest}"
 
 
 def _carry(state: str, enable: bool) -> str:
@@ -202,41 +203,46 @@ def _carry(state: str, enable: bool) -> str:
 
 
 def _ours(data: bytes) -> frozenset[Key]:
-    if b"(consul-kam)" not in data:
-        return frozenset()
-    return frozenset((int(setid), uri.decode()) for setid, uri in _MARKED.findall(data))
+    marked = _MARKED.findall(data) if b"(consul-kam)" in data else ()
+    return frozenset((int(setid), uri.decode(errors="surrogateescape")) for setid, uri in marked)
 
 
 def _in_file_order(records: Sequence[Record]) -> Sequence[Record]:
     """Kamailio turns round what has the same set and priority [add_dest2list, reindex_dests]."""
-    groups = groupby(records, key=lambda record: record.sort[:2])
-    return [record for _, same in groups for record in reversed(list(same))]
+    return [r for _, same in groupby(records, key=lambda r: r.sort[:2]) for r in reversed(list(same))]
+
+
+_put_back: Callable[[Key, str], Ask] = lambda key, word: Ask("dispatcher.set_state", (word, *key))  # noqa: E731
 
 
 class _Decoder:
-    """dispatcher.list -> memory. A DEST that comes again as the same object costs one look-up."""
+    """dispatcher.list -> memory. A DEST or a reply that comes again as the same object costs one look-up."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], tuple[Value, Seen]] = {}
+        self._known: dict[int, dict[int, tuple[Value, Seen]]] = {}
+        self._last: tuple[tuple[Value, ...], Memory] = ((), ())
 
     def __call__(self, answers: Sequence[tuple[Value, ...]]) -> Memory:
-        (reply,) = answers
-        if not reply:
-            return ()
+        return self.one(answers[0])
+
+    def one(self, reply: tuple[Value, ...]) -> Memory:
+        if reply is not self._last[0]:
+            self._last = (reply, self._decode(reply) if reply else ())
+        return self._last[1]
+
+    def _decode(self, reply: tuple[Value, ...]) -> Memory:
         sets: list[tuple[int, Struct]] = []
         for _, value in replies.struct(replies.members(reply[0], WHAT).get("RECORDS", ""), WHAT):
             found = replies.members(value, WHAT)
             sets.append((replies.number(found, "ID", WHAT), replies.struct(found.get("TARGETS", ""), WHAT)))
         known, self._known = self._known, {}
-        return tuple(self._seen(setid, dest, known) for setid, dests in sorted(sets) for _, dest in dests)
-
-    def _seen(self, setid: int, dest: Value, known: dict[tuple[int, int], tuple[Value, Seen]]) -> Seen:
-        place = (setid, id(dest))
-        hit = known.get(place)
-        if hit is None or hit[0] is not dest:
-            hit = (dest, _seen(setid, dest))
-        self._known[place] = hit
-        return hit[1]
+        memory: list[Seen] = []
+        for setid, dests in sorted(sets):
+            before = known.get(setid, {})  # which keeps what it knows alive: no other object has its id
+            pairs = [before.get(id(dest)) or (dest, _seen(setid, dest)) for _, dest in dests]
+            self._known.setdefault(setid, {}).update({id(pair[0]): pair for pair in pairs})
+            memory += [pair[1] for pair in pairs]
+        return tuple(memory)
 
 
 def _seen(setid: int, dest: Value) -> Seen:
@@ -245,14 +251,6 @@ def _seen(setid: int, dest: Value) -> Seen:
     attrs = replies.text(replies.members(found["ATTRS"], WHAT), "BODY", WHAT) if "ATTRS" in found else ""
     priority = replies.number(found, "PRIORITY", WHAT)
     return Seen((setid, replies.text(found, "URI", WHAT)), (priority, read_attrs(attrs)), state, "D" in state)
-
-
-_decode_short = _Decoder()
-"""Of its own, because a decoder remembers one reply."""
-
-
-def _states(reply: tuple[Value, ...]) -> Memory:
-    return _decode_short([reply])
 
 
 def _less(record: Record, state: str) -> bool:
@@ -288,10 +286,10 @@ DATASET = Dataset(
     gap=Gap(0.1, 0.0005),
     ordered=True,
     settled=Settled(_reweighed),
-    inactivate=lambda key: Ask("dispatcher.set_state", ("ip", *key)),
+    inactivate=lambda key: _put_back(key, "ip"),
     active=lambda state: state.startswith("A"),
     carry=_carry,
-    states=States(Ask(WHAT, ("short",)), _states, lambda key, word: Ask("dispatcher.set_state", (word, *key)), _less),
+    states=States(Ask(WHAT, ("short",)), _Decoder().one, _put_back, _less),
     unverifiable={
         "flags": "Kamailio shows neither the bit for no DNS look-up (16) nor, before 6.0, the one for no ping (32)",
         "address": "dispatcher.list does not show what a host name was looked up to",

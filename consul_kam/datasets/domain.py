@@ -49,7 +49,7 @@ def _from_fields(fields: Fields, common: Common) -> Record:
     domain, did = fields.get("domain"), fields.get("did")
     if "entry" in fields:
         domain, did, *rest = [*ENTRY.read(fields["entry"]).split(), "", ""]
-        if any(rest[:-2] or rest[:1]):
+        if any(rest):
             raise BadValue("entry", fields["entry"], ENTRY.allowed)
     host = read_host(domain, "domain", bare_ipv6=True)
     return _record(host, host if did in (None, "", domain) else DID.read(did), common)
@@ -83,7 +83,9 @@ DATASET = Dataset(
         beside={"domain_attrs": b"id(int,auto) did(string) name(string) type(int) value(string) last_modified(int)\n"},
     ),
     parse_staging=JsonLines("domain", _from_fields, disables=False),
-    parse_native=DbTextReader("domain", (Column("domain", ("string",)), Column("did", ("string",))), _from_row),
+    parse_native=DbTextReader(
+        "domain", (Column("domain", ("string",)), Column("did", ("string",), null=True)), _from_row
+    ),
     line=_line,
     ours=_ours,
     in_file_order=same_place,

@@ -16,6 +16,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from examples.demo import sweep
 from examples.demo.now import look
 from examples.demo.play import Result, play
 from examples.demo.stage import Stage
@@ -91,6 +92,7 @@ def workspace(parent: Path) -> Iterator[Path]:
     for left in parent.glob(f"{PREFIX}*/lock"):
         with contextlib.suppress(OSError), left.open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            sweep.end(left.parent)
             shutil.rmtree(left.parent, ignore_errors=True)
     directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:
@@ -98,7 +100,8 @@ def workspace(parent: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             # what the lab makes for itself goes in here too
             tempfile.tempdir = str(directory)
-            yield directory
+            with sweep.swept(directory):
+                yield directory
     finally:
         tempfile.tempdir = None
         shutil.rmtree(directory, ignore_errors=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from examples.demo.evidence import Evidence, Predicate
+from examples.demo.kills import kill, killed
 from examples.demo.stage import Stage
 
 Entry = Mapping[str, Any]
@@ -182,10 +183,13 @@ def vanish(stage: Stage) -> None:
     stage.mark("away")
     stage.consul.stop()
     time.sleep(4.0)
+    before = stage.staged()
     stage.consul.start()
     stage.say("Consul is back; until their checks have run it calls all services critical")
     stage.touch()
-    time.sleep(3.0)
+    # consul-template tries again each 5 s at most
+    stage.until_staged(before, 9.0)
+    time.sleep(2.0)
     for id in stage.routers:
         stage.consul.set_status(id, "passing")
     stage.touch()
@@ -267,5 +271,11 @@ ACTS = (
         "What was added stays, and the next reload enables again what was disabled.",
         meddle,
         meddled,
+    ),
+    Act(
+        "Each program is killed (kill -9)",
+        "Here nothing starts them again; supervisord would after 1 s, but beside Kamailio's workers, which live on.",
+        kill,
+        killed,
     ),
 )

@@ -2,10 +2,18 @@
 
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
-from tests.lab import Kamailio, Uas
+from tests.lab import Kamailio, Rpc, Struct, Uas
 
 CFG = Path(__file__).with_name("kamailio.cfg")
+
+
+class Life(NamedTuple):
+    """Which Kamailio it is, and whether it answers OPTIONS. `pid`: of the main process, by its own word."""
+
+    pid: int
+    answers: bool
 
 
 class Instance(Uas):
@@ -45,6 +53,7 @@ class Sbc(Kamailio):
     def write_cfg(self) -> None:
         values = {
             "SIP_PORT": self.sip_port,
+            "HTTP_PORT": self.http_port,
             "MODULES": self.found.modules,
             "CTL": self.ctl,
             "LIST_FILE": self.list_file,
@@ -53,6 +62,12 @@ class Sbc(Kamailio):
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
         self.cfg.write_text(text)
+
+    def life(self, rpc: Rpc) -> Life:
+        """Raises as `Rpc.call`."""
+        (first, *_) = rpc.call("core.psx")
+        assert isinstance(first, Struct)
+        return Life(int(str(first["PID"])), self.answers_options())
 
     def kamcmd(self, *words: str) -> str:
         """What somebody types at a shell."""

@@ -1,5 +1,8 @@
 """The stage: every program of the demo, and the deeds that the acts are made of."""
 
+import contextlib
+import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -8,8 +11,8 @@ from typing import Any
 
 from bench.pipelines import PLAIN_TEMPLATE
 from examples.demo.evidence import Evidence, Predicate, memory
-from examples.demo.programs import Instance, Sbc
-from tests.lab import Calls, ConsulAgent, ConsulTemplate, Engine, LabError, Rpc, Sampler, Sipp
+from examples.demo.programs import Instance, Life, Sbc
+from tests.lab import Calls, ConsulAgent, ConsulTemplate, LabError, Node, Rpc, Sampler, Sipp, wait_for
 from tests.lab.process import tail
 
 RATE = 10
@@ -35,37 +38,52 @@ class Stage:
         self.old: list[Instance] = []
         self.marks: dict[str, float] = {}
         self.counts: dict[str, int] = {}
-        self.engine: Engine | None = None
+        self.node: Node | None = None
+        """None: the plain pipeline, with `feeder` as its consul-template."""
+        self.feeder: ConsulTemplate | None = None
+        self.life: Sampler[Life] | None = None
         self.sipp: Sipp | None = None
         self._directory, self._touched = directory, 0.0
 
     def open(self, engine: bool = True) -> None:
         """Start everything; returns with two routers in memory and calls going on. Raises LabError."""
         enter, directory = self._stack.enter_context, self._directory
-        self.say(f"starting Consul, consul-template, Kamailio{'' if self.plain else ', consul_kam'} and sipp")
+        what = "consul-template, Kamailio" if self.plain else "consul_kam, which starts consul-template and Kamailio,"
+        self.say(f"starting Consul, {what} and sipp")
         self.consul = enter(ConsulAgent(directory / "consul", persist=True))
-        self.sbc = enter(Sbc(directory / "sbc"))
+        self.sbc = Sbc(directory / "sbc")
+        self._stack.callback(self.sbc.close)
         self.seen = enter(Sampler(self.sbc.ctl, Rpc.dispatcher))
         for id in ("r1", "r2"):
             self.start(id)
         if self.plain:
-            command = f"kamcmd -s unix:{self.sbc.ctl} dispatcher.reload"
-            template: Any = (PLAIN_TEMPLATE, self.sbc.list_file, command)
+            self._start_plain()
         else:
-            options: dict[str, Any] = {
-                "kamailio_lines": "probing = true",
-                "verify_every": VERIFY_EVERY,
-                "start": engine,
-            }
-            self.engine = enter(Engine(directory / "engine", self.sbc, self.consul.address, **options))
-            template = self.engine.template()
-        self.staging: Path = template[1]
-        enter(ConsulTemplate(directory / "consul-template", self.consul.address, [template]))
-        if not self.until(self.right, 10.0):
-            log = tail(self.engine.log, 3) if self.engine is not None else ""
-            raise LabError(f"cannot see r1 and r2 in Kamailio's memory within 10 s: is the pipeline running? {log}")
+            self._start_node(engine)
+        if not self.until(self.right, 15.0):
+            log = tail(self.node.log, 3) if self.node is not None else ""
+            raise LabError(f"cannot see r1 and r2 in Kamailio's memory within 15 s: is the pipeline running? {log}")
+        wait_for("an answer to OPTIONS", self.sbc.answers_options, 10.0)
         self.sipp = enter(Sipp(directory / "sipp", self.sbc.sip_port, RATE, 1_000_000, DURATION))
         self.say(f"r1 and r2 are in Kamailio's memory; sipp makes {RATE} calls a second from now on")
+
+    def _start_plain(self) -> None:
+        """Nobody looks after them."""
+        self.sbc.start()
+        self.staging: Path = self.sbc.list_file
+        template: Any = (PLAIN_TEMPLATE, self.staging, f"kamcmd -s unix:{self.sbc.ctl} dispatcher.reload")
+        directory = self._directory / "consul-template"
+        self.feeder = self._stack.enter_context(ConsulTemplate(directory, self.consul.address, [template]))
+
+    def _start_node(self, engine: bool) -> None:
+        """`consul-kam run` as the supervisor of a node."""
+        options: dict[str, Any] = {"kamailio_lines": "probing = true", "verify_every": VERIFY_EVERY}
+        self.node = Node(self._directory / "node", self.sbc, self.consul.address, **options)
+        self.staging = self.node.template()[1]
+        # not by entering it: what it has started has to end even if it does not come up
+        self._stack.push(self.node)
+        if engine:
+            self.node.start()
 
     # -- deeds --------------------------------------------------------------------------------------------------------
 
@@ -93,6 +111,17 @@ class Stage:
         for router in self.old:
             router.dying = True
         time.sleep(1.0)
+
+    def watch(self) -> Sampler[Life]:
+        """Have it noted from now on who Kamailio is and whether it answers OPTIONS. Raises LabError."""
+        self.life = self._stack.enter_context(Sampler(self.sbc.ctl, self.sbc.life, 0.01))
+        self.life.wait_until(lambda life: life.answers, 5.0)
+        return self.life
+
+    def kill(self, what: str, pid: int) -> None:
+        self.say(f"kill -9 {pid}: {what}")
+        os.kill(pid, signal.SIGKILL)
+        self.touch()
 
     def end_calls(self) -> None:
         """No new ones; those that are up end, and sipp writes its last counts."""
@@ -129,6 +158,16 @@ class Stage:
             return False
         return True
 
+    def staged(self) -> tuple[int, int]:
+        """Which file consul-template wrote last."""
+        found = self.staging.stat()
+        return found.st_ino, found.st_mtime_ns
+
+    def until_staged(self, before: tuple[int, int], timeout: float) -> None:
+        """Wait for consul-template to write another one, at most `timeout` s."""
+        with contextlib.suppress(LabError):
+            wait_for("another list", lambda: self.staged() != before, timeout)
+
     def right(self, held: Mapping[str, str]) -> bool:
         """Memory holds the routers that Consul knows, and nothing else."""
         return set(held) == {router.uri for router in self.routers.values()}
@@ -153,9 +192,10 @@ class Stage:
 
     def journal(self) -> list[dict[str, Any]] | None:
         """None: the plain pipeline has none."""
-        return self.engine.journal() if self.engine is not None else None
+        return self.node.journal() if self.node is not None else None
 
     def evidence(self, entries: int) -> Evidence:
         """Of what happened since the journal had this many entries."""
         journal = self.journal()
-        return Evidence(self.seen, self.marks, None if journal is None else journal[entries:], self.counts)
+        own = None if journal is None else journal[entries:]
+        return Evidence(self.seen, self.life, self.marks, own, self.counts)

@@ -153,15 +153,15 @@ class View:
 
     def stay(self, stage: Stage) -> None:
         """Until Ctrl-C, for whoever wants to play on; prints changes of memory where there is no live picture."""
-        spare, url = stage.instance("r5"), f"http://{stage.consul.address}/v1/agent/service"
-        body = f'{{"Name":"router","ID":"r5","Address":"127.0.0.1","Port":{spare.port}}}'
+        spare, url = stage.instance("r6"), f"http://{stage.consul.address}/v1/agent/service"
+        body = f'{{"Name":"router","ID":"r6","Address":"127.0.0.1","Port":{spare.port}}}'
         self._act = None
         self._said.clear()
         for line in (
-            "\nYour turn. A fifth router is running that Consul does not know yet (Ctrl-C ends the demo):",
+            "\nYour turn. A sixth router is running that Consul does not know yet (Ctrl-C ends the demo):",
             f"curl -X PUT -d '{body}' {url}/register",
-            f"curl -X PUT '{url}/maintenance/r5?enable=true'",
-            f"curl -X PUT {url}/deregister/r5\n",
+            f"curl -X PUT '{url}/maintenance/r6?enable=true'",
+            f"curl -X PUT {url}/deregister/r6\n",
         ):
             # above the live picture and never cut, so that it can be copied
             self._console.print(Text(line), soft_wrap=True)

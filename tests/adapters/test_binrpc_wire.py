@@ -157,6 +157,15 @@ def test_what_stood_in_the_last_reply_is_the_same_object() -> None:
     assert decoder.decode("another", RECORDED) == decode(RECORDED)
 
 
+def test_a_reply_that_says_the_same_is_the_same_object_until_one_says_otherwise() -> None:
+    decoder = Decoder()
+    first = decoder.decode("dispatcher.list", RECORDED)
+    assert decoder.decode("dispatcher.list", bytes(bytearray(RECORDED))) is first
+    changed = RECORDED.replace(b"sip:10.0.0.5:5060", b"sip:10.0.0.99:506", 1)
+    assert decoder.decode("dispatcher.list", changed) == decode(changed)
+    assert decoder.decode("dispatcher.list", RECORDED) == first
+
+
 def targets(reply: tuple[Value, ...]) -> tuple[Value, ...]:
     records = dict(reply[0])["RECORDS"]  # type: ignore[arg-type]
     return dict(records[0][1])["TARGETS"]  # type: ignore[arg-type, index, return-value]

@@ -107,6 +107,7 @@ def test_a_big_answer_arrives_whole_and_once(path: Path) -> None:
         (b"[1]\n", 'cannot read the request: expected an object with "do"'),
         (b'{"do":1}\n', 'cannot read the request: expected an object with "do"'),
         (b"[" * 60_000 + b"\n", "cannot read the request: "),
+        (b'{"do":"x","dataset":["dispatcher"]}\n', 'cannot read the request: expected an object with "do", and'),
         (b"x" * control.MAX_REQUEST, "cannot read the request: over 65536 bytes"),
     ],
 )

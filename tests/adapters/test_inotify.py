@@ -53,7 +53,7 @@ def test_where_signs_were_lost_every_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "one").write_text("")
     (tmp_path / "two").write_text("")
     overflow = struct.pack("iIII", -1, 0x4000, 0, 0)
-    assert sorted(watch._files(overflow)) == [tmp_path / "one", tmp_path / "two"]
+    assert sorted(watch._files(overflow)) == [(tmp_path / "one", True), (tmp_path / "two", True)]
     watch.stop()
 
 
@@ -81,3 +81,15 @@ def test_stopped_its_thread_ends(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         Inotify([tmp_path / "nowhere"], lambda path: None)
+
+
+def test_who_begins_to_write_is_told_before_the_file_is_whole(tmp_path: Path) -> None:
+    told: queue.Queue[tuple[str, Path]] = queue.Queue()
+    watch = Inotify([tmp_path], lambda path: told.put(("whole", path)), lambda path: told.put(("coming", path)))
+    with (tmp_path / "123").open("w") as file:
+        assert told.get(timeout=5) == ("coming", tmp_path / "123")
+        file.write("x")
+    assert told.get(timeout=5) == ("whole", tmp_path / "123")
+    (tmp_path / "123").rename(tmp_path / "list")
+    assert told.get(timeout=5) == ("whole", tmp_path / "list")
+    watch.stop()

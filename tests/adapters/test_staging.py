@@ -35,7 +35,9 @@ def test_a_directory_made_again_is_watched_again_whatever_inode_it_gets(tmp_path
 class Exhausted(Inotify):
     """As where the kernel gives no further instance."""
 
-    def __init__(self, places: Sequence[Path], changed: Callable[[Path], None]) -> None:
+    def __init__(
+        self, places: Sequence[Path], changed: Callable[[Path], None], coming: Callable[[Path], None] = print
+    ) -> None:
         raise OSError(errno.EMFILE, "Too many open files", "inotify")
 
 

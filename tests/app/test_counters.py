@@ -55,6 +55,6 @@ def test_counted_is_what_the_journal_has(tmp_path: Path) -> None:
     for report in said:
         reporter.report("domain", report, None, {})
     reporter.close()
-    written = [entry["verdict"] for entry in reporter.tail(10)]
+    written = [entry["verdict"] for entry in reporter.tail(10, None)]
     assert written == ["BUSY", "PUBLISHED"]
     assert reporter.counters.tally("domain").verdicts == {"BUSY": 1, "PUBLISHED": 1}

@@ -23,6 +23,7 @@ class World:
         self.disk: list[Call] = []
         self.decisions: list[Call] = []
         self.timers: list[Call] = []
+        self.ahead: list[str] = []
         self.asked: list[Callable[[list[str]], None]] = []
         self.pipeline = Pipeline(DISPATCHER, Policy(), State(), lambda: 1000.0)
         self.lane = SimpleNamespace(
@@ -30,10 +31,10 @@ class World:
         )
         engine = SimpleNamespace(
             lanes={"dispatcher": self.lane},
-            loop=SimpleNamespace(post=self.decisions.append, at=lambda when, call: self.timers.append(call)),
+            loop=SimpleNamespace(take=self.decisions.append, at=lambda when, call: self.timers.append(call)),
             disk=SimpleNamespace(submit=self.disk.append),
             do=lambda lane, doing: None,
-            read_ahead=lambda lane: None,
+            read_ahead=lambda lane: self.ahead.append(lane.pipeline.dataset.name),
         )
         acls = SimpleNamespace(ask=lambda sources, part, answer, then: self.asked.append(then))
         self.intake = Intake(cast("Any", engine), cast("Any", acls))
@@ -96,3 +97,13 @@ def test_a_consul_that_does_not_answer_hides_nothing(tmp_path: Path) -> None:
     assert (world.records(), len(world.asked)) == (8, 1)
     world.timers.pop()()
     assert world.records() == 4
+
+
+def test_states_are_told_from_when_somebody_begins_to_write_beside_a_staging_file(tmp_path: Path) -> None:
+    world = World(tmp_path, {})
+    world.intake.coming(tmp_path / "elsewhere" / "12345")
+    world.decide()
+    assert world.ahead == []
+    world.intake.coming(tmp_path / "12345")
+    world.decide()
+    assert world.ahead == ["dispatcher"]

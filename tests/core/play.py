@@ -19,12 +19,17 @@ def held_by(wanted: Release, disabled: Iterable[str] = ()) -> Memory:
 
 
 def play(state: State, *happens: e.Event, now: float = 0.0) -> tuple[State, tuple[e.Action, ...]]:
-    """The state after these events, and the last one's actions. Results get the operation under way as theirs."""
+    """The state after these events, and the last one's actions. Results get the operation under way as theirs.
+
+    Each operation and each timer has a number of its own, higher than all before: what belongs to an older one is late.
+    """
     actions: tuple[e.Action, ...] = ()
     for event in happens:
-        before = state.op
+        before = state
         state, actions = step(state, replace(event, op=state.op) if hasattr(event, "op") else event, now)
-        assert all(before < action.op <= state.op for action in actions if hasattr(action, "op"))
+        assert state.op > before.op or state.phase is before.phase
+        assert all(before.op < action.op <= state.op for action in actions if hasattr(action, "op"))
+        assert all(action.event.op == state.op for action in actions if isinstance(action, e.Arm))
     return state, actions
 
 

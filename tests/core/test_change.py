@@ -28,6 +28,10 @@ def test_the_order_of_memory_has_no_meaning() -> None:
     assert asked(Base(OLD), held_by(OLD)[::-1])[0] == ["put d v", "put b other", "drop a"]
 
 
+def test_what_somebody_disabled_by_hand_is_no_change_of_the_list() -> None:
+    assert asked(Base(OLD), held_by(OLD, "a"))[0] == ["put d v", "put b other", "drop a"]
+
+
 @pytest.mark.parametrize(
     "memory",
     [

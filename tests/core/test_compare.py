@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consul_kam.core.compare import EQUAL, Difference, difference
+from consul_kam.core.compare import EQUAL, Difference, difference, equal
 from consul_kam.core.records import Key, Memory, Record, Release, Seen
 
 NONE: frozenset[Key] = frozenset()
@@ -34,6 +34,7 @@ def test_missing_extra_changed_and_order_are_told_apart() -> None:
     assert found == Difference((B.key,), (("z",),), (A.key,), ("1",))
     assert str(found) == "1 missing, 1 extra, 1 changed, order of set 1"
     assert (bool(found), bool(EQUAL), str(EQUAL)) == (True, False, "equal")
+    assert str(Difference(misordered=("1", "2"))) == "order of set 1, 2"
 
 
 def test_only_missing_means_nothing_else_at_all() -> None:
@@ -132,3 +133,9 @@ def _same(release: Release, held: Memory, enable: frozenset[Key]) -> None:
 
 def _in(common: list[Record], group: str) -> list[Key]:
     return [r.key for r in common if r.group == group]
+
+
+def test_order_counts_only_where_it_has_a_meaning() -> None:
+    for ordered in (True, False):
+        assert equal(wanted(A, B), memory(wanted(A, B)), NONE, ordered)
+        assert equal(wanted(A, B), memory(wanted(B, A)), NONE, ordered) != ordered

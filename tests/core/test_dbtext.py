@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consul_kam.core.dbtext import Column, DbText, DbTextReader, Row, escape
-from consul_kam.core.grammar import Number
+from consul_kam.core.grammar import BadValue, Number
 from consul_kam.core.records import Answer, Record
 from consul_kam.errors import ListError
 
@@ -86,7 +86,7 @@ def test_columns_are_found_by_name() -> None:
 def test_files_that_are_rejected(data: bytes, line: int, column: int) -> None:
     with pytest.raises(ListError) as error:
         read(data)
-    assert (error.value.line, error.value.column) == (line, column)
+    assert (error.value.file, error.value.line, error.value.column) == ("thing", line, column)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,42 @@ def test_a_bad_row_is_left_out_alone(row: bytes, column: int, reason: str) -> No
 def test_what_fails_a_load_is_named_in_columns_that_nobody_asks_for() -> None:
     found = read(b"name(string) size(int) x(double,null) note(str,null)\na:1:1.5:\nb:2:.5:\nc:3::n\\q\nd:4:-2.:n\\n\n")
     assert [record.key for record in found.records] == [("a",), ("d",)]
-    assert [(problem.line, problem.column) for problem in found.problems] == [(3, 5), (4, 6)]
+    assert [(problem.line, problem.column, problem.reason) for problem in found.problems] == [
+        (3, 5, "x is '.5', allowed: a decimal number"),
+        (4, 6, "note is '\\\\q', allowed: the escapes \\: \\\\ \\n \\r \\t \\0"),
+    ]
+    (problem,) = read(b"name(string) size(int) since(time) x(blob)\na:1:now:\n").problems
+    assert (problem.column, problem.reason) == (5, "since is 'now', allowed: a whole number")
+
+
+def test_of_two_columns_of_one_name_the_first_counts_and_the_other_is_checked_too() -> None:
+    answer = read(b"name(str) size(int) size(int) name(str)\na:1:2:b\nc:3:x:d\n")
+    assert [record.key + record.seen for record in answer.records] == [("a", 1)]
+    assert [str(problem) for problem in answer.problems] == [
+        "cannot use thing:3:5: size (2) is 'x', allowed: a whole number"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (b"name", "no column begins here, expected NAME(TYPE[,null|auto]) ..., type int, double, string or str, and a"),
+        (b"id(int,auto) n(int,auto)", "only one column is auto, and of type int: any other fails the load"),
+        (b"name(string) size(double)", "the header has no size(int): thing needs it"),
+    ],
+)
+def test_what_is_wrong_with_a_header_is_told(header: bytes, reason: str) -> None:
+    with pytest.raises(ListError) as error:
+        read(header + b"\n1:2\n")
+    assert error.value.reason.startswith(reason)
+
+
+def test_a_value_that_is_of_no_column_counts_for_the_whole_row() -> None:
+    def refused(row: Row, part: str) -> Record:
+        raise BadValue("line", row.text("name"), "another")
+
+    (problem,) = DbTextReader("thing", (), refused)("thing", b"size(int) name(str)\n1:a\n").problems
+    assert (problem.line, problem.column, problem.reason) == (2, 1, "line is 'a', allowed: another")
 
 
 def test_an_auto_column_may_be_empty() -> None:
@@ -154,3 +189,15 @@ def test_an_empty_table_says_that_it_is_meant() -> None:
 def test_the_version_file_keeps_what_stands_there(existing: bytes | None, expected: bytes) -> None:
     assert TABLE.companion(existing) == ("version", expected)
     assert TABLE.companion(expected) == ("version", expected)
+
+
+def test_what_db_text_writes_in_another_way_is_written_so() -> None:
+    assert escape("a\r\t\n\0\\:b") == "a\\r\\t\\n\\0\\\\\\:b"
+
+
+def test_digits_are_those_of_ascii() -> None:
+    rows = "name(string) size(int) x(double)\na:1:٣\nb:٣:1\n".encode()
+    assert [(problem.column, problem.reason[-16:]) for problem in read(rows).problems] == [
+        (5, "a decimal number"),
+        (3, ": a whole number"),
+    ]

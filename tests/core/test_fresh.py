@@ -77,4 +77,12 @@ def test_of_several_files_the_worst_counts() -> None:
     assert fresh.together([("", Fresh(EQUAL)), ("dc2", Fresh(EQUAL))]) == Fresh(EQUAL)
     assert fresh.together([("", Fresh(EQUAL)), ("dc2", away)]) == Fresh(UNKNOWN, "data centre dc2: away")
     assert fresh.together([("", stale), ("dc2", away)]) == stale
-    assert fresh.together([("", stale), ("dc2", stale)]).missing == ("a", "a")
+    newer = Fresh(DIFFERS, "new", ("c",), (), "other")
+    both = Fresh(DIFFERS, "old; data centre dc2: new", ("a", "c"), ("b",), "digest other")
+    assert fresh.together([("", stale), ("dc2", newer), ("dc3", away)]) == both
+
+
+def test_bytes_that_are_no_text_are_compared_too() -> None:
+    odd = DISPATCHER.parse_native("dispatcher", b"1 sip:10.0.0.1:5060 0 10 duid=\xff\n")
+    found = fresh.compare(DISPATCHER, odd, "", native(1))
+    assert (found.state, len(found.missing), len(found.extra)) == (DIFFERS, 1, 1)

@@ -130,3 +130,23 @@ def test_policy(status: str, warning: str, critical: str, use: Use, without: Use
 def test_a_policy_that_is_none_is_a_bad_value(values: tuple[object, object, object]) -> None:
     with pytest.raises(BadValue):
         use_of(*values, True)
+
+
+def test_a_value_is_shown_in_printable_ascii_up_to_a_length() -> None:
+    assert shown("x" * (SHOWN - 2)) == f"'{'x' * (SHOWN - 2)}'"
+    assert shown("x" * (SHOWN - 1)) == f"'{'x' * (SHOWN - 4)}..."
+    assert len(shown("é" * SHOWN)) == SHOWN
+    assert shown(7) == "7"
+
+
+def test_digits_may_begin_with_noughts_as_long_as_there_are_twenty() -> None:
+    number = Number("size", 0, 9, "here")
+    assert number.read("7".rjust(20, "0")) == 7
+    with pytest.raises(BadValue):
+        number.read("7".rjust(21, "0"))
+
+
+@pytest.mark.parametrize("value", ["1٣.0.0.1", "10.0.0.٣", "a.0x7F", "a.0X7f"])
+def test_what_is_nearly_an_address_is_no_name(value: str) -> None:
+    with pytest.raises(BadValue):
+        read_host(value)

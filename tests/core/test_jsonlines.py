@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consul_kam.core.grammar import BadValue
-from consul_kam.core.jsonlines import Common, Fields, JsonLines
+from consul_kam.core.jsonlines import DEEPEST, Common, Fields, JsonLines
 from consul_kam.core.lines import LineCache
 from consul_kam.core.records import Answer, Record, Source, Use
 from consul_kam.errors import ListError
@@ -89,6 +89,11 @@ def test_what_a_service_says_cannot_forge_a_line_of_the_message() -> None:
     assert str(problem).isprintable()
 
 
+def test_a_bad_record_is_of_the_set_that_it_names() -> None:
+    assert [problem.group for problem in read('{"name":7}').problems] == [""]
+    assert [problem.group for problem in read('{"name":7,"setid":3}').problems] == ["3"]
+
+
 def test_blank_lines_and_crlf_are_no_records() -> None:
     data = b'\r\n{"name":"a"}\r\n \n\n{"name":"b"}\n{"end":"things","records":2}\r\n\n'
     answer = JsonLines("things", build)("f", data)
@@ -168,3 +173,21 @@ def test_what_is_remembered_is_bounded() -> None:
     for part in [*map(str, range(LineCache.CONTEXTS + 1)), "1", "0"]:
         reader(f"things@{part}", b'{"name":"a"}\n{"end":"things","records":1}\n')
     assert built == [*map(str, range(LineCache.CONTEXTS + 1)), "0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("[" * (DEEPEST - 1) + "]" * (DEEPEST - 1), True),
+        ("[" * DEEPEST + "]" * DEEPEST, False),
+        ('{"a":' * (DEEPEST - 1) + "1" + "}" * (DEEPEST - 1), True),
+        ('{"a":' * DEEPEST + "1" + "}" * DEEPEST, False),
+        ("[" + ",".join(["{}"] * 200) + "]", True),
+        ("[" + ",".join(["[]"] * 200) + "]", True),
+        ('"' + "[{" * 200 + '"', True),
+    ],
+)
+def test_only_what_stands_within_each_other_is_deep(text: str, good: bool) -> None:
+    answer = read(f'{{"name":"a","x":{text}}}')
+    assert bool(answer.records) == good
+    assert ["nested too deep" in problem.reason for problem in answer.problems] == [True] * (not good)

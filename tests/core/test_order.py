@@ -10,7 +10,7 @@ from consul_kam.core import order
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.order import Gated, Ties, View, gate
 from consul_kam.core.plan import make_release
-from consul_kam.core.records import Key, Record, Release, Seen, Source, Use
+from consul_kam.core.records import Key, Problem, Record, Release, Seen, Source, Use
 from consul_kam.core.state import State
 from consul_kam.datasets import dataset
 
@@ -141,7 +141,7 @@ def test_one_that_is_disabled_and_comes_back_waits_disabled() -> None:
 def test_one_that_leaves_stays_trusted_while_it_may_be_in_use(route: View, stays: bool) -> None:
     gated = trusting(ONE, BOTH, route)
     assert keys(gated) == ({"10.0.0.1", "10.0.0.2"} if stays else {"10.0.0.1"})
-    assert [wait.why for wait in gated.waits.values()] == ["route may still use it"] * stays
+    assert [(w.why, w.since, w.until) for w in gated.waits.values()] == [("route may still use it", 0.0, 10.0)] * stays
 
 
 def test_one_that_something_else_covers_may_leave() -> None:
@@ -178,6 +178,12 @@ def test_a_held_record_is_waited_for_and_a_while_longer() -> None:
     assert trusting(ONE, BOTH, view(ROUTE, BOTH, BOTH), 70.0, first).late.keys() == {A2.key}
 
 
+@pytest.mark.parametrize("held", [{A1.key: 60.0, A2.key: 20.0}, {A1.key: 20.0, A2.key: 60.0}])
+def test_what_covers_several_held_records_waits_for_the_last_of_them(held: Mapping[Key, float]) -> None:
+    network = record("10.0.0.0/24")
+    assert trusting(NONE, release(network), view(ROUTE, BOTH, BOTH, held=held)).waits[network.key].until == 70.0
+
+
 def test_a_record_that_waited_to_come_and_now_waits_to_go_has_a_new_clock() -> None:
     came = Gated(BOTH, {A2.key: order.Wait("trust", True, 0.0, 10.0)})
     assert trusting(ONE, BOTH, view(ROUTE, BOTH, BOTH), 9.0, came).waits[A2.key].since == 9.0
@@ -207,6 +213,7 @@ def test_of_three_lists_the_last_waits_for_both_and_the_first_is_rid_of_it_last(
         ("12", "19", "", 0.5, "1"),
         ("123", "19", "", 0.5, "12"),
         ("123", "19", "2", 0.5, "13"),
+        ("123", "19", "", 0.6, "12"),  # a part of a record is a whole one
         ("1234", "19", "", 0.5, "12"),  # one newcomer stands for one
         ("12", "89", "", 0.5, "1"),
         ("12", "89", "", 0.0, "12"),
@@ -230,16 +237,22 @@ def test_other_sets_and_disabled_records_stand_in_for_nobody() -> None:
     other, off = record("10.0.0.3", "r3", group="2"), record("10.0.0.4", "r4", use=Use.DISABLED)
     route = view(ROUTE, release(A9), release(other, off))
     assert keys(gate(route, [(view(TRUST, NONE, NONE), ASKED)], [], None, 0.0, PATIENCE)) == set()
+    others = [record(f"10.0.1.{n}", f"o{n}", group="2") for n in range(4)]
+    route = view(ROUTE, release(A9, record("10.0.0.8", "r8"), *others), release(A1, A2, *others))
+    trust = view(TRUST, release(*others), release(*others))
+    assert keys(gate(route, [(trust, ASKED)], [], None, 0.0, PATIENCE)) == {"10.0.0.1", *(r.key[0] for r in others)}
 
 
 def test_the_same_answer_is_the_same_release_and_what_it_leaves_out_rides_along() -> None:
     trust = view(TRUST, BOTH, ONE)
     assert routing(BOTH, ONE, trust).release is ONE
-    held = replace(BOTH, held={A1.key: "why"}, refused=(A9.key,))
+    bad = (Problem("list", 3, 1, "why not"),)
+    held = replace(BOTH, held={A1.key: "why"}, refused=(A9.key,), dropped=bad, named={A1.key: "spared"})
     gated = routing(held, ONE, trust).release
     assert (gated.digest, gated.held, gated.refused) == (ONE.digest, {A1.key: "why"}, (A9.key,))
+    assert (gated.dropped, gated.named) == (bad, {A1.key: "spared"})
     fresh = view(ROUTE, BOTH, ONE)
-    fresh = replace(fresh, state=replace(fresh.state, newest=None))
+    fresh = replace(fresh, state=replace(fresh.state, newest=None, target=None))
     assert gate(fresh, [(trust, ASKED)], [], None, 0.0, PATIENCE).release == ONE
 
 
@@ -258,6 +271,7 @@ def test_shares_are_settled_anew_among_those_that_go() -> None:
     [
         ("10.0.0.1", "10.0.0.1", True),
         ("10.0.0.1", "10.0.0.1/32", True),
+        ("10.0.0.1", "10.0.0.0/31", True),
         ("10.0.0.0/24", "10.0.0.1", True),
         ("10.0.0.1", "10.0.0.7/24", True),  # host bits
         ("10.0.0.0/24", "10.0.0.128/25", True),
@@ -289,12 +303,12 @@ def test_hosts_are_tied(mine: str, its: str, tied: bool) -> None:
         (record("10.0.0.1", "r1"), record("10.0.0.2", "r1"), False),
         (record("a.example", "r1"), record("10.0.0.1", "r2"), False),
         (record("a.example", "r1"), replace(record("b.example"), source=Source("router", "r1", "elsewhere")), False),
-        (record("a.example"), replace(record("b.example"), source=Source("router")), False),
+        (*(replace(record(f"{name}.example"), source=Source("router")) for name in "ab"), False),  # of no instance
     ],
 )
 def test_instances_are_tied_unless_their_addresses_speak(mine: Record, its: Record, tied: bool) -> None:
     ties = Ties(view(ROUTE, release(mine), NONE), [mine.key])
-    assert bool(ties.found(view(TRUST, None, release(its)), [its.key])) == tied
+    assert ties.found(view(TRUST, None, release(its)), [its.key]) == ({mine.key} if tied else set())
 
 
 def test_nothing_is_looked_for_where_there_is_nothing() -> None:
@@ -322,6 +336,8 @@ def test_nothing_is_looked_for_where_there_is_nothing() -> None:
         ("rtpengine", (0, "udp6:[2001:db8::1]:2223"), "[2001:db8::1]"),
         ("rtpengine", (0, "ws://a.example:80/x"), "a.example"),
         ("rtpengine", (0, "unix:/run/x"), ""),
+        ("rtpengine", (0, "UNIX:run.example"), ""),
+        ("rtpengine", (0, "udp:[::1"), ""),
         ("rtpengine", (0, "udp:"), ""),
     ],
 )

@@ -1,5 +1,6 @@
 """From what the staging files say to a release: twins, limits, names, refused records, guards, order."""
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -243,6 +244,13 @@ def test_the_digest_covers_lines_and_what_is_disabled_and_nothing_else() -> None
 def test_a_known_digest() -> None:
     """Releases on disk are compared by it: it may not change between versions."""
     assert make_release([A, replace(B, use=Use.DRAINING)]).digest == KNOWN_DIGEST
+    two = make_release([replace(A, use=Use.DISABLED), replace(B, use=Use.DRAINING)])
+    assert (
+        two.digest
+        == hashlib.sha256(
+            b"1 sip:a.example 0 9\n1 sip:b.example 0 8\0(1, 'sip:a.example')\n(1, 'sip:b.example')"
+        ).hexdigest()
+    )
     assert len(make_release(records("1 sip:10.0.0.1 0 0 x=\udcff")).digest) == 64
 
 
@@ -263,6 +271,9 @@ def test_in_the_live_file_states_ride_and_our_disabling_is_marked() -> None:
         "1 sip:b.example 4 8 # draining (consul-kam)",
         "1 sip:c.example 0 7",
     ]
+    tells = replace(DISPATCHER, line=lambda record, state, disabled, ours: repr((state, disabled, ours)))
+    told = live_file(tells, make_release([A, B]), {A.key: "IP"}, frozenset({B.key})).decode().splitlines()
+    assert told == ["('IP', False, False)", "('', False, True)"]
     only = make_release([A])
     assert live_file(DISPATCHER, only, {A.key: "IX"}, frozenset()) == b"1 sip:a.example 1 9\n"
     ours = live_file(DISPATCHER, only, {}, frozenset({A.key}))
@@ -270,3 +281,9 @@ def test_in_the_live_file_states_ride_and_our_disabling_is_marked() -> None:
     assert (
         live_file(DISPATCHER, make_release([replace(A, use=Use.DISABLED)]), {}, frozenset()) == b"1 sip:a.example 4 9\n"
     )
+
+
+def test_of_twins_the_one_that_is_there_stays() -> None:
+    there, newcomer = (replace(A, line=A.line, source=Source("s", id, "n")) for id in ("z", "a"))
+    assert release(newcomer, there).records[0].source.id == "a"
+    assert release(newcomer, there, known=Known(last=make_release([there]))).records[0].source.id == "z"

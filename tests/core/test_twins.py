@@ -7,7 +7,7 @@ import pytest
 
 from consul_kam.core.plan import make_release
 from consul_kam.core.records import Answer, Record, Source, Use
-from consul_kam.core.twins import one_per_key
+from consul_kam.core.twins import one_per_key, without_twins
 
 
 def record(use: Use = Use.IN, service: str = "s", id: str = "i", node: str = "n", key: str = "k") -> Record:
@@ -23,6 +23,7 @@ def test_without_twins_nothing_is_touched() -> None:
     ("stays", "goes"),
     [
         (record(Use.IN, id="z"), record(Use.DRAINING, id="a")),
+        (record(Use.IN, id="z"), record(Use.KEPT, id="a")),
         (record(Use.DRAINING, id="z"), record(Use.DISABLED, id="a")),
         (record(service="a", id="z"), record(service="b", id="a")),
         (record(id="a", node="z"), record(id="b", node="a")),
@@ -51,6 +52,12 @@ def test_places_are_named_where_they_are_known() -> None:
         "cannot use list:3:1: 1 k stands already in line 5 (s/a on n), allowed: once (s/b on n)",
         "cannot use list:9:1: 1 k stands already in line 5 (s/a on n), allowed: once (s/c on n)",
     ]
+
+
+def test_without_a_place_the_key_stands_for_it() -> None:
+    _, (problem,) = one_per_key([Answer((record(id="a"), record(id="b")))])
+    assert str(problem) == "cannot use 1 k:0:0: 1 k stands already (s/a on n), allowed: once (s/b on n)"
+    assert (problem.group, problem.key) == ("1", (1, "k"))
 
 
 def test_a_newcomer_neither_replaces_nor_undoes_the_one_that_is_there() -> None:
@@ -111,3 +118,8 @@ def test_a_twin_in_another_file_is_named_with_that_file() -> None:
     assert [str(problem) for problem in problems] == [
         "cannot use list@dc2:7:1: 1 k stands already in list:4 (s/a on n), allowed: once (s/b on n)"
     ]
+
+
+def test_without_its_twins_a_file_has_no_lines_of_records_any_more() -> None:
+    answer = without_twins(Answer((record(id="a"), record(id="b"), record(key="other")), file="list", lines=(1, 2, 3)))
+    assert (len(answer.records), [problem.line for problem in answer.problems], answer.lines) == (2, [2], ())

@@ -34,7 +34,8 @@ def test_relative_gives_a_list_of_its_own() -> None:
         ([1, 1, 1, 1, 1, 1], [17, 17, 17, 17, 16, 16]), ([1, 1000], [1, 99]), ([1000, 1], [99, 1]),
         ([1, 1, 1000], [1, 1, 98]), ([1000, 1000, 1, 1, 1], [49, 48, 1, 1, 1]), ([50, 49, 1], [50, 49, 1]),
         ([1] * 100, [1] * 100), ([1] * 101, [1] * 100 + [0]), ([1] * 100 + [2], [1] * 99 + [0, 1]),
-        ([1] * 99 + [1000], [1] * 100), ([3, 3, 1], [43, 43, 14]), ([5, 3, 3], [46, 27, 27]),
+        ([1] * 99 + [1000], [1] * 100), ([3, 3, 1], [43, 43, 14]), ([5, 3, 3], [46, 27, 27]), ([1, 5], [17, 83]),
+        ([1, 40], [2, 98]),
     ],
 )  # fmt: skip
 def test_percent(weights: list[int], shares: list[int]) -> None:
@@ -108,3 +109,10 @@ def test_the_same_weight_as_last_time_is_the_same_object() -> None:
     assert [r.seen for r in settle([a, b, c])[0]] == [("weight", 34), ("weight", 33), ("weight", 33)]
     assert [r.seen for r in settle([a, b])[0]] == [("weight", 50), ("weight", 50)]
     assert len(calls) == 7
+
+
+def test_one_above_100_is_enough_to_fit_its_group() -> None:
+    assert fitted([record("a", ("rweight", 101)), record("b", ("rweight", 50)), record("c", ("rweight", 9), "2")]) == [
+        ("rweight", 100), (), ()
+    ]  # fmt: skip
+    assert fitted([record("a", ("rweight", 101)), record("b", ("rweight", 200), "2")]) == [("rweight", 100)] * 2

@@ -70,7 +70,7 @@ def test_the_last_line_needs_no_newline_and_the_part_comes_from_the_name() -> No
 
 @pytest.mark.parametrize("data", [b"# a\n", b"\n#\n  # b"])
 def test_comments_alone_are_an_accident_unless_we_wrote_them(data: bytes) -> None:
-    with pytest.raises(ListError, match="it holds comments only"):
+    with pytest.raises(ListError, match=r"^cannot use list:0:0: it holds comments only"):
         read(data)
     assert read(Words().write([])).records == ()
     assert read(data + b"\n" + EMPTY.encode() + b"\n").records == ()
@@ -79,6 +79,7 @@ def test_comments_alone_are_an_accident_unless_we_wrote_them(data: bytes) -> Non
 def test_a_nul_is_named_at_its_place() -> None:
     assert [(problem.line, problem.column) for problem in read(b"a b\nc \0d\n").problems] == [(2, 3)]
     assert read(b"a b # c \0d\n").problems == ()
+    assert [(problem.line, problem.column) for problem in read(b"a b\n\0c d\nc \0d\0\n").problems] == [(2, 1), (3, 3)]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,12 @@ def test_a_nul_is_named_at_its_place() -> None:
         (b"a b" + b" " * 5000, True),
         (b"a b" + b" " * 5000 + b"c", False),
         (b"a b" + b" " * (MAX_LINE - 3) + b"# c", True),
+        (b"a b" + b" " * (MAX_LINE - 3) + b"\x0c# c", False),  # no blank to Kamailio
         (b"a b " + b"#" * 5000, True),
+        (b"a b" + b"x" * (MAX_LINE - 3) + b" # c", True),
+        (b"a b" + b"x" * (MAX_LINE - 3) + b"# c", False),
+        (b"a b " + b"x" * (MAX_LINE - 5) + b" " * 5000 + b"# " + b" " * MAX_LINE + b"\t# c", True),
+        (b"a b" + b"X" * (MAX_LINE - 3) + b"# c", False),
         (b"#" * 5000, True),
         (b"# " + b"x" * 5000, False),
         (b"#" + b" " * MAX_LINE + b"c d", False),

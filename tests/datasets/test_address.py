@@ -182,3 +182,25 @@ def test_a_record_whose_line_kamailio_would_split_is_refused() -> None:
     tag = "t" * 1007
     assert staged(address="10.0.0.1", tag=tag) == [f"1 10.0.0.1 32 0 {tag}"]
     assert staged(address="10.0.0.11", tag=tag)[0].startswith("line is '1 10.0.0.11 32 0 ttt")
+    assert staged(address="10.0.0.11", tag=tag)[0].endswith(", allowed: at most 1023 bytes")
+
+
+@pytest.mark.parametrize(("tag", "seen"), [("NULL", ""), ("X", "X"), ("a\u00a0", "a\u00a0"), ("null", "null")])
+def test_a_tag_is_kept_as_it_is_but_null_is_none(tag: str, seen: str) -> None:
+    (record,) = native(f"7 10.0.0.1 32 0 {tag}\n")
+    assert (record.line, record.seen, record.group) == (f"7 10.0.0.1 32 0 {tag}", (seen,), "7")
+
+
+def test_a_group_may_stand_right_before_a_bracket() -> None:
+    assert [record.key for record in native("12[2001:db8::] 64 5060 a\n")] == [(12, "2001:db8::", 64, 5060)]
+    answer = parse(
+        ADDRESS, "list", b"10.0.0.1\n 99999999999[::1]\n 12[2001:db8::x] 64\n 12[2001:db8::] 129\n1 10.0.0.1\n"
+    )
+    assert [(problem.line, problem.column) for problem in answer.problems] == [(1, 1), (2, 2), (3, 4), (4, 17)]
+
+
+def test_in_the_file_networks_stand_as_wanted_and_hosts_and_names_turned_round() -> None:
+    lines = ["1 10.0.0.0 24 0", "1 10.1.0.0 16 0", "1 2001:db8:: 64 0", "1 2001:db8:1:: 48 0"]
+    ends = ["1 a.example 0 0", "1 b.example 0 0", "1 10.0.0.1 32 0", "1 2001:db8::1 128 0", "1 2001:db8::2 128 0"]
+    ordered = ADDRESS.in_file_order(native("\n".join([*ends, *lines, ""])))
+    assert [record.line for record in ordered] == [*lines, *reversed(ends)]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consul_kam.core.dataset import Ask
+from consul_kam.core.plan import make_release
 from consul_kam.core.ports import Value
 from consul_kam.core.records import Record, Seen, Use
 from consul_kam.datasets import dataset
@@ -54,6 +55,7 @@ def test_without_a_state_the_flags_of_the_list_stay_and_with_one_memory_wins() -
     (record,) = records("1 sip:10.0.0.1:5060 57 10\n")
     assert DISPATCHER.line(record, "", False, False) == "1 sip:10.0.0.1:5060 57 10"
     assert DISPATCHER.line(record, "AX", False, False) == "1 sip:10.0.0.1:5060 48 10"
+    assert DISPATCHER.line(record, "?P", False, False) == "1 sip:10.0.0.1:5060 56 10"  # of no state that we know
 
 
 def test_only_our_own_disabling_is_taken_off_a_state() -> None:
@@ -173,6 +175,26 @@ def test_settling_is_by_set_and_keeps_what_needs_no_change() -> None:
     assert [record.line.split()[-1] for record in first] == ["weight=50", "weight=50", "rweight=5", "rweight=6"]
     assert all(a is b for a, b in zip(first, again, strict=True))
     assert first[2] is both[2]
+
+
+def test_a_fitted_weight_takes_the_place_of_the_old_one_behind_the_duid() -> None:
+    def fitted(name: str, count: int, more: str = "") -> list[str]:
+        data = [
+            f'{{"setid":1,"address":"10.0.0.{n}","weight_as":"{name}","weight":{n}{more}}}' for n in range(1, count)
+        ]
+        data += [f'{{"end":"dispatcher","records":{count - 1}}}']
+        found = DISPATCHER.settled(DISPATCHER.parse_staging("list", "\n".join(data).encode()).records)[0]
+        assert all(record == records(record.line + "\n")[0] for record in found)
+        return [" ".join(record.line.split()[4:]) for record in found]
+
+    assert fitted("weight", 3) == ["weight=33", "weight=67"]
+    assert fitted("rweight", 102)[99:] == ["rweight=99", "rweight=100"]
+    assert fitted("weight", 3, ',"duid":"a","maxload":5') == [
+        "duid=a;weight=33;maxload=5",
+        "duid=a;weight=67;maxload=5",
+    ]
+    hundred_and_two = DISPATCHER.settled(weighted("weight", *[7] * 102))[0]
+    assert [record.line.split(" ")[4:] for record in hundred_and_two].count([]) == 2  # a share of 0 is left out
 
 
 def test_a_native_list_keeps_its_weights() -> None:
@@ -320,8 +342,15 @@ def test_the_states_are_read_and_put_back_by_the_shortest_requests(version: str)
 )
 def test_what_6_0_would_ping_no_more_is_less_than_it_was(flags: int, state: str, less: bool) -> None:
     assert DISPATCHER.states is not None
-    (record,) = records(f"1 sip:10.0.0.1 {flags} 10\n")
-    assert DISPATCHER.states.less(record, state) is less
+    for rest in ("10", "0 duid=a", "48 duid=a"):
+        (record,) = records(f"1 sip:10.0.0.1 {flags} {rest}\n")
+        assert DISPATCHER.states.less(record, state) is less
+
+
+def test_of_a_service_id_what_cannot_stand_in_attrs_is_written_in_percents() -> None:
+    staged = b'{"setid":1,"address":"10.0.0.1","duid":"a;\\u00e9=\\ud800"}\n{"end":"dispatcher","records":1}\n'
+    (record,) = DISPATCHER.parse_staging("list", staged).records
+    assert record.line == "1 sip:10.0.0.1 0 10 duid=a%3B%C3%A9%3D%3F"
 
 
 def test_a_service_id_that_is_no_text_is_refused() -> None:
@@ -345,3 +374,33 @@ def test_an_attribute_of_kamailios_own_stands_once(attrs: bytes) -> None:
 @pytest.mark.parametrize("attrs", [b"duid=a;duid=a", b"zone=a;zone=b"])
 def test_others_and_equal_ones_may_repeat(attrs: bytes) -> None:
     assert DISPATCHER.parse_native("list", b"1 sip:10.0.0.1 0 10 " + attrs + b"\n").problems == ()
+
+
+def test_a_name_is_looked_up_at_a_load_or_while_it_is_pinged_or_never() -> None:
+    found = records("3 sip:a.example 0 1\n3 sip:b.example 16 5\n3 sip:10.0.0.1 0 1\n3 sip:10.0.0.2 16 1\n")
+    assert [(r.name, r.pinged_name) for r in found] == [("a.example", ""), ("", "b.example"), ("", ""), ("", "")]
+    assert {r.group for r in found} == {"3"}
+    assert [r.key[1] for r in make_release(found).records][:2] == ["sip:b.example", "sip:10.0.0.1"]
+
+
+def test_a_setid_may_stand_right_before_the_scheme() -> None:
+    assert [r.line for r in records("12sip:a.example 16 5\n")] == ["12 sip:a.example 16 5"]
+    answer = DISPATCHER.parse_native("list", b" 99999999999sip:a.example\n 12sip:a..example 0 5\n 12sip:a.example 64\n")
+    assert [(problem.line, problem.column) for problem in answer.problems] == [(1, 2), (2, 4), (3, 18)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ('"address":"10.0.0.1","flags":"","priority":"","port":""', "1 sip:10.0.0.1 0 10"),
+        ('"address":"10.0.0.1","flags":8,"priority":5,"port":5060', "1 sip:10.0.0.1:5060 8 5"),
+        ('"address":"10.0.0.1","weight_as":"rweight"', "1 sip:10.0.0.1 0 10 rweight=1"),
+        ('"address":"10.0.0.1","weight_as":"rweight","weight":100', "1 sip:10.0.0.1 0 10 rweight=100"),
+        ('"address":"10.0.0.1","weight_as":"rweight","weight":101', "1 sip:10.0.0.1 0 10"),
+        ('"entry":"sip:10.0.0.1","flags":8,"priority":5', "1 sip:10.0.0.1 8 5"),
+        ('"entry":"sip:10.0.0.1 0 5 a=b#c"', "1 sip:10.0.0.1 0 5 a=b#c"),
+    ],
+)
+def test_what_is_left_out_is_as_usual(fields: str, line: str) -> None:
+    staged = f'{{"setid":1,{fields}}}\n{{"end":"dispatcher","records":1}}\n'.encode()
+    assert [record.line for record in DISPATCHER.parse_staging("list", staged).records] == [line]

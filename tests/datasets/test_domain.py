@@ -2,8 +2,9 @@
 
 import pytest
 
+from consul_kam.core.plan import make_release
 from consul_kam.core.ports import Value
-from consul_kam.core.records import Seen, Use
+from consul_kam.core.records import Key, Seen, Use
 from consul_kam.datasets import dataset
 from consul_kam.errors import RpcMalformed
 from consul_kam.testing import OLDEST, VERSIONS
@@ -71,3 +72,19 @@ def test_no_reply_is_no_domains() -> None:
 def test_it_is_written_in_the_order_it_is_kept_in() -> None:
     records = DOMAIN.parse_staging("l", b'{"domain":"b"}\n{"domain":"a"}\n{"end":"domain","records":2}\n').records
     assert [record.line for record in DOMAIN.in_file_order(records)] == ["0:b:b:0", "0:a:a:0"]
+
+
+def test_domains_are_one_set_in_the_order_of_their_names() -> None:
+    data = b'{"domain":"b.example"}\n{"domain":"A.example"}\n{"end":"domain","records":2}\n'
+    records = DOMAIN.parse_staging("domain", data).records
+    assert {record.group for record in records} == {""}
+    assert [record.key for record in make_release(records).records] == [("a.example",), ("b.example",)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "keys"),
+    [("a.example", [("a.example",)]), ("a.example d", [("a.example",)]), ("a.example d e", []), ("a b c d e", [])],
+)
+def test_an_entry_is_a_domain_and_perhaps_its_did(entry: str, keys: list[Key]) -> None:
+    data = f'{{"entry":"{entry}"}}\n{{"end":"domain","records":1}}\n'.encode()
+    assert [record.key for record in DOMAIN.parse_staging("domain", data).records] == keys

@@ -2,6 +2,7 @@
 
 import ast
 import string
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consul_kam.config import parse as parse_toml
+from consul_kam.core.grammar import BadValue, Choice, Number, Text
 from consul_kam.core.records import Use
 from consul_kam.datasets import dataset, datasets
 from consul_kam.errors import ListError
@@ -27,6 +29,15 @@ def test_discovery_is_by_file_name() -> None:
 def test_an_unknown_dataset_is_no_module() -> None:
     with pytest.raises(ModuleNotFoundError):
         dataset("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"), [("domain:x", "domain"), ("htable:", "htable, or htable:NAME"), ("domain:", "domain")]
+)
+def test_a_name_of_its_own_is_for_datasets_that_take_one(name: str, allowed: str) -> None:
+    with pytest.raises(BadValue) as error:
+        dataset(name)
+    assert str(error.value) == f"dataset is '{name}', allowed: {allowed}"
 
 
 @every
@@ -94,7 +105,7 @@ def test_an_empty_release_is_written_so_that_it_reads_as_meant(name: str) -> Non
 @pytest.mark.parametrize("data", [b"", b"\n\n", b" \r\n"])
 def test_an_empty_file_is_rejected_in_every_format(name: str, data: bytes) -> None:
     for read in (dataset(name).parse_staging, dataset(name).parse_native):
-        with pytest.raises(ListError, match="it is empty"):
+        with pytest.raises(ListError, match=r"^cannot use list:0:0: it is empty: it would wipe the whole list"):
             read("list", data)
 
 
@@ -139,3 +150,22 @@ def test_an_unchanged_line_gives_the_same_record(name: str) -> None:
     elsewhere = found.parse_staging("list@dc2", data).records
     assert {record.part for record in elsewhere} == {"dc2"}
     assert {record.part for record in found.parse_staging("list", data).records} == {""}
+    native = found.notation.write([record.line for record in first])
+    for file, part in (("live/list", ""), ("live/list@dc2", "dc2")):
+        assert {record.part for record in found.parse_native(file, native).records} == {part}
+    assert len(found.in_file_order(first)) == len(first)
+
+
+def test_every_rule_names_its_source_and_every_key_says_what_it_means() -> None:
+    modules = [import_module(f"consul_kam.datasets.{name}") for name in NAMES]
+    modules += [import_module(f"consul_kam.core.{name}") for name in ("grammar", "policy", "attrs")]
+    values = [value for module in modules for value in vars(module).values()]
+    values += [each for value in values if isinstance(value, dict) for each in value.values()]
+    rules = [value for value in values if isinstance(value, Number | Choice | Text)]
+    assert len(rules) > 30
+    assert [rule.name for rule in rules if not rule.source] == []
+    for found in (dataset(name) for name in NAMES):
+        assert found.file_doc
+        assert found.set_doc.endswith(".")
+        assert [key.name for key in found.set_keys if not key.doc.endswith(".")] == []
+        assert all(found.unverifiable.values())

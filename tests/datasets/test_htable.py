@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from consul_kam.core.dataset import Ask, dataset_of, file_name
 from consul_kam.core.grammar import BadValue
+from consul_kam.core.plan import make_release
 from consul_kam.core.ports import Value
 from consul_kam.core.records import Record, Seen, Use
 from consul_kam.datasets import dataset
@@ -152,3 +153,19 @@ def test_it_stands_alone_and_nothing_is_ever_disabled() -> None:
     assert HTABLE.notation.needs() == {}
     assert HTABLE.ours(HEADER) == frozenset()
     assert HTABLE.carry is None
+
+
+def test_an_empty_expiry_and_no_port_are_none() -> None:
+    (record,) = HTABLE.parse_native(
+        "live", HEADER.replace(b"expires(int)", b"expires(int,null)") + b"1:a:0:0:x:\n"
+    ).records
+    assert record.line == "0:a:0:0:x:0"
+    for port in ("", None, 0):
+        (record,) = staged({"key": "a", "value_as": "address", "address": "10.0.0.1", "port": port})
+        assert record.seen == ("str", "10.0.0.1")
+
+
+def test_keys_are_one_set_in_the_order_of_their_names() -> None:
+    records = staged({"key": "b", "value": "x"}, {"key": "a", "value": "x"})
+    assert {record.group for record in records} == {""}
+    assert [record.key for record in make_release(records).records] == [("a",), ("b",)]

@@ -5,7 +5,7 @@ import pytest
 from consul_kam.core.ports import Value
 from consul_kam.core.records import Record, Seen, Use
 from consul_kam.datasets import dataset
-from consul_kam.errors import RpcMalformed
+from consul_kam.errors import ListError, RpcMalformed
 from consul_kam.testing import OLDEST, VERSIONS
 from tests.datasets.common import reply
 
@@ -73,6 +73,10 @@ def test_only_a_weight_of_0_with_our_mark_is_ours() -> None:
     lines = [RTPENGINE.line(one(), "", True, True), "0:4:udp\\:10.0.0.1\\:22222:0:0:0"]
     assert RTPENGINE.ours(RTPENGINE.notation.write(lines)) == {(3, "udp:10.0.0.1:22222")}
     assert RTPENGINE.ours(b"") == frozenset()
+    assert RTPENGINE.line(one(), "", False, True) == "0:3:udp\\:10.0.0.1\\:22222:5:0:0"
+    assert RTPENGINE.line(one(), "", True, False) == "0:3:udp\\:10.0.0.1\\:22222:0:0:0"
+    with pytest.raises(ListError, match=r"^cannot use live file:1:1: "):
+        RTPENGINE.ours(b"nonsense")
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,7 @@ def test_another_shape_is_malformed(value: Value) -> None:
         ("udp6:[2001:db8::1]:22222", ""),
         ("ws://rtp.example:8080/ng", ""),
         ("unix:/run/rtp.example", ""),
+        ("unix:rtp.example", ""),
     ],
 )
 def test_a_name_that_a_load_looks_up_is_known_to_be_one(url: str, name: str) -> None:
@@ -99,3 +104,15 @@ def test_a_name_that_a_load_looks_up_is_known_to_be_one(url: str, name: str) -> 
     staged = f'{{"url":"{url}","status":"passing"}}\n{{"end":"rtpengine","records":1}}\n'.encode()
     (record,) = dataset("rtpengine").parse_staging("rtpengine", staged).records
     assert record.name == name
+
+
+def test_a_node_is_one_of_its_set_and_comes_from_its_service() -> None:
+    record = one('"source":{"service":"rtp","id":"r1","node":"n","dc":"dc1"},"status":"passing"')
+    assert (record.group, record.sort) == ("3", (3, "udp:10.0.0.1:22222"))
+    assert str(record.source) == "rtp/r1 on n in dc1"
+
+
+def test_a_node_without_port_has_none_in_its_url() -> None:
+    for port in ('"",', "null,"):
+        data = f'{{"port":{port}"address":"10.0.0.1"}}\n{{"end":"rtpengine","records":1}}\n'.encode()
+        assert [record.key for record in RTPENGINE.parse_staging("l", data).records] == [(0, "udp:10.0.0.1")]

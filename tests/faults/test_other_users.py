@@ -175,9 +175,9 @@ def test_live_and_staging_directories_that_everybody_may_write(lab: Lab, consul:
     assert f"the live directory {world.kam.live}: everybody may write in it; chmod o-w {world.kam.live}" in done.stderr
     world.kam.live.chmod(0o755)
     text = world.engine.config.read_text()
-    world.engine.config.write_text(
-        text.replace('[datasets."dispatcher"]', f'[datasets."dispatcher"]\nstaging = "{sticky}/x"')
-    )
+    table = '[datasets."dispatcher"]'
+    assert table in text
+    world.engine.config.write_text(text.replace(table, f'{table}\nstaging = "{sticky}/x"'))
     assert f"the staging directory {sticky}: everybody may write in it" in started(world).stderr
     world.engine.config.write_text(text)
     world.engine.config.chmod(0o646)

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from consul_kam.adapters import processes
 from examples.demo.__main__ import workspace
 from tests.lab import wait_for
 
@@ -49,8 +50,8 @@ def end(demo: "subprocess.Popen[str]") -> tuple[int, dict[str, Any]]:
     return demo.returncode, json.loads(out)
 
 
-def said(scratch: Path, text: str) -> None:
-    wait_for(f"{text!r} on the demo's screen", lambda: text in (scratch / "stderr").read_text(), 90.0, every=0.1)
+def said(scratch: Path, text: str, timeout: float = 90.0) -> None:
+    wait_for(f"{text!r} on the demo's screen", lambda: text in (scratch / "stderr").read_text(), timeout, every=0.1)
 
 
 def gone(children: list[psutil.Process]) -> None:
@@ -62,7 +63,7 @@ def test_each_act_ends_as_promised_and_no_call_fails(scratch: Path) -> None:
     code, result = end(start(scratch))
     assert (code, result["ok"], result["error"]) == (0, True, ""), json.dumps(result, indent=1)
     assert [act["title"] for act in result["acts"] if not act["ok"]] == []
-    assert len(result["acts"]) == 9
+    assert len(result["acts"]) == 10
     assert result["calls"]["failed"] == 0 < result["calls"]["successful"]
     sources = {check["source"] for act in result["acts"] for check in act["checks"]}
     assert sources == {"sampler", "journal", "routers"}
@@ -78,7 +79,7 @@ def test_it_fails_without_the_engine(scratch: Path) -> None:
 @pytest.mark.slow
 def test_it_fails_when_the_engine_dies_in_the_middle(scratch: Path) -> None:
     demo = start(scratch)
-    said(scratch, "act 2 of 9")
+    said(scratch, "act 2 of 10")
     engine = [child for child in psutil.Process(demo.pid).children() if "consul_kam" in child.cmdline()]
     assert len(engine) == 1
     engine[0].kill()
@@ -98,10 +99,42 @@ def test_the_plain_pipeline_is_shown_as_it_is(scratch: Path) -> None:
         assert not acts[title]["ok"]
 
 
+def test_what_outlived_its_supervisor_is_ended_by_the_next_demo(scratch: Path) -> None:
+    """Here by the next demo, of one that was killed together with its sweeper."""
+    record = scratch / "ck-demo-killed" / "ck-run" / "state-node" / "kamailio" / "process"
+    record.parent.mkdir(parents=True)
+    (scratch / "ck-demo-killed" / "lock").touch()
+    orphan = processes.spawn(["sleep", "300"], record, os.environ)
+    wait_for("sleep", lambda: processes.recorded(record) == orphan, 10.0)
+    with workspace(scratch) as own:
+        found, left = list(scratch.glob("ck-demo-*")), processes.members(orphan)
+    processes.empty(orphan)
+    processes.reap(orphan)
+    assert (found, left) == ([own], [])
+
+
+@pytest.mark.slow
+def test_killed_together_with_its_supervisor_it_leaves_nothing_behind(scratch: Path) -> None:
+    demo = start(scratch)
+    said(scratch, "nobody supervises now", 400.0)
+    children = psutil.Process(demo.pid).children(recursive=True)
+    found = [processes.recorded(record) for record in scratch.glob("ck-demo-*/ck-*/state-*/*/process")]
+    orphans = [each for each in found if each is not None]
+    assert len(orphans) == 2
+    demo.kill()
+    demo.communicate(timeout=30)
+    try:
+        gone(children)
+        wait_for("an end to its programs", lambda: not any(map(processes.members, orphans)), 20.0)
+    finally:
+        for each in orphans:
+            processes.empty(each)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_it_leaves_nothing_behind_however_it_ends(scratch: Path, number: signal.Signals) -> None:
     demo = start(scratch)
-    said(scratch, "act 1 of 9")
+    said(scratch, "act 1 of 10")
     time.sleep(1.0)
     children = psutil.Process(demo.pid).children(recursive=True)
     names = {child.name() for child in children}

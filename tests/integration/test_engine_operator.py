@@ -233,6 +233,7 @@ def test_a_rollback_to_a_damaged_release_is_refused_and_ends_no_engine(lab: Lab,
     world = World(lab, consul)
     world.add(1)
     world.expect(1)
+    world.rest()
     world.add(2)
     world.expect(1, 2)
     world.rest()

@@ -1,9 +1,12 @@
 """A supervised node with the real programs: it starts, restarts, adopts and ends them."""
 
+import ctypes
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from consul_kam.adapters import processes
@@ -18,6 +21,18 @@ PYTHON = (sys.executable, "-m", "consul_kam")
 def register(consul: ConsulAgent, *numbers: int) -> None:
     for number in numbers:
         consul.register("router", f"r{number:02d}", port=BASE + number)
+
+
+@pytest.fixture
+def orphans() -> Iterator[None]:
+    """Orphans become children of the tests, which reap none meanwhile [prctl(2), PR_SET_CHILD_SUBREAPER]."""
+    libc, before = ctypes.CDLL(None), {child.pid for child in psutil.Process().children()}
+    libc.prctl(36, 1)
+    yield
+    libc.prctl(36, 0)
+    for child in psutil.Process().children():
+        if child.pid not in before and child.status() == psutil.STATUS_ZOMBIE:
+            child.wait(5)
 
 
 def holds(node: Node, *numbers: int, timeout: float = 20.0) -> None:
@@ -123,6 +138,24 @@ def test_a_killed_supervisor_loses_nothing_and_the_next_one_adopts(lab: Lab, con
         assert node.process()["adopted"]
     assert node.stop() == 0
     assert not options_answered(node)
+
+
+def test_an_adopted_kamailio_that_nobody_reaps_does_not_keep_the_next_one_down(
+    lab: Lab, consul: ConsulAgent, orphans: None
+) -> None:
+    """Its pid file names a zombie then, which Kamailio takes for a Kamailio that runs, and ends with 255."""
+    register(consul, 1)
+    node = lab.node(consul)
+    node.ready()
+    old = node.pid_of()
+    node.kill9()
+    node.start()
+    node.runs()
+    os.kill(old, signal.SIGKILL)
+    node.runs(other_than=old)
+    assert psutil.Process(old).status() == psutil.STATUS_ZOMBIE
+    assert node.process()["restarts"] == 1
+    holds(node, 1)
 
 
 def test_a_stranger_with_the_number_of_ours_is_not_touched(lab: Lab, consul: ConsulAgent) -> None:

@@ -37,8 +37,8 @@ HOSTS = (
 )  # fmt: skip
 PORTS = (0, 1, -1, -5, 65_535, 65_536, 99_999, 2**31 - 1, 2**31, 2**32 + 5060, -(2**31), 2**53, 5060)
 META = (
-    "priority", "transport", "maxload", "socket", "ping_from", "duid", "weight", "flags", "attrs", "setid", "status",
-    "source", "end",
+    "mask", "priority", "transport", "maxload", "socket", "ping_from", "duid", "weight", "flags", "attrs", "setid",
+    "status", "source", "end",
 )  # fmt: skip
 STATUSES = ("passing", "passing", "passing", "warning", "critical", "", 'passing","x":"', "PASSING", "\x1b[31m")
 SMALL = (0, 1, 50, 100)
@@ -88,7 +88,7 @@ class Hostile:
         address, port = self._place()
         id = self._maybe(0.6, pick.choice((f"h{number}", "r01", "", "0", "~")))
         service: dict[str, Any] = {
-            "Service": self._service,
+            "Service": self._maybe(0.03, self._service),
             "ID": id if pick.random() < 0.3 else f"{id}{number}",
             "Address": address,
             "Port": port,

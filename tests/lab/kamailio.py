@@ -83,6 +83,9 @@ class Kamailio:
             path = self.dbtext / name
             path.exists() or path.write_text(text)
         self.list_file.exists() or self.list_file.write_text("")
+        for name, text in self.options.files.items():
+            path = self.live / name
+            path.exists() or path.write_text(text)
         if self.options.http_rpc == "tls":
             authority = Authority(self.directory / "ca")
             authority.issue(self.run, "IP:127.0.0.1")

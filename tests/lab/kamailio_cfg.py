@@ -1,6 +1,7 @@
 """The text of the lab's kamailio.cfg, after ../shared/baseline/kamailio.cfg."""
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -50,7 +51,8 @@ class Options:
     pkg: int = 8  # MB, -M
     debug: int = 1
     globals: str = ""  # extra lines before the modules
-    modparams: str = ""  # extra loadmodule/modparam lines
+    modparams: str = ""  # extra loadmodule/modparam lines; {live} is the directory of the live files
+    files: Mapping[str, str] = field(default_factory=dict)  # below that directory, where there is none: name -> text
     route: str | None = None  # replaces the default request_route
     routes: str = ""  # further route blocks
     argv: list[str] = field(default_factory=list)  # further command line words
@@ -79,7 +81,7 @@ def render(
             f'mpath="{modules_path}/"',
             *(f'loadmodule "{module}.so"' for module in modules),
             *_modparams(options, run, live),
-            options.modparams,
+            options.modparams.replace("{live}", str(live)),
             *(_http_rpc(options, rpc_port, run) if options.http_rpc else ()),
             "event_route[xhttp:request] {",
             "  route(CONSUL_KAM_RPC);" if options.http_rpc else "",

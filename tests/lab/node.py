@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from consul_kam.adapters import processes
+from consul_kam.adapters.control import ControlUnreachable
 from tests.lab.engine import ROOT, Engine
 from tests.lab.kamailio import Kamailio
 from tests.lab.process import program, tail, wait_for
@@ -68,13 +69,23 @@ class Node(Engine):
 
     def ready(self, timeout: float = 30.0) -> None:
         """Until it waits for nothing."""
-        wait_for("a node that is ready", lambda: not self.ask("status")["node"]["waits_for"], timeout, self.log, 0.02)
+
+        def ready() -> bool:
+            try:
+                return not self.ask("status")["node"]["waits_for"]
+            except ControlUnreachable:
+                return False
+
+        wait_for("a node that is ready", ready, timeout, self.log, 0.02)
 
     def runs(self, name: str = "kamailio", other_than: int = 0, timeout: float = 20.0) -> int:
         """The pid of the program, once it is RUNNING as another process than that."""
 
         def running() -> bool:
-            found = self.process(name)
+            try:
+                found = self.process(name)
+            except ControlUnreachable:  # between two configurations
+                return False
             return bool(found["state"] == "RUNNING" and found["pid"] != other_than)
 
         wait_for(f"{name} running", running, timeout, self.log, 0.02)

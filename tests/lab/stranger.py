@@ -21,7 +21,7 @@ UID = 54_321
 """Nobody's on any host that we know."""
 
 _AS = """
-import errno, fcntl, json, os, socket, sys, time
+import errno, fcntl, json, os, socket, sys, threading, time
 os.setgroups({groups}); os.setgid({uid}); os.setuid({uid}); os.umask(0)
 given = json.loads(sys.argv[1])
 def said(call, *args):

@@ -13,8 +13,10 @@ from tests.lab.kamailio import find
 from tools import kamailio_roots
 from tools.oracle import pages
 from tools.oracle.adapter import adapters
+from tools.oracle.datasets import dispatcher
 from tools.oracle.excuses import EXCUSES
-from tools.oracle.lists import LEAST, draw
+from tools.oracle.judge import Fate
+from tools.oracle.lists import LEAST, again, draw
 from tools.oracle.run import Outcome, run
 
 LISTS = 2_000
@@ -54,6 +56,17 @@ def test_half_of_the_lists_are_accepted_and_each_row_has_its_share(name: str) ->
     assert found.accepted * 2 >= LISTS
     few: Mapping[str, int] = {row.name: found.rows[row.name] for row in ADAPTERS[name].rows}
     assert min(few.values()) >= LEAST, few
+
+
+@pytest.mark.parametrize("version", kamailio_roots.DEBIAN)
+def test_ipv6_addresses_where_kamailio_takes_none(version: str) -> None:
+    """A good list, of which this machine leaves out these lines and no others."""
+    adapter = dispatcher.without_ipv6()
+    lists = [again(adapter, dispatcher.NO_IPV6, pages.SEED, number) for number in range(LEAST)]
+    found = run(adapter, kamailio_roots.of_version(version), lists)
+    assert [(d.trouble, d.drawn) for d in found.disagreements] == []
+    assert {judged.fate for _, judged in found.judged} == {Fate.DROPPED}
+    assert found.accepted == LEAST
 
 
 def test_the_exceptions_are_ten_at_most_and_each_is_needed() -> None:

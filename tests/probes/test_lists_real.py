@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from consul_kam.adapters.consul import Consul
+from consul_kam.adapters.systemd import Notifier
 from consul_kam.app import places, wiring
 from consul_kam.app.freshness import Freshness
 from consul_kam.app.health import Health
@@ -32,7 +33,7 @@ def chosen(kam: Kamailio, consul: str = "127.0.0.1:1", more: str = "") -> Settin
 def engine(what: Settings) -> Iterator[tuple[NodeWorld, wiring.Engine]]:
     """A real engine in this process, and the world beside it."""
     places.prepare(what)
-    built, intake, _ = wiring.build(what, detached=False)
+    built, intake, _, _ = wiring.build(what, False, Notifier("", 0))
     thread = threading.Thread(target=built.run, daemon=True)
     thread.start()
     built.each_tick.append(intake.scan_all)

@@ -173,6 +173,11 @@ def _plain(address: str) -> str:
         return address
 
 
+_HOST, _, _PORT = SOCKET.rpartition(":")
+_OURS = re.compile(rf"(?:udp:)?{re.escape(_HOST)}(?::\+?0*{_PORT})?", re.I)
+"""What finds it: a port that is left out is any [str2s takes a plus; grep_sock_info]."""
+
+
 def machine(entry: tuple[object, ...]) -> str:
     """Names that nobody knows here, sockets that this Kamailio has not."""
     assert isinstance(entry, Dest)
@@ -182,6 +187,6 @@ def machine(entry: tuple[object, ...]) -> str:
         return "its uri_host_extra_chars has no underscore: no such host is taken behind a user"
     if entry.sockname and entry.sockname != SOCKNAME:
         return "it has no socket of this name"
-    if entry.socket and not entry.sockname and entry.socket.lower() not in (f"udp:{SOCKET}", SOCKET):
+    if entry.socket and not entry.sockname and not _OURS.fullmatch(entry.socket):
         return "it does not listen there"
     return ""

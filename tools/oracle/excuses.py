@@ -71,6 +71,8 @@ def no_relay(text: str) -> bool:
     if place is None or scheme.lower() == "unix" or re.search(r"[^\x21-\x7e]", text):
         return True
     host, port, path = place.groups()
+    if re.fullmatch(r"[\[\]0:.]+", host):
+        return True  # the address of nobody
     literal = re.fullmatch(r"[\d.]+", host, re.ASCII) is not None
     wrong = (scheme.lower() == "udp6" and literal) or (scheme.lower() == "udp" and host.startswith("["))
     return no_host(host) or wrong or int(port or 1) == 0 or (path is not None and scheme.lower().startswith("udp"))
@@ -82,9 +84,14 @@ def control(text: str) -> bool:
 
 
 def unseen(text: str) -> bool:
-    """Whether attributes hold control characters, or a number, comma or weight that dispatcher.list does not show."""
+    """Whether attributes hold control characters, a comma, or a number or weight that dispatcher.list does not show.
+
+    What is lost behind a comma and would be shown (duid, socket, maxload, obproxy) is harm, and needs no exception.
+    """
     return (
-        control(text) or re.search(r"(?:^|;)(?:cc|latency|oc\w+|r?weight|ping_from)(?:[=,;]|$)", text, re.I) is not None
+        control(text)
+        or "," in text
+        or re.search(r"(?:^|;)(?:cc|latency|oc\w+|r?weight|ping_from)(?:[=,;]|$)", text, re.I) is not None
     )
 
 

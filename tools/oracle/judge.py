@@ -125,7 +125,9 @@ def _refused(dataset: Dataset, problem: Problem, data: bytes) -> str:
     line = data.split(b"\n")[problem.line - 1].decode("utf-8", "surrogateescape")
     rest = line[problem.column - 1 :]
     if not isinstance(dataset.notation, DbText):
-        return re.split(r"[ \t\r]", rest, maxsplit=1)[0]
+        word = re.split(r"[ \t\r]", rest, maxsplit=1)[0]
+        number = re.match(r"(\d+)#", word, re.ASCII)  # a comment may begin at the very end of a word
+        return number[1] if number else word
     field = re.match(r"(?:[^\\:]|\\.)*", rest)
     assert field is not None
     return re.sub(r"\\(.)", lambda match: {"n": "\n", "r": "\r", "t": "\t"}.get(match[1], match[1]), field[0])

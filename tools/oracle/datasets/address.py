@@ -37,10 +37,13 @@ def _entry(words: list[str]) -> Entry:
     group, host, mask, port, *rest = [*words, *[""] * (4 - len(words))]
     numbers = [int(text) if text.isascii() and text.isdigit() else text for text in (group, mask or "0", port or "0")]
     tag = " ".join(rest)
+    if "\0" in "".join(words):  # what it hides was meant to be read, and Kamailio shows none of it
+        tag += "\0"
     found = _ip(host)
     if found is None:  # a name: a mask means nothing
         return numbers[0], host, -1, numbers[2], tag
-    bits = numbers[1] or found.max_prefixlen
+    # a mask of 0 is Kamailio's word for the whole address, but nobody writes 0.0.0.0/0 for one host
+    bits = numbers[1] or (0 if found.is_unspecified else found.max_prefixlen)
     return numbers[0], _network(str(found), bits), bits, numbers[2], tag
 
 
@@ -161,6 +164,7 @@ ROWS = (
     Row("a group that is no number, or negative", _set(group=values.no_number)),
     Row("a group over 2147483647", _set(group=values.beyond)),
     Row("a mask over 32", _set(host=values.ipv4, mask=lambda rng: str(rng.randint(33, 300)))),
+    Row("every address: 0.0.0.0 or :: with a mask of 0", _set(host=_any("0.0.0.0", "::"), mask=_any("0", "00"))),
     Row("a mask that is no number", _set(mask=values.no_number)),
     Row("a network written with a slash", _set(host=lambda rng: f"{values.ipv4(rng)}/{rng.randint(8, 30)}")),
     Row(

@@ -1,11 +1,12 @@
 """dispatcher: a list of words. Read back by dispatcher.list full, which shows addresses and ports, too."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from consul_kam.datasets import dispatcher
 from tools.oracle import values
-from tools.oracle.adapter import Adapter, Row
+from tools.oracle.adapter import Adapter, Entry, Row
 from tools.oracle.destinations import machine, memory, read
 from tools.oracle.kamailio import SOCKET, SOCKNAME
 
@@ -181,6 +182,11 @@ ROWS = (
     Row("flags, priority or attributes left out", _short, fine=True),
     Row("a URI without sip:", _set(uri=lambda rng: f"{values.ipv4(rng)}{rng.choice(('', ':5070', ';lr'))}"), fine=True),
     Row(
+        "transport=tls, without the tls module",
+        _uri(";transport=tls", ";transport=TLS;lr", ":5061;transport=tls"),
+        fine=True,
+    ),
+    Row(
         "a host name, flags 16",
         _set(uri=lambda rng: f"sip:{rng.choice(values.NAMES)}", flags=_any("16", "24")),
         fine=True,
@@ -190,6 +196,13 @@ ROWS = (
         "socket= that is not Kamailio's own", _set(attrs=_any("socket=udp:192.0.2.1:5060", "sockname=gone")), fine=True
     ),
 )
+
+NO_IPV6 = Row(
+    "an IPv6 address, with dns_try_ipv6 off",
+    _set(uri=lambda rng: f"sip:{_ipv6(rng)}", flags=_any("0", "16")),
+    fine=True,
+)
+"""Needs a Kamailio of its own: `without_ipv6`."""
 
 ADAPTER = Adapter(
     dataset=dispatcher.DATASET,
@@ -203,3 +216,12 @@ ADAPTER = Adapter(
     reload="dispatcher.reload",
     machine=machine,
 )
+
+
+def without_ipv6() -> Adapter:
+    """With a Kamailio that takes no IPv6 address."""
+
+    def here(entry: Entry) -> str:
+        return machine(entry) or ("dns_try_ipv6 is off" if "[" in str(entry[1]) else "")
+
+    return replace(ADAPTER, cfg=f"{ADAPTER.cfg}\ndns_try_ipv6=no", rows=(NO_IPV6,), machine=here)

@@ -19,10 +19,10 @@ def read(data: bytes) -> list[Entry]:
 
 
 def _entry(row: dict[str, str]) -> Entry:
-    disabled = row.get("disabled", "")
+    disabled = table.number(row.get("disabled", ""))
     numbers = [table.number(row.get(name, "")) for name in ("setid", "weight")]
     odd = [text for name in ("id", "stamp") if isinstance(table.number(text := row.get(name) or "0"), str)]
-    state: object = {"0": False, "1": True}.get(disabled, disabled)
+    state: object = {0: False, 1: True}.get(disabled, disabled)
     return numbers[0], row.get("url", ""), numbers[1], state, *row.get("?", ""), *odd
 
 
@@ -59,6 +59,15 @@ def _url(rng: Random) -> str:
             f"udp:localhost:{port}",
         )
     )
+
+
+def _websocket(rng: Random) -> str:
+    return f"{rng.choice(('ws', 'wss'))}://127.0.0.{rng.randint(1, 254)}{rng.choice(('', ':9', ':9/ng'))}"
+
+
+def machine(entry: Entry) -> str:
+    """URLs that need a module which is not loaded here [rtpengine.c, add_rtpengine_socks]."""
+    return "it has no lwsc module" if str(entry[1]).lower().startswith("ws") else ""
 
 
 TABLE = table.Table(HEADER, _rows, ints=(0, 1, 3, 4, 5))
@@ -105,6 +114,7 @@ ROWS = (
     Row("a URL with a blank", TABLE.with_field(2, _blank)),
     Row("the same URL twice in a set", TABLE.with_line(_twice)),
     *TABLE.fine(),
+    Row("a ws:// or wss:// URL, without the lwsc module", TABLE.with_field(2, _websocket), fine=True),
     Row(
         "a host name that does not resolve",
         TABLE.with_field(2, lambda rng: f"udp:{values.text(rng, 'abc')}.invalid:9"),
@@ -122,4 +132,5 @@ ADAPTER = Adapter(
     rows=ROWS,
     read=read,
     memory=memory,
+    machine=machine,
 )

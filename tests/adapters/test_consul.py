@@ -1,0 +1,108 @@
+"""What an agent's answer may not do: take for ever, or all of the memory. What it says is in the integration tests."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from consul_kam.adapters import consul
+from consul_kam.adapters.consul import Consul, Source
+
+ROUTER = Source("service", "router")
+HEAD = b"HTTP/1.1 200 OK\r\nX-Consul-Results-Filtered-By-ACLs: true\r\n"
+
+
+@contextmanager
+def agent(*pieces: bytes, again: bool = False) -> Iterator[tuple[str, list[bytes]]]:
+    """(its address, what it was asked): it sends these pieces, the last one `again` and again, and closes."""
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    answer(listener.accept()[0])
+
+        def answer(client: socket.socket) -> None:
+            with contextlib.suppress(OSError), client:
+                asked.append(client.recv(65_536))
+                for piece in pieces:
+                    client.sendall(piece)
+                while again:
+                    client.sendall(pieces[-1])
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}", asked
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+def said(body: bytes) -> bytes:
+    return HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen"),
+    [
+        (said(b"[1,2,3]"), 3),
+        (said(b"[1,2,3]").replace(b"X-Consul", b"X-Other"), None),
+        (said(b"[1,2,3]").replace(b"200 OK", b"404 No"), 0),
+        (said(b"[1,2,3]").replace(b"200 OK", b"403 No"), None),
+        (said(b"{"), None),
+        (said(b"5"), None),
+        (said(b"[" * 2_000), None),
+        (said(b"\xff"), None),
+        (b"no HTTP at all\r\n\r\n", None),
+        (b"", None),
+    ],
+)
+def test_an_answer(answer: bytes, seen: int | None) -> None:
+    with agent(answer) as (address, _):
+        assert Consul(address).seen_of_filtered(ROUTER) == seen
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with agent(said(b"[1]")) as (other, asked):
+        moved = b"HTTP/1.1 302 Found\r\nLocation: http://%s/\r\nContent-Length: 0\r\n\r\n" % other.encode()
+        with agent(moved) as (address, _):
+            assert Consul(address).seen_of_filtered(ROUTER) is None
+        assert asked == []
+
+
+@pytest.mark.parametrize(
+    "start",
+    [HEAD + b"\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n", HEAD, b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"],
+)
+def test_an_answer_that_never_ends_is_none(start: bytes) -> None:
+    with agent(start, b"5\r\nhello\r\n" * 1_000, again=True) as (address, _):
+        assert Consul(address, deadline=0.05).seen_of_filtered(ROUTER) is None
+
+
+def test_an_answer_of_one_byte_at_a_time_is_given_up_and_one_thread_waits_for_it() -> None:
+    """Each byte comes within the time that requests allows between two."""
+    waits = threading.Event()
+
+    def drip(client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client:
+            client.sendall(HEAD)
+            while not waits.wait(0.005):
+                client.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = Consul(f"127.0.0.1:{listener.getsockname()[1]}", deadline=0.1)
+        threading.Thread(target=lambda: drip(listener.accept()[0]), daemon=True).start()
+        assert client.seen_of_filtered(ROUTER) is None
+        before = threading.active_count()
+        assert [client.seen_of_filtered(ROUTER) for _ in range(20)] == [None] * 20
+        assert threading.active_count() <= before
+        waits.set()
+
+
+def test_an_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consul, "LARGEST", 100)
+    with agent(said(b"[" + b"1," * 100 + b"1]")) as (address, _):
+        assert Consul(address).seen_of_filtered(ROUTER) is None
