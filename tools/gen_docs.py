@@ -48,8 +48,9 @@ changed misordered}]` |
 | `{"do":"history","dataset":NAME or null,"limit":20}` | `entries`: lines of the journal, oldest first; \
 `releases: {dataset: [name]}` |
 | `{"do":"rollback","dataset":NAME,"release":NAME or null}` | `dataset release` |
-| `{"do":"explain","what":WORD,"also":[[service, id, node]]}` | `datasets: [...]`, `subjects: [...]`: Listed and \
-Subject of `consul_kam/core/known.py`; the command adds what Consul says |
+| `{"do":"explain","what":WORD,"also":TEXT}` | `datasets: [...]`, `subjects: [...]`: Listed and \
+Subject of `consul_kam/core/known.py`; the command adds what Consul says. TEXT: who is meant too, \
+JSON of `[[service, id, node]]` |
 | `{"do":"approve" or "pause" or "resume","dataset":NAME or null}` | `datasets: [name]` |
 
 A refusal is `{"ok": false, "error": "cannot ..."}`: on the command line that line on standard error, and exit code 1.

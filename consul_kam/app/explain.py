@@ -1,5 +1,6 @@
 """`consul-kam explain`: asks Consul and the engine (or, where none runs, its files and Kamailio), and joins the two."""
 
+import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -9,7 +10,7 @@ from consul_kam.adapters import rpc
 from consul_kam.adapters.consul import Consul
 from consul_kam.app import wiring
 from consul_kam.app.client import OutOfReach, request
-from consul_kam.app.explaining import gather, with_live_file
+from consul_kam.app.explaining import MOST, gather, with_live_file
 from consul_kam.app.intake import read_staging
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core.explain import Explained, explain
@@ -20,6 +21,8 @@ from consul_kam.errors import ConsulError, RpcError
 
 OTHERS = 50
 """Services that no set asks for and that are looked through where nothing else is found."""
+LONGEST = 300
+"""Letters of an ID and of a node's name: our templates cut what is longer."""
 
 
 @dataclass
@@ -106,7 +109,8 @@ def _instance(entry: Mapping[str, Any], dc: str) -> Instance:
         for c in entry.get("Checks") or () if isinstance(c, dict)
     )  # fmt: skip
     return Instance(
-        service=str(service.get("Service")), id=str(service.get("ID")), node=str(node.get("Node")), dc=dc,
+        service=str(service.get("Service")), id=str(service.get("ID"))[:LONGEST],
+        node=str(node.get("Node"))[:LONGEST], dc=dc,
         address=str(service.get("Address") or node.get("Address") or ""), port=int(service.get("Port") or 0),
         tags=tuple(map(str, service.get("Tags") or ())), checks=checks,
     )  # fmt: skip
@@ -122,10 +126,10 @@ def _is_meant(who: Meant, found: Instance) -> bool:
 
 def _ask_engine(settings: Settings, what: str, chosen: list[Instance]) -> tuple[Mapping[str, Any], str]:
     """Its reply, and why it is none of a running engine, or ""."""
-    also = [[each.service, each.id, each.node] for each in chosen]
+    also = [[each.service, each.id, each.node] for each in chosen[:MOST]]
     try:
         request(settings, "diff")  # which has memory read now
-        return request(settings, "explain", what=what, also=also), ""
+        return request(settings, "explain", what=what, also=json.dumps(also)), ""
     except OutOfReach:
         if not settings.releases.is_dir():
             raise

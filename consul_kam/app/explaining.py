@@ -4,6 +4,7 @@ On the decision thread, but for journal and live files, which a worker of its ow
 line makes lanes from the same files and asks the same questions of them (app/explain.py).
 """
 
+import json
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -37,7 +38,7 @@ Pairs = list[tuple[Key | None, Subject]]
 
 @dataclass
 class Explainer:
-    """Answers `{"do":"explain","what":WORD,"also":[[service, id, node]]}`."""
+    """Answers `{"do":"explain","what":WORD,"also":TEXT}`. TEXT is JSON, for a request nests nothing: Also."""
 
     engine: Engine
     ordering: Ordering
@@ -45,7 +46,7 @@ class Explainer:
 
     def explain(self, request: dict[str, object], reply: Reply) -> None:
         """Raises ConsulKamError for no question."""
-        what, also = request.get("what"), request.get("also") or []
+        what, also = request.get("what"), _loaded(request.get("also") or "[]")
         if not isinstance(what, str) or not what.strip() or not isinstance(also, list):
             raise ConsulKamError("cannot explain nothing: give an ID, an address, a URI, a node or a KV path")
         who = meant(what)
@@ -68,6 +69,13 @@ class Explainer:
             replace(s, last_word=word, last_at=at) for s in subjects for word, at in [last.get(_name(s), ("", None))]
         ]
         return {"datasets": [asdict(listed) for _, listed, _ in found], "subjects": [asdict(each) for each in known]}
+
+
+def _loaded(text: object) -> object:
+    try:
+        return json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _name(subject: Subject) -> tuple[str, str]:

@@ -106,7 +106,11 @@ def test_dropped_twins_and_gone(lab: Lab, consul: ConsulAgent) -> None:
     consul.register("router", "twin", port=BASE + 1)
     world.remove(3)
     world.expect(1, 2)
-    world.engine.wait("both dropped", lambda status: len(status["dropped"]) == 2)
+    consul.register("router", "x" * 100_000, address="bad host", port=5060)
+    world.engine.wait("all dropped", lambda status: len(status["dropped"]) == 3)
+    code, found = one(world.engine, "x" * 300)
+    assert code == 1
+    assert "dropped" in found["why"]
     code, found = one(world.engine, "evil")
     assert code == 1
     assert found["why"].startswith("checked: dropped: cannot use ")
