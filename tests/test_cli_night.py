@@ -95,6 +95,7 @@ def test_doctor_in_a_bare_place(run: Run, tmp_path: Path) -> None:
     assert code == 1
     assert f"error: live_closed: there is no directory {tmp_path}/no" in out
     assert "    cure: install -d -o " in out
+    assert out.splitlines()[-1] == "3 errors, 1 note"
 
 
 def test_doctor_of_a_node_without_kamailio(run: Run, tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ def explained(found: Sequence[Any]) -> None:
             out.print(word(f"  {sign:<2} {stage.name:<{width}}  {stage.text}{times}", style))
 
 
+def _count(found: Sequence[Any], severity: str) -> int:
+    return sum(each.severity == severity for each in found)
+
+
 SEVERITIES = {"error": "red", "warning": "yellow", "note": ""}
 
 
@@ -35,5 +39,5 @@ def examined(found: Sequence[Any]) -> None:
         out.print(word(f"    cure: {each.cure}"))
         if each.fixed:
             out.print(word(f"    {each.fixed}", "green" if each.fixed.startswith("done") else "red"))
-    counts = [f"{sum(each.severity == name for each in found)} {name}s" for name in SEVERITIES]
+    counts = [f"{count} {name}{'s' * (count != 1)}" for name in SEVERITIES if (count := _count(found, name))]
     out.print(word(", ".join(counts) if found else "no trap was found", "" if found else "green"))

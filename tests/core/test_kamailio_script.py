@@ -40,6 +40,7 @@ PARAM = 'modparam("m", "p", X)\n'
         ('#!ifndef A\nmodparam("m", "p", 1)\n#!else\nmodparam("m", "p", 2)\n#!endif', 1),
         ('#!ifdef A\n#!ifdef B\n#!endif\nmodparam("m", "p", 1)\n#!endif', None),
         ('#!ifdef A\n#!define B\n#!endif\n#!ifdef B\nmodparam("m", "p", 1)\n#!endif', None),
+        ('#!ifexp 1 > 2\nmodparam("m", "p", 1)\n#!endif', 1),  # not worked out: what may be there is looked at
         ('#!define A\n#!ifdef A\nmodparam("m", "p", 1)\n#!endif', 1),
         ('#!endif\n#!else\nmodparam("m", "p", 1)', 1),
     ],

@@ -418,3 +418,35 @@ def test_consul_template_may_be_told_to_heed_sigterm() -> None:
 
 def test_a_token_that_cannot_be_read() -> None:
     assert "cannot be read" in found("token_open", at("/token", readable=False))[0][0]
+
+
+@pytest.mark.parametrize("name", ["ctl_closed", "ctl_open", "live_unread"])
+def test_a_way_without_a_socket_has_no_modes(name: str) -> None:
+    bare = replace(WELL, rpc="tcp:127.0.0.1:2046", gids=frozenset(), places={**PLACES, "/live/dispatcher.list": FILE})
+    assert found(name, bare) == []
+
+
+def test_the_running_kamailios_shared_memory_counts() -> None:
+    slow = cfg('fr_timer", 2000', 'fr_timer", 30000', base=BIG)
+    assert found("big_pings", slow)
+    assert found("big_pings", replace(slow, running=replace(RUNNING, shm_total=4e9))) == []
+
+
+def test_a_blocklist_that_was_switched_at_run_time() -> None:
+    on = cfg(more='modparam("tm", "blst_503", 60)\n')
+    assert found("blocklist", on) == []
+    assert found("blocklist", replace(on, running=replace(RUNNING, values={"core.use_dst_blocklist": 1})))
+
+
+def test_shared_memory_that_overflowed_in_the_reply_proves_nothing() -> None:
+    assert found("shared_memory", runs(shm_total=-2e9, shm_free=-3e9)) == []
+
+
+def test_a_destination_that_wants_tls_where_it_is_switched_off() -> None:
+    loaded = lists(TLS, base=cfg(more='loadmodule "tls.so"\n'))
+    assert found("tls_missing", loaded) == [("1 destinations want TLS, and enable_tls is off", "enable_tls=yes")]
+
+
+def test_a_resolver_is_of_no_account_without_reverse_look_ups_and_names() -> None:
+    assert found("dead_resolver", replace(WELL, resolver=inf)) == []
+    assert found("dead_resolver", lists("1 sip:a.example 0 10", base=replace(WELL, resolver=inf)))
