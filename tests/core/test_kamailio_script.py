@@ -99,3 +99,9 @@ def test_numbers_and_words_with_their_defaults() -> None:
 def test_a_flag_of_the_command_line(argv: tuple[str, ...]) -> None:
     assert Running(argv=argv).option("-m") == "64"
     assert Running(argv=argv).option("-f") == ""
+
+
+def test_defines_in_a_circle_come_to_an_end() -> None:
+    circle = "#!define A B\n#!define B A\n"
+    assert value(circle + 'modparam("m", "p", A)') in ("A", "B")
+    assert read_script(f"{circle}listen=A").listens[0] in ("A", "B")
