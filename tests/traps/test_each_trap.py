@@ -450,3 +450,43 @@ def test_a_destination_that_wants_tls_where_it_is_switched_off() -> None:
 def test_a_resolver_is_of_no_account_without_reverse_look_ups_and_names() -> None:
     assert found("dead_resolver", replace(WELL, resolver=inf)) == []
     assert found("dead_resolver", lists("1 sip:a.example 0 10", base=replace(WELL, resolver=inf)))
+
+
+@pytest.mark.parametrize("name", traps())
+def test_where_only_the_lists_are_known_only_what_they_say_counts(name: str) -> None:
+    only_lists = replace(BIG, script=None, running=None)
+    assert bool(found(name, only_lists)) is (name in ("many_in_one_set",))
+
+
+@pytest.mark.parametrize("name", traps())
+def test_a_host_without_lists_has_no_trap_of_lists(name: str) -> None:
+    bare = replace(WELL, script=read_script('loadmodule "dispatcher.so"\n'), lists=(), probing=True, min_gap=0.0)
+    assert found(name, replace(bare, running=replace(RUNNING, modules=frozenset({"ctl", "dispatcher"})))) == []
+
+
+def test_a_big_list_by_a_way_that_carries_it() -> None:
+    assert found("http_rpc_big", lists(*MANY, *MANY)) == []
+    assert found("http_rpc_big", replace(WELL, rpc="http://127.0.0.1:1/RPC")) == []
+    assert found("ctl_limits", replace(BIG, rpc="fifo:/run/fifo")) == []
+
+
+def test_a_world_that_reaches_no_http() -> None:
+    assert found("http_rpc_open", cfg(more=RPC % "")) == [], "UDP to the world, HTTP on loopback"
+
+
+def test_a_gap_that_the_module_keeps() -> None:
+    assert found("min_gap", replace(WELL, min_gap=0.0)) == []
+
+
+def test_ipv6_that_was_switched_off_at_run_time() -> None:
+    six = lists("1 sip:[2001:db8::1]:5060 0 10")
+    assert found("ipv6_off", replace(six, running=replace(RUNNING, values={"core.dns_try_ipv6": 0})))
+    assert found("ipv6_off", replace(six, running=replace(RUNNING, values={"core.dns_try_ipv6": 1}))) == []
+
+
+def test_a_pattern_that_nobody_understands_is_left_alone() -> None:
+    assert found("no_503", cfg("408|500|503", "408|(")) == []
+
+
+def test_jsonrpcs_whose_replies_are_short() -> None:
+    assert found("jsonrpcs_datagram", cfg(more='loadmodule "jsonrpcs.so"\n')) == []
