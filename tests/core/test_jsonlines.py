@@ -179,6 +179,7 @@ def test_what_is_remembered_is_bounded() -> None:
     ("text", "good"),
     [
         ("[" * (DEEPEST - 1) + "]" * (DEEPEST - 1), True),
+        ("[" * (DEEPEST - 2) + "[],[]" + "]" * (DEEPEST - 2), True),
         ("[" * DEEPEST + "]" * DEEPEST, False),
         ('{"a":' * (DEEPEST - 1) + "1" + "}" * (DEEPEST - 1), True),
         ('{"a":' * DEEPEST + "1" + "}" * DEEPEST, False),
