@@ -1,5 +1,6 @@
 """`consul-kam explain`: asks Consul and the engine (or, where none runs, its files and Kamailio), and joins the two."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ from consul_kam.core.explain import Explained, explain
 from consul_kam.core.known import Asks, Check, Facts, Instance, Listed, Subject
 from consul_kam.core.meant import Meant, means_place, means_source, meant
 from consul_kam.core.records import Source
-from consul_kam.errors import ConsulError, RpcError
+from consul_kam.errors import ConsulError, ConsulRefused, RpcError
 
 OTHERS = 50
 """Services that no set asks for and that are looked through where nothing else is found."""
@@ -89,7 +90,8 @@ def _look_elsewhere(consul: Consul, found: FromConsul, who: Meant, known: set[st
     try:
         names = sorted(set(consul.get("/v1/catalog/services").json()) - known)
         for name in names[:OTHERS]:
-            found.instances += [each for each in _instances(consul, name, "") if _is_meant(who, each)]
+            with contextlib.suppress(ConsulRefused):  # a name that no path can hold
+                found.instances += [each for each in _instances(consul, name, "") if _is_meant(who, each)]
     except (ConsulError, TypeError):
         return
 
