@@ -14,10 +14,10 @@ from consul_kam.app.loop import Loop
 from consul_kam.app.status_http import DEADLINE, StatusHttp
 from consul_kam.core.vitals import Spread, Vitals
 from consul_kam.errors import ConfigError
+from tests.core.vitals import FULL
 from tests.lab.http import get, get_json, readiness, scrape, value
 from tests.lab.ports import free_port
 from tests.lab.process import wait_for
-from tests.lab.vitals import FULL
 
 
 class Node:

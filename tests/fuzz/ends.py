@@ -19,6 +19,7 @@ from consul_kam.adapters import kamcmd as kamcmd_adapter
 from consul_kam.adapters.consul import Consul, Source
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.releases import Releases
+from consul_kam.adapters.systemd import Notifier
 from consul_kam.app import wiring
 from consul_kam.app.engine import Engine
 from consul_kam.app.operator import Operator
@@ -154,7 +155,7 @@ def _engine() -> Path:
     state = place() / "state"
     settings = config.parse(_TABLES.format(place()), "fuzz", {"CONSUL_KAM_STATE_DIR": str(state)})
     settings.staging_dir.mkdir(parents=True)
-    engine, _, operator = wiring.build(settings, detached=False)
+    engine, _, operator, _ = wiring.build(settings, False, Notifier("", 0))
     threading.excepthook = _remember
     threading.Thread(target=engine.run, name="engine", daemon=True).start()
     _running(settings.control, engine, operator)
