@@ -67,8 +67,8 @@ class Reporter:
         """Reports that were lost because journal or log could not keep up."""
         return self._worker.dropped
 
-    def tail(self, limit: int, dataset: str | None) -> list[dict[str, Any]]:
-        return self.journal.tail(limit, dataset)
+    def tail(self, limit: int, dataset: str | None, since: float = 0.0) -> list[dict[str, Any]]:
+        return self.journal.tail(limit, dataset, since)
 
     def close(self) -> None:
         self._worker.close(2.0)

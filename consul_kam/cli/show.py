@@ -166,7 +166,7 @@ def history(reply: Mapping[str, Any]) -> None:
             entry.get("verdict") or entry.get("event", ""),
             entry.get("digest") or entry.get("release", ""),
             entry.get("records", ""),
-            _counts(entry.get("counts") or {}),
+            counts(entry.get("counts") or {}),
             entry.get("reason", ""),
         )
         for entry in reply["entries"]
@@ -176,7 +176,7 @@ def history(reply: Mapping[str, Any]) -> None:
         out.print(word(f"{name}: releases to roll back to: {', '.join(releases) or 'none'}"))
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def counts(counts: Mapping[str, int]) -> str:
     signs = {"added": "+", "removed": "-", "changed": "~"}
     return " ".join(f"{sign}{counts[kind]}" for kind, sign in signs.items() if counts.get(kind))
 

@@ -1,0 +1,41 @@
+"""What people see of what was."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from consul_kam.cli.common import safe
+from consul_kam.cli.show import console, counts, moment, word
+
+
+def between(found: Mapping[str, Any]) -> None:
+    """Of two releases, as `diff A B` has it."""
+    out, name = console(), found["dataset"]
+    first, second = (f"{found[each]['release']} of {moment(found[each]['at'])}" for each in ("a", "b"))
+    if found["equal"]:
+        out.print(word(f"{name}: {first} and {second} hold the same", "green"))
+        return
+    out.print(word(f"{name}: from {first} to {second}"))
+    for line in found["removed"]:
+        out.print(word(f"{name}: - {line}", "red"))
+    for line in found["added"]:
+        out.print(word(f"{name}: + {line}", "green"))
+    for each in found["changed"]:
+        out.print(word(f"{name}: ~ {each['after']}   (before: {each['before']})", "yellow"))
+    if found["reordered"]:
+        out.print(word(f"{name}: in another order", "yellow"))
+
+
+def line(entry: Mapping[str, Any]) -> str:
+    """An entry of the journal on one line."""
+    held = entry.get("held")
+    parts = (
+        moment(entry.get("at")),
+        entry.get("dataset"),
+        entry.get("verdict") or entry.get("event"),
+        entry.get("digest") or entry.get("release"),
+        f"{entry['records']} records" if entry.get("records") is not None else "",
+        counts(entry.get("counts") or {}),
+        entry.get("reason"),
+        "held: " + ", ".join(f"{key} ({why})" for key, why in held.items()) if isinstance(held, dict) and held else "",
+    )
+    return safe("  ".join(str(part) for part in parts if part))
