@@ -19,10 +19,10 @@ CHUNK = 2**20
 
 
 class Journal:
-    """Appends entries; not for two threads at once."""
+    """Appends entries; not for two threads at once. `largest`: bytes after which a new file is begun."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, largest: int | None = None) -> None:
+        self._path, self._largest = path, LARGEST if largest is None else largest
 
     def write(self, entry: dict[str, Any]) -> None:
         """Append one entry. Raises OSError."""
@@ -32,7 +32,7 @@ class Journal:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise files.Unusable(errno.EINVAL, "it is no regular file; remove it", str(self._path))
             file.write(json.dumps(entry).encode() + b"\n")
-            full = file.tell() > LARGEST
+            full = file.tell() > self._largest
         if full:
             self._path.replace(self._path.with_name(self._path.name + ".1"))
 
@@ -59,7 +59,7 @@ class Journal:
 
 
 def wanted(entry: Mapping[str, Any], dataset: str | None, since: float, until: float = inf) -> bool:
-    """Whether an entry is of this dataset (None: any) and of this time. One that tells no time is, unless one is asked."""
+    """Whether an entry is of this dataset (None: any) and of this time; one that tells none is of 1970."""
     at = entry.get("at")
     moment = float(at) if isinstance(at, int | float) else 0.0
     return dataset in (None, entry.get("dataset")) and since <= moment <= until

@@ -154,7 +154,7 @@ def _values(entry: Mapping[str, Any]) -> tuple[object, ...]:
     at, counts = entry.get("at"), entry.get("counts") or {}
     told = isinstance(at, int | float) and 0 <= at < 1e11
     return (
-        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) if told else "",  # type: ignore[arg-type]
+        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) if told else "",
         at,
         entry.get("dataset"),
         entry.get("verdict") or entry.get("event"),

@@ -46,7 +46,7 @@ class Reporter:
         self._last[dataset] = said
         self.counters.verdict(dataset, report.verdict, ms)
         at = time.time()
-        self._worker.submit(lambda: self._write(_entry(dataset, report, before, ms, at), report.verdict))
+        self._worker.submit(lambda: self._write(entry_of(dataset, report, before, ms, at), report.verdict))
 
     def note(self, dataset: str, event: str, **facts: Any) -> None:
         """Anything else worth a line: starts, operators' words, failures beside the pipeline."""
@@ -101,7 +101,10 @@ class Reporter:
             print(line, file=sys.stderr, flush=True)
 
 
-def _entry(dataset: str, report: Report, before: Release | None, ms: Mapping[str, float], at: float) -> dict[str, Any]:
+def entry_of(
+    dataset: str, report: Report, before: Release | None, ms: Mapping[str, float], at: float
+) -> dict[str, Any]:
+    """What the journal says of a verdict."""
     entry: dict[str, Any] = {"at": at, "dataset": dataset, "verdict": report.verdict.value, "reason": report.reason}
     if report.difference is not None:
         entry["difference"] = str(report.difference)

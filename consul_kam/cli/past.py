@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from consul_kam.app.client import request
-from consul_kam.cli.common import Invocation, as_json, dataset_option, pass_invocation, print_json, safe
+from consul_kam.cli.common import AnyFile, Invocation, as_json, dataset_option, pass_invocation, print_json, safe
 
 MOST = 100_000
 """Entries that `history` shows at most."""
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType):  # type: ignore[type-arg]
     """Seconds since 1970 of what people type."""
 
     name = "when"
@@ -132,9 +132,9 @@ def journal() -> None:
 def export(invocation: Invocation, since: float | None, until: float | None, kind: str, dataset: str | None) -> None:
     """Print the journal, oldest entry first, for audit. No engine is needed.
 
-    As CSV its columns are time (UTC), at (seconds since 1970), dataset, what, release, records, added, removed, changed,
-    held, dropped, reason and entry, which is the whole entry as JSON. A cell that a spreadsheet would take for a formula
-    begins with an apostrophe. Lines that a crash cut are left out, and how many is said on standard error.
+    As CSV its columns are time (UTC), at (seconds since 1970), dataset, what, release, records, added, removed,
+    changed, held, dropped, reason and entry, which is the whole entry as JSON. A cell that a spreadsheet would take for
+    a formula begins with an apostrophe. Lines that a crash cut are left out, and how many is said on standard error.
 
     \b
     Example:
@@ -149,4 +149,40 @@ def export(invocation: Invocation, since: float | None, until: float | None, kin
         click.echo(safe(f"cannot read {damaged()} lines of {invocation.settings.journal}: they are left out"), err=True)
 
 
-COMMANDS = (diff, history, journal)
+@click.command()
+@click.argument("file", type=AnyFile())
+@dataset_option
+@click.option("--min-records", type=click.IntRange(0, 1_000_000), help="Try this [datasets.NAME] min_records.")
+@click.option("--max-shrink", type=click.FloatRange(0, 1), help="Try this max_shrink.")
+@click.option("--hold-for", type=click.FloatRange(0, 86_400), help="Try this hold_for, s.")
+@click.option(
+    "--window",
+    type=click.FloatRange(0, 3600),
+    help="Seconds for which Kamailio refuses a reload after the last one.  [default: as Kamailio ships]",
+)
+@as_json
+@pass_invocation
+def replay(invocation: Invocation, /, file: str, dataset: str | None, as_json: bool, **tried: float | None) -> None:
+    """What would have gone live when, been held until when, been rejected: by these settings.
+
+    FILE is what an engine recorded (`[log] record`), or JSON lines made by hand, "-" for standard input:
+    {"at": seconds, "dataset": NAME, "part": "", "content": "the staging file"}. It goes through validation, guards and
+    the release machine against a Kamailio in memory that never fails; nothing real is touched, and no time passes.
+
+    \b
+    Examples:
+      consul-kam replay /var/lib/consul_kam/staged.jsonl
+      consul-kam replay staged.jsonl --max-shrink 0.3 --hold-for 300
+    """
+    from consul_kam.app import replay as playing
+
+    found = playing.replay(invocation.settings, file, dataset, playing.Tried(**tried))  # type: ignore[arg-type]
+    if as_json:
+        print_json(found)
+    else:
+        from consul_kam.cli import show_past
+
+        show_past.replayed(found)
+
+
+COMMANDS = (diff, history, journal, replay)

@@ -27,5 +27,5 @@ def test_moments_that_name_their_zone_or_none_at_all() -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "25:00", "-1h", "1y", "2026-13-01", "1:2", "nan", "9999999999999"])
 def test_anything_else_is_told_what_is_expected(text: str) -> None:
-    with pytest.raises(ValueError, match="^expected 90s, "):
+    with pytest.raises(ValueError, match=r"^expected 90s, "):
         moment(text, NOON)
