@@ -230,7 +230,7 @@ class Probe(Keys, frozen=True):
 
 
 class Http(Keys, frozen=True):
-    """`GET /livez`, `/readyz` and `/metrics` of `consul-kam run`."""
+    """`GET /` (the status page), `/livez`, `/readyz` and `/metrics` of `consul-kam run`."""
 
     listen: Annotated[
         str,
