@@ -12,19 +12,19 @@ TONES: Mapping[str, str] = {
     **dict.fromkeys(("REJECTED", "DEGRADED", "rejected", "absent", "differs", "unwell"), BAD),
     **dict.fromkeys(("BACKOFF", "FAILED", "STOPPED"), BAD),
 }
-LONGEST = 400
-"""Characters of one text: names from Consul may be long."""
+LONGEST, LONGEST_WORD = 400, 60
+"""Characters of one text, of one word: names from Consul may be long."""
 
 
-def text(value: object) -> str:
+def text(value: object, longest: int = LONGEST) -> str:
     """Never markup, and nothing that steers: no control characters, none that turn the direction of what follows."""
-    plain = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(value)[: LONGEST + 1])
-    return escape(plain if len(plain) <= LONGEST else plain[:LONGEST] + "…")
+    plain = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(value)[: longest + 1])
+    return escape(plain if len(plain) <= longest else plain[:longest] + "…")
 
 
 def word(value: str, tone: str | None = None) -> str:
     """One word with its colour; the word itself says it, too."""
-    return f'<span class="word {TONES.get(value, DIM) if tone is None else tone}">{text(value)}</span>'
+    return f'<span class="word {TONES.get(value, DIM) if tone is None else tone}">{text(value, LONGEST_WORD)}</span>'
 
 
 def moment(at: object, now: float) -> str:

@@ -11,21 +11,21 @@ STYLE = """
 --link:#93b7ff}}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:76rem;padding:1rem 1.25rem 2rem;background:var(--bg);color:var(--ink);
-font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+overflow-wrap:anywhere;font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 a{color:var(--link)}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
 .skip{position:absolute;left:-99rem}.skip:focus{left:1rem;top:.5rem;background:var(--card);padding:.5rem}
 header{display:flex;flex-wrap:wrap;gap:.5rem 2rem;justify-content:space-between;align-items:flex-start;
 padding:.25rem 0 .75rem}
-h1{font-size:1.6rem;margin:0;line-height:1.2;overflow-wrap:anywhere}
+h1{font-size:1.6rem;margin:0;line-height:1.2}
 h2{font-size:1.1rem;margin:1.75rem 0 .6rem}
-h3{font-size:1.1rem;margin:0;overflow-wrap:anywhere}
+h3{font-size:1.1rem;margin:0}
 p{margin:.35rem 0}
 .about,small,caption,.legend{color:var(--dim)}
 #state{max-width:38rem}#state .word{margin-right:.4rem}
-#state ul{margin:.4rem 0;padding-left:1.1rem;overflow-wrap:anywhere}
+#state ul{margin:.4rem 0;padding-left:1.1rem}
 .word{display:inline-block;padding:.05rem .55rem;border-radius:1rem;font-weight:600;font-size:.86rem;
-background:var(--dim-bg);color:var(--dim);overflow-wrap:anywhere}
+background:var(--dim-bg);color:var(--dim)}
 .word.good{background:var(--good-bg);color:var(--good)}
 .word.warn{background:var(--warn-bg);color:var(--warn)}
 .word.bad{background:var(--bad-bg);color:var(--bad)}
@@ -35,23 +35,23 @@ article{padding:.9rem 1rem;margin-bottom:.8rem}
 .head{display:flex;flex-wrap:wrap;gap:.3rem .7rem;align-items:center}.head .about{margin:0 0 0 auto}
 .chain{list-style:none;display:flex;margin:.8rem 0 .4rem;padding:0;gap:.5rem 1.6rem}
 .chain li{flex:1;position:relative;border:1px solid var(--line);border-radius:.5rem;padding:.45rem .7rem;min-width:0}
-.chain b{display:block;font-size:.86rem;font-weight:600;color:var(--dim)}.chain small{white-space:nowrap}
-.chain li+li::before{content:"\\2192";content:"\\2192"/"";position:absolute;left:-1.35rem;top:50%;transform:translateY(-50%);
-color:var(--dim)}
-.why{overflow-wrap:anywhere;border-left:3px solid var(--warn);padding-left:.6rem}
-code{background:var(--dim-bg);padding:.1rem .35rem;border-radius:.3rem;overflow-wrap:anywhere}
+.chain b{display:block;font-size:.86rem;font-weight:600;color:var(--dim)}
+.chain li+li::before{content:"\\2192";content:"\\2192"/"";position:absolute;left:-1.35rem;top:50%;
+transform:translateY(-50%);color:var(--dim)}
+.why{border-left:3px solid var(--warn);padding-left:.6rem}
+code{background:var(--dim-bg);padding:.1rem .35rem;border-radius:.3rem}
 details{margin:.6rem 0 .2rem}summary{cursor:pointer;font-weight:600}
 table{width:100%;border-collapse:separate;border-spacing:0}
 section>table{padding:.2rem 1rem .5rem}
 caption{text-align:left;padding:.5rem 0 .2rem;font-size:.9rem}
 section>table caption{padding:.5rem 1rem .1rem;background:none}
-th{text-align:left;font-size:.86rem;color:var(--dim);font-weight:600}
+th{overflow-wrap:normal;text-align:left;font-size:.86rem;color:var(--dim);font-weight:600}
 th,td{padding:.35rem .8rem .35rem 0;vertical-align:top;border-bottom:1px solid var(--line)}
 tr:last-child td{border-bottom:0}
-td{overflow-wrap:anywhere;min-width:3.2rem}
+td{min-width:3.2rem}
 td time,td .word{white-space:nowrap}td[data-head=List],td[data-head=Program]{min-width:9.5rem}
 .box{background:var(--card);padding:.5rem .9rem}
-.line{display:block;overflow:visible}
+.line{display:block;overflow:hidden}
 .line text{font-size:12px;fill:var(--ink);font-weight:600}
 .line text.tick{fill:var(--dim);font-weight:400}
 .base{stroke:var(--line);stroke-width:2}line.tick{stroke:var(--line);stroke-dasharray:2 4}
@@ -89,7 +89,8 @@ SCRIPT = """
   };
   const take = (from, id) => {
     const now = document.getElementById(id), next = from.getElementById(id);
-    if (now && next && now.innerHTML !== next.innerHTML) now.replaceChildren(...document.importNode(next, true).childNodes);
+    if (!now || !next || now.innerHTML === next.innerHTML) return;
+    now.replaceChildren(...document.importNode(next, true).childNodes);
   };
   const refresh = async () => {
     if (!on || document.hidden || reading()) return;

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from consul_kam.app.page_parts import BAD, DIM, GOOD, TONES, WARN, moment, section, table, text, word
+from consul_kam.app.page_parts import BAD, DIM, GOOD, LONGEST_WORD, TONES, WARN, moment, section, table, text, word
 
 SPANS = ((900, "15 minutes"), (3600, "hour"), (21_600, "6 hours"), (86_400, "24 hours"), (604_800, "7 days"))
 DRAWN = 300
@@ -15,7 +15,7 @@ ROW = 40
 """Pixels that one list takes."""
 NODE = "node"
 """The row of what concerns no list."""
-SIGNS = {"added": "+", "removed": "−", "changed": "~"}
+SIGNS = {"added": "+", "removed": "\u2212", "changed": "~"}
 MARKS = f"""<defs>
 <g id="mark-{GOOD}"><circle r="6"/></g>
 <g id="mark-{WARN}"><path d="M0-7.5 7.5 0 0 7.5-7.5 0z"/></g>
@@ -80,11 +80,13 @@ def _drawing(entries: Sequence[Mapping[str, Any]], rows: Sequence[str], seconds:
     lines = ""
     for index, name in enumerate(rows):
         y = ROW * index + 29
-        lines += f'<line class="base" x1="0" x2="100%" y1="{y}" y2="{y}"/><text x="0" y="{y - 13}">{text(name)}</text>'
+        label = text(name, LONGEST_WORD)
+        lines += f'<line class="base" x1="0" x2="100%" y1="{y}" y2="{y}"/><text x="0" y="{y - 13}">{label}</text>'
     marks = "".join(_mark(entry, rows, seconds, now) for entry in entries)
     summary = f"{len(entries)} changes of {len(rows)} rows in the last {title}; the table below lists the newest."
     return (
-        f'<div class="box"><svg class="line" width="100%" height="{height}" role="img" aria-labelledby="line-title line-desc">'
+        f'<div class="box"><svg class="line" width="100%" height="{height}" role="img"'
+        ' aria-labelledby="line-title line-desc">'
         f'<title id="line-title">Changes in the last {title}</title><desc id="line-desc">{summary}</desc>'
         f"{MARKS}{_ticks(seconds, now, height)}{lines}{marks}</svg></div>"
     )

@@ -1,4 +1,4 @@
-"""The man pages: groff has no complaint, and all that there is to be told is told. Whether they are stale: test_cli.py."""
+"""The man pages: groff has no complaint, and all that there is is told. Whether they are stale: test_cli.py."""
 
 import re
 import subprocess

@@ -5,6 +5,7 @@ from typing import Any
 from consul_kam.app.page_html import Shown
 from consul_kam.core.vitals import ListVitals, ProbeVitals, ProcessVitals, Registered, Vitals
 
+CUT = "cannot use domain: its last line is missing; was it cut?"
 NOW = 1_772_000_000.0
 EVIL = (
     '<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', "' onmouseover='alert(1)", "</svg><iframe src=//x>",
@@ -60,7 +61,7 @@ def full() -> Shown:
         a_list("dispatcher", verdict="HELD", held=held, dropped=dropped, draining=["1 sip:10.0.0.9:5060"],
                next="consul-kam approve   (lets the held records go)"),
         a_list("address"),
-        a_list("domain", verdict="REJECTED", reason="cannot use domain: its last line is missing; was it cut?", pinned="000041-aa",
+        a_list("domain", verdict="REJECTED", reason=CUT, pinned="000041-aa",
                consul={"state": "differs", "at": NOW - 20, "reason": "", "missing": ["example.com"], "extra": []},
                staging=[{"path": "/s", "digest": "", "state": "rejected", "error": "", "at": NOW}]),
         a_list("htable:carriers", memory={"state": "differs", "difference": "1 missing", "records": 11}, consul=None,
@@ -72,7 +73,7 @@ def full() -> Shown:
     ]
     entries += [
         {"at": NOW - 560, "event": "Kamailio is up again"},
-        change(500, "domain", "REJECTED", reason="cannot use domain: its last line is missing; was it cut?"),
+        change(500, "domain", "REJECTED", reason=CUT),
         change(300, "dispatcher", "HELD", records=12, held={each["key"]: why for each in held}, counts={"removed": 1}),
         {"at": NOW - 120, "dataset": "domain", "event": "rollback", "release": "000041-aa"},
         change(
@@ -81,8 +82,8 @@ def full() -> Shown:
     ]
     node = {
         "processes": [program("consul-template"), program("kamailio", restarts=1, reason="sip_options: no answer")],
-        "probes": [probe("rpc", True), probe("sip_options", False, "no final response within 1 s"), probe("lists", None)],
-        "registration": {"state": "registered", "id": "sbc-1", "name": "sbc", "node": "n1", "maintenance": "", "trouble": ""},
+        "probes": [probe("rpc", True), probe("sip_options", False, "no response within 1 s"), probe("lists", None)],
+        "registration": {"state": "registered", "id": "sbc-1", "name": "sbc", "node": "n1", "trouble": ""},
     }  # fmt: skip
     return Shown(NOW, vitals(), "", lists, node, entries)
 
@@ -109,7 +110,7 @@ def hostile() -> Shown:
     node = {
         "processes": [program(evil, state=evil, reason=evil)],
         "probes": [probe(each, False, each) for each in EVIL],
-        "registration": {key: evil for key in ("state", "id", "name", "node", "maintenance", "trouble")},
+        "registration": dict.fromkeys(("state", "id", "name", "node", "maintenance", "trouble"), evil),
     }
     told = vitals(
         node=evil,
