@@ -151,8 +151,9 @@ def _csv(entries: Iterator[dict[str, Any]]) -> Iterator[str]:
 
 
 def _values(entry: Mapping[str, Any]) -> tuple[object, ...]:
-    at, counts = entry.get("at"), entry.get("counts") or {}
+    at, counts, held, dropped = (entry.get(key) for key in ("at", "counts", "held", "dropped"))
     told = isinstance(at, int | float) and 0 <= at < 1e11
+    counted = counts if isinstance(counts, dict) else {}
     return (
         time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) if told else "",
         at,
@@ -160,9 +161,9 @@ def _values(entry: Mapping[str, Any]) -> tuple[object, ...]:
         entry.get("verdict") or entry.get("event"),
         entry.get("digest") or entry.get("release"),
         entry.get("records"),
-        *(counts.get(kind) for kind in ("added", "removed", "changed")),
-        "; ".join(f"{key}: {why}" for key, why in dict(entry.get("held") or {}).items()),
-        "; ".join(map(str, entry.get("dropped") or ())),
+        *(counted.get(kind) for kind in ("added", "removed", "changed")),
+        "; ".join(f"{key}: {why}" for key, why in held.items()) if isinstance(held, dict) else "",
+        "; ".join(map(str, dropped)) if isinstance(dropped, list) else "",
         entry.get("reason"),
         json.dumps(entry),
     )

@@ -123,12 +123,13 @@ def _counts(entry: Mapping[str, Any]) -> str:
 def _cells(entry: Mapping[str, Any], now: float) -> Sequence[str]:
     held = entry.get("held")
     keys = f"held: {', '.join(map(str, held))}" if isinstance(held, Mapping) and held else ""
-    dropped = [str(each) for each in entry.get("dropped") or ()]
+    dropped = entry.get("dropped")
+    left_out = [str(each) for each in dropped] if isinstance(dropped, list) else []
     return (
         moment(entry.get("at"), now),
         text(entry.get("dataset") or NODE),
         word(_what(entry), _tone(entry)),
         text(entry.get("records", "")),
         text(_counts(entry)),
-        text("; ".join(filter(None, (str(entry.get("reason") or ""), keys, *dropped)))),
+        text("; ".join(filter(None, (str(entry.get("reason") or ""), keys, *left_out)))),
     )

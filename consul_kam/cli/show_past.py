@@ -34,7 +34,7 @@ def line(entry: Mapping[str, Any]) -> str:
         entry.get("verdict") or entry.get("event"),
         entry.get("digest") or entry.get("release"),
         f"{entry['records']} records" if entry.get("records") is not None else "",
-        counts(entry.get("counts") or {}),
+        counts(entry.get("counts")),
         entry.get("reason"),
         "held: " + ", ".join(f"{key} ({why})" for key, why in held.items()) if isinstance(held, dict) and held else "",
     )
@@ -51,7 +51,7 @@ def replayed(found: Mapping[str, Any]) -> None:
             entry["dataset"],
             entry.get("verdict") or entry["event"],
             entry.get("records", ""),
-            counts(entry.get("counts") or {}),
+            counts(entry.get("counts")),
             entry.get("reason") or "; ".join(entry.get("dropped") or ()),
         )
         for entry in found["entries"]
