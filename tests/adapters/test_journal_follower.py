@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -104,3 +105,23 @@ def test_only_as_much_as_is_left_of_an_endless_line_is_kept(tmp_path: Path) -> N
     follower = Follower(path)
     assert read(follower) == [1]
     assert follower.damaged >= 1
+
+
+def test_what_is_written_between_the_end_of_a_file_and_the_next_one_is_not_missed(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    write(path, 1)
+
+    class Late(Follower):
+        """The journal gets full just after its end was seen."""
+
+        late = True
+
+        def _following(self) -> BinaryIO | None:
+            if self.late and self._file is not None:
+                self.late = False
+                write(path, 2)
+                write(path, 3, long=journal.LARGEST)
+                write(path, 4)
+            return super()._following()
+
+    assert read(Late(path)) == [1, 2, 3, 4]
