@@ -172,10 +172,12 @@ class Operator:
         }
 
     def _history(self, request: dict[str, object]) -> dict[str, Any]:
-        limit = request.get("limit", 20)
+        limit, since = request.get("limit", 20), request.get("since")
         releases = {lane.pipeline.dataset.name: lane.work.releases.names() for lane in self._lanes(request)}
         one = next(iter(releases)) if request.get("dataset") is not None else None
-        entries = self._engine.reporter.tail(limit if isinstance(limit, int) else 20, one)
+        entries = self._engine.reporter.tail(
+            limit if isinstance(limit, int) else 20, one, float(since) if isinstance(since, int | float) else 0.0
+        )
         return {"entries": entries, "releases": releases}
 
     def _rollback(self, request: dict[str, object]) -> dict[str, Any]:
