@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import burst, change, dead, footprint, plugin, registration, rename, restart, storm, transports
+from bench import burst, change, dead, drain, footprint, plugin, registration, rename, restart, storm, transports
 
 BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "change-10": ("change -> memory, 10 destinations", lambda: change.run(10, 200)),
@@ -22,6 +22,7 @@ BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "burst-5": ("40 changes back to back, default reload_delta", lambda: burst.run(None)),
     "burst-0": ("40 changes back to back, reload_delta 0", lambda: burst.run(0)),
     "dead": ("calls with a dead router and unrelated changes", dead.run),
+    "drain": ("rolling restart of 3 routers at 50 calls/s of 3 s (5 min)", drain.run),
     "footprint": ("memory and idle CPU of the engine", footprint.run),
     "storm": ("a storm of changes with pings on, 60 s each", storm.run),
     "kam-apply": ("kam-apply, engine running", plugin.run),

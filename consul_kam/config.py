@@ -51,6 +51,7 @@ class Settings:
     kamailio: keys.Kamailio
     rtpengine: keys.Rtpengine
     registration: keys.Registration
+    drain: keys.Drain
     supervise: keys.Supervise
     probes: Mapping[str, keys.Probe]
     """What the file says of probes, by name."""
@@ -196,6 +197,7 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
     node = complete.node(top.node, socket.gethostname())
     status_url = complete.kamailio(top.kamailio, node, top.registration).status_url
     registration = complete.registration(top.registration, node, top.rtpengine, status_url)
+    kamailio = _kamailio(complete.kamailio(top.kamailio, node, registration), source)
     whole = Settings(
         source=source,
         observe=top.mode == "observe",
@@ -206,9 +208,10 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         node=keys.replace(node, state_dir=str(state_dir.absolute())),
         consul=complete.consul(top.consul, environ),
         consul_template=complete.consul_template(top.consul_template, node.role),
-        kamailio=_kamailio(complete.kamailio(top.kamailio, node, registration), source),
+        kamailio=kamailio,
         rtpengine=top.rtpengine,
         registration=registration,
+        drain=complete.drain(top.drain, kamailio.mode),
         supervise=top.supervise,
         probes={name: _probe(name, table, source) for name, table in looks.items()},
         http=top.http,

@@ -18,7 +18,7 @@ REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(REPO))
 
 from consul_kam import __version__, cli, settings  # noqa: E402
-from consul_kam.core import supervise  # noqa: E402
+from consul_kam.core import drain, supervise  # noqa: E402
 from consul_kam.core.dataset import Dataset  # noqa: E402
 from consul_kam.core.events import Phase  # noqa: E402
 from consul_kam.core.release import TABLE  # noqa: E402
@@ -48,6 +48,11 @@ lists of text: `dropped refused draining blocked`, `states: {key: FLAGS}`, `unve
 changed misordered}]` |
 | `{"do":"history","dataset":NAME or null,"limit":20}` | `entries`: lines of the journal, oldest first; \
 `releases: {dataset: [name]}` |
+| `{"do":"drain","reason":TEXT or null,"lasts":SECONDS or null,"force":false}` | `drain`, as below, once it is \
+written down |
+| `{"do":"draining"}` | `drain: {phase reason by began since deadline announced quiet quiet_for calls accepted \
+transactions blind trouble how clean}`, `registration`, `unwell` |
+| `{"do":"undrain"}` | `was trouble` |
 | `{"do":"rollback","dataset":NAME,"release":NAME or null}` | `dataset release` |
 | `{"do":"explain","what":WORD,"also":TEXT}` | `datasets: [...]`, `subjects: [...]`: Listed and \
 Subject of `consul_kam/core/known.py`; the command adds what Consul says. TEXT: who is meant too, \
@@ -93,6 +98,7 @@ def tables() -> list[tuple[str, Any, str]]:
             ("kamailio", settings.Kamailio),
             ("rtpengine", settings.Rtpengine),
             ("registration", settings.Registration),
+            ("drain", settings.Drain),
             ("supervise", settings.Supervise),
             ("probes.NAME", settings.Probe),
             ("http", settings.Http),
@@ -185,11 +191,20 @@ Events that leave the stage as it is are only in the table. What is not in the t
     return machine("Supervision", "consul_kam/core/supervise.py", text, supervise.TABLE, supervise.GOES, Stage)
 
 
+def draining() -> str:
+    """docs/draining.md"""
+    text = """How far a node is that [leaves](drain.md). Events that leave the phase as it is are only in the
+table. Looked: one look, each half second, at Consul's word and at the calls; Asked: `drain`, or the end of `run`;
+Undone: `undrain`."""
+    return machine("Draining", "consul_kam/core/drain.py", text, drain.TABLE, drain.GOES, drain.Phase)
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "cli.md": command_line,
     "state-machine.md": state_machine,
     "supervision.md": supervision,
+    "draining.md": draining,
     "metrics.md": lambda: metrics_page.page(NOTICE.format("consul_kam/core/metrics.py and tools/metrics_page.py")),
     "health.md": lambda: health_page.page(NOTICE.format("consul_kam/probes/ and tools/health_page.md")),
     "doctor.md": lambda: doctor_page.page(NOTICE.format("consul_kam/traps/ and tools/doctor_page.md")),

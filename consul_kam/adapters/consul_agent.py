@@ -18,6 +18,7 @@ from consul_kam.core.registered import (
     DropCheck,
     FeedTtl,
     Forget,
+    Instance,
     Register,
     Row,
     Seen,
@@ -68,6 +69,11 @@ class ConsulAgent:
                 put(f"/v1/agent/service/maintenance/{id}", None, ("enable", "false"))
             case Forget(node, id):
                 put("/v1/catalog/deregister", {"Node": node, "ServiceID": id})
+
+    def instances(self, name: str) -> tuple[Instance, ...]:
+        """All of a service that Consul knows of, whatever their health, in order of their IDs."""
+        found = [_table(each) for each in _list(_there(self._consul.get(f"/v1/health/service/{name}")).json())]
+        return tuple(sorted((_instance(each) for each in found), key=lambda each: (each.id, each.node)))
 
     def node(self) -> str:
         """The agent's node name; "" where our token may not ask (it needs agent:read)."""
@@ -120,6 +126,21 @@ class ConsulAgent:
         if checks and _SERF not in checks:  # servers that were built anew may know its checks before they know itself
             return None
         return checks.get(_SERF) == PASSING
+
+
+def _instance(found: Mapping[str, Any]) -> Instance:
+    """Maintenance counts over critical, as in consul-template."""
+    checks = [_table(check) for check in _list(found.get("Checks"))]
+    aside = [
+        check for check in checks if _text(check, "CheckID").startswith(("_service_maintenance:", NODE_MAINTENANCE))
+    ]
+    bad = [check for check in checks if check.get("Status") != PASSING]
+    node = _text(_table(found, "Node"), "Node")
+    id = _text(_table(found, "Service"), "ID")
+    if aside:
+        return Instance(id, node, False, f"maintenance: {_text(aside[0], 'Notes') or 'no reason'}")
+    why = f"{_text(bad[0], 'CheckID')} is {_text(bad[0], 'Status')}" if bad else ""
+    return Instance(id, node, not bad, why)
 
 
 def _check(found: Mapping[str, Any]) -> Check:

@@ -1,4 +1,4 @@
-"""RTPEngine's NG protocol, as far as a ping needs it: a cookie, a blank, a bencoded dictionary; over UDP or TCP.
+"""RTPEngine's NG protocol, for a ping and a count: a cookie, a blank, a bencoded dictionary; over UDP or TCP.
 
 Source: rtpengine's documentation, "The ng Control Protocol": the reply repeats the cookie, and a request that is sent
 again with its cookie gets the same reply again. Over TCP the same stands in the stream, without a length.
@@ -15,12 +15,34 @@ AGAIN = 0.3
 """Seconds without a reply after which the ping is sent again over UDP."""
 LARGEST = 65_536
 _DEEPEST = 8
+_VERBS = {"ping": "ping", "statistics": "count the sessions of"}
 
 Ben = int | bytes | list["Ben"] | dict[bytes, "Ben"]
 
 
 def ping(endpoint: str, timeout: float) -> str:
     """The `result` of a ping: "pong". Raises Unanswered: nobody within `timeout` s, or what is no reply."""
+    reply = _asked("ping", endpoint, timeout)
+    result = reply.get(b"result")
+    return result.decode(errors="replace") if isinstance(result, bytes) else f"no result in {reply!r}"
+
+
+def sessions(endpoint: str, timeout: float) -> tuple[int, int]:
+    """(sessions of its own that are up, all that it ever had). Raises Unanswered.
+
+    `statistics`, and not `list`: a reply of fixed size, that tells of sessions which came and went between two looks.
+    """
+    reply = _asked("statistics", endpoint, timeout)
+    try:
+        found = _table(reply, b"statistics")
+        own = _whole(_table(found, b"currentstatistics"), b"sessionsown")
+        return own, own + _whole(_table(found, b"totalstatistics"), b"managedsessions")
+    except ValueError as error:
+        raise Unanswered(f"cannot count the sessions of {endpoint}: {error}") from None
+
+
+def _asked(command: str, endpoint: str, timeout: float) -> dict[bytes, Ben]:
+    """Raises Unanswered."""
     to = Endpoint.parse(endpoint)
     cookie = secrets.token_hex(8).encode()
     until = time.monotonic() + timeout
@@ -30,15 +52,28 @@ def ping(endpoint: str, timeout: float) -> str:
             client.settimeout(timeout)
             client.connect(address)
             exchange = _over_tcp if to.stream else _over_udp
-            reply = exchange(client, cookie, cookie + b" d7:command4:pinge", until)
+            request = b"d7:command%d:%se" % (len(command), command.encode())
+            return exchange(client, cookie, cookie + b" " + request, until)
     except TimeoutError:
-        raise Unanswered(f"cannot ping {endpoint}: no answer within {timeout:g} s") from None
+        raise Unanswered(f"cannot {_VERBS[command]} {endpoint}: no answer within {timeout:g} s") from None
     except OSError as error:
-        raise Unanswered(f"cannot ping {endpoint}: {error.strerror or error}") from None
+        raise Unanswered(f"cannot {_VERBS[command]} {endpoint}: {error.strerror or error}") from None
     except (ValueError, IndexError) as error:
-        raise Unanswered(f"cannot ping {endpoint}: what came is no reply: {error}") from None
-    result = reply.get(b"result")
-    return result.decode(errors="replace") if isinstance(result, bytes) else f"no result in {reply!r}"
+        raise Unanswered(f"cannot {_VERBS[command]} {endpoint}: what came is no reply: {error}") from None
+
+
+def _table(found: dict[bytes, Ben], name: bytes) -> dict[bytes, Ben]:
+    value = found.get(name)
+    if not isinstance(value, dict):
+        raise ValueError(f"no {name.decode()} in its reply")
+    return value
+
+
+def _whole(found: dict[bytes, Ben], name: bytes) -> int:
+    value = found.get(name)
+    if not isinstance(value, int):
+        raise ValueError(f"no number {name.decode()} in its reply")
+    return value
 
 
 def _over_udp(client: socket.socket, cookie: bytes, request: bytes, until: float) -> dict[bytes, Ben]:

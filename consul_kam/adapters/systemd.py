@@ -35,6 +35,10 @@ class Notifier:
     def stopping(self) -> None:
         self._send("STOPPING=1")
 
+    def extend(self, seconds: float) -> None:
+        """The end takes longer than TimeoutStopSec: so many seconds from now until the next such word, at least."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+
     def beat(self) -> None:
         if self.watchdog:
             self._send("WATCHDOG=1")

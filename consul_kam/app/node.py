@@ -13,6 +13,7 @@ from consul_kam.adapters.systemd import Notifier
 from consul_kam.app.asking import Asker
 from consul_kam.app.boot import Boot
 from consul_kam.app.children import Child, ConsulTemplateChild, KamailioChild
+from consul_kam.app.drain import Draining
 from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.freshness import Freshness
 from consul_kam.app.health import Health
@@ -30,6 +31,12 @@ from consul_kam.errors import ConsulKamError, RpcError
 
 CRASH_LOOP = 75
 """Exit code: EX_TEMPFAIL of sysexits.h; who started us shall start us anew."""
+DRAIN = "drain"
+"""The gate of the probes; what is drained is well."""
+ANNOUNCE, LEAVE = "announce", "leave"
+"""Of [drain] on_stop."""
+EXTEND = 30.0
+"""Seconds that a service manager gives us from each beat of an end that takes time."""
 BEAT = 1.0
 """Seconds between two looks at what no event tells."""
 
@@ -61,12 +68,19 @@ class Node:
             world = NodeWorld(engine.loop, settings, engine.lanes, freshness, consul, self._usage.of)
             self.health = self._watched(Health(engine.loop, settings, world))
         self.registrar = Registrar(
-            engine.loop, settings, lambda: ConsulAgent(consul()), lambda: not self.waits_for, reporter
+            engine.loop, settings, lambda: ConsulAgent(consul()), lambda: not self.unwell, reporter
         )
+        self.draining: Draining | None = None
+        """Without a role the node's calls are nobody's here."""
+        if self.health is not None:
+            agent = lambda: ConsulAgent(consul())  # noqa: E731
+            self.draining = Draining(engine.loop, settings, self.registrar, agent, reporter)
+            self.health.add_gate(DRAIN, self.draining.gate)
+            engine.at_end.append(self.draining.close)
         self._asker = Asker(settings.kamailio.restart_file, engine.disk.submit, reporter)
         self._reaper = Reaper(lambda: self.supervisor.pids)
         self._reaping = Worker("reaper") if os.getpid() == 1 else None
-        self._ending = self._told_ready = False
+        self._ending = self._announcing = self._told_ready = False
         engine.at_end += [self.supervisor.close, self.registrar.close]
 
     def start(self) -> None:
@@ -82,20 +96,61 @@ class Node:
         if self.health is not None:
             self.health.start()
         self.registrar.start()
+        if self.draining is not None:
+            self.draining.start()
         self._beat()
 
     def end(self, why: str) -> None:
-        """Out of Consul first, then Kamailio, then what feeds it, then we. Asked for twice, at once."""
+        """As [drain] on_stop says. Asked for twice, a drain is cut short; asked for again, all ends at once."""
         if self._ending:
             self.supervisor.kill()
             self._engine.stop()
             return
-        self._ending = True
-        self.boot.waits_for = ""
+        draining, how = self.draining, self._settings.drain.on_stop
         self._notifier.stopping()
+        if draining is not None and draining.ending:
+            self._reporter.tell("drain cut short", "warning", reason=why)
+            draining.cut_short()
+        elif draining is None or how == LEAVE or self._programs():  # a Kamailio that does not run has no calls
+            self._leave(why)
+        elif how == ANNOUNCE:
+            self._announce(draining, why)
+        else:
+            self._reporter.tell("draining before the end", reason=why)
+            draining.end(f"{why} of `consul-kam run`", lambda: self._leave(why))
+
+    @property
+    def ending(self) -> bool:
+        """Whether it ends, or drains for that."""
+        return self._ending or (self.draining is not None and self.draining.ending)
+
+    def _announce(self, draining: Draining, why: str) -> None:
+        """Only for a Kamailio that goes on, and a node that others know; asked for twice, nothing is waited for."""
+        if KAMAILIO in self.supervisor.names or not self.registrar.registered:
+            self._leave(why)
+        elif self._announcing:
+            self._end(why)
+        else:
+            self._announcing = True
+            draining.announce(f"{why} of `consul-kam run`; Kamailio goes on", lambda: self._end(why))
+
+    def _leave(self, why: str) -> None:
+        """Out of Consul first."""
+        if not self._ending:
+            self._ending = True
+            self.registrar.leave(lambda: self._stop(why))
+
+    def _end(self, why: str) -> None:
+        if not self._ending:
+            self._ending = True
+            self._stop(why)
+
+    def _stop(self, why: str) -> None:
+        """Kamailio, then what feeds it, then we."""
+        self.boot.waits_for = ""
         self._reporter.tell("ending", reason=why)
         names = [name for name in (KAMAILIO, CONSUL_TEMPLATE) if name in self.supervisor.names]
-        self.registrar.leave(lambda: self._stop_next(names, why))
+        self._stop_next(names, why)
 
     def restart(self, name: str) -> None:
         """An operator's word. Raises ConsulKamError where there is nothing to restart."""
@@ -113,15 +168,24 @@ class Node:
             "processes": self.supervisor.processes(),
             "probes": [_probe(state) for state in self.health.states.values()] if self.health is not None else [],
             "registration": self.registrar.status(),
+            "drain": self.draining.status() if self.draining is not None else None,
         }
 
     @property
     def waits_for(self) -> str:
         """What keeps the node from being ready, or ""."""
+        return self._why_not()
+
+    @property
+    def unwell(self) -> str:
+        """The same but for a drain: one that drains is well, and stays in Consul."""
+        return self._why_not(but=DRAIN)
+
+    def _why_not(self, but: str = "") -> str:
         if self._ending:
             return "its end"
         if self.health is not None:
-            return "; ".join(f"{name}: {why}" for name, why in self.health.reasons.items())
+            return "; ".join(f"{name}: {why}" for name, why in self.health.reasons.items() if name != but)
         return self._programs()
 
     def _programs(self) -> str:
@@ -193,7 +257,8 @@ class Node:
 
     def _gave_up(self, why: str) -> None:
         self.code = CRASH_LOOP
-        self.end(why)
+        self._notifier.stopping()
+        self._leave(why)
 
     def _stop_next(self, names: list[str], why: str) -> None:
         if not names:
@@ -204,11 +269,13 @@ class Node:
     def _beat(self) -> None:
         """A decision thread that is stuck beats no more, and the service manager sees it."""
         waits = self.waits_for
-        if not waits and not self._told_ready:
+        if not self.unwell and not self._told_ready:
             self._told_ready = True
             self._notifier.ready()
         self._notifier.status(f"waits for {waits}" if waits else "ready")
         self._notifier.beat()
+        if self.ending:
+            self._notifier.extend(EXTEND)
         if self.health is not None and not self._ending:
             self._asker.look(self.health.states.values(), time.monotonic())
         if self._reaping is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from consul_kam import __version__
 from consul_kam.adapters.control import Reply
 from consul_kam.app import views
+from consul_kam.app.drain_operator import DrainOperator
 from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.explaining import Explainer
 from consul_kam.app.freshness import Freshness, Looked
@@ -62,12 +63,12 @@ class Operator:
         self._engine, self._intake, self._heartbeat = engine, intake, heartbeat
         self._freshness, self._ordering = freshness, ordering
         self._rpc, self._node, self._since = rpc, node, time.time()
-        of_node = NodeOperator(engine.loop, node)
+        of_node, of_drain = NodeOperator(engine.loop, node), DrainOperator(node)
         self._waiting: list[tuple[float, Reply]] = []
         self._diffs: list[_Diff] = []
         self._later = {
             "apply": self._apply, "diff": self._diff, "status": self._status,
-            "ps": of_node.ps, "restart": of_node.restart, "explain": Explainer(engine, ordering).explain,
+            "ps": of_node.ps, "restart": of_node.restart, "explain": Explainer(engine, ordering).explain, **of_drain.verbs,
         }  # fmt: skip
         self._verbs: dict[str, Callable[[dict[str, object]], dict[str, Any]]] = {
             "history": self._history, "rollback": self._rollback,

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ class Registrar:
         self._record, self._state, self._unwritten = Record(), State(), ""
         self._where, self._since, self._trouble = Where.WAITING, time.time(), ""
         self._seen: Seen | None = None
+        self._drain = ""
         self._busy = self._again = False
         self._asked = time.monotonic()
 
@@ -81,6 +82,27 @@ class Registrar:
             self._again = True
         elif self._enabled and not self._closing.is_set():
             self._look()
+
+    @property
+    def enabled(self) -> bool:
+        return self._enabled
+
+    def drain(self, reason: str) -> None:
+        """Maintenance of ours, kept until this is told with "". The reason has to begin with `OURS`."""
+        if reason != self._drain:
+            self._drain = reason
+            self._record = replace(self._record, drain=reason)
+            self.changed()
+
+    @property
+    def registered(self) -> bool:
+        """As last seen, or done."""
+        return self._enabled and self._where is Where.REGISTERED
+
+    @property
+    def announced(self) -> bool:
+        """Whether the agent shows us in maintenance, as last seen."""
+        return bool(_maintenance(self._wanted, self._seen))
 
     def status(self) -> dict[str, Any]:
         """`state`: `off`, or as core.registration.Where; `since`: wall clock, s; `trouble`: "" or what to mend."""
@@ -123,7 +145,7 @@ class Registrar:
         self._loop.post(lambda: call(result))
 
     def _loaded(self, record: Record) -> None:
-        self._busy, self._record = False, record
+        self._busy, self._record = False, replace(record, drain=self._drain)
         self._tick()
 
     def _tick(self) -> None:
@@ -154,7 +176,8 @@ class Registrar:
         """`failed`: what could not be done; `unwritten`: why the disk does not have the record."""
         if self._closing.is_set():
             return
-        self._record, self._unwritten = plan.record if failed else plan.after, unwritten
+        self._record = replace(plan.record if failed else plan.after, drain=self._drain)
+        self._unwritten = unwritten
         if failed:
             self._rest(failed)
             return

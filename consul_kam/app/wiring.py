@@ -101,6 +101,10 @@ def _serve(
 
 
 def _heed_signals(engine: Engine, node: Node | None, reload: Callable[[], None]) -> None:
+    def again() -> None:
+        if node is None or not node.ending:
+            reload()
+
     def end(number: int, frame: object) -> None:
         if node is None:
             engine.stop()
@@ -109,7 +113,7 @@ def _heed_signals(engine: Engine, node: Node | None, reload: Callable[[], None])
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    signal.signal(signal.SIGHUP, lambda *_: engine.loop.post(reload))
+    signal.signal(signal.SIGHUP, lambda *_: engine.loop.post(again))
 
 
 def _reload(engine: Engine, read: Callable[[], Settings] | None, notifier: Notifier, wanted: list[Settings]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from consul_kam.app.client import request
+from consul_kam.cli import drain
 from consul_kam.cli.common import Invocation, as_json, dataset_option, pass_invocation, print_json, safe
 
 GOOD = frozenset({"PUBLISHED", "HELD", "SUPERSEDED", "OBSERVED"})
@@ -147,14 +148,28 @@ def ps(invocation: Invocation, as_json: bool) -> None:
 
 @click.command()
 @click.argument("process", type=click.Choice(["kamailio", "consul-template"]), default="kamailio")
+@drain.rolling_options
 @as_json
 @pass_invocation
-def restart(invocation: Invocation, process: str, as_json: bool) -> None:
+def restart(invocation: Invocation, /, process: str, rolling: bool, as_json: bool, **how: Any) -> None:
     """End a program that `run` started, and start it again; Kamailio where none is named, as for a new configuration.
 
+    With --rolling no call is cut: run on each node of a service, all at once or one by one, it waits for its turn (a
+    lock in Consul), drains, restarts, waits until the node is ready, and brings it back. It stops, with exit code 1,
+    where another node does not pass, or did not come back from its own turn.
+
     A configuration that `kamailio -c` refuses is told and nothing is ended. One that does not come up gives way to the
-    previous one. Exit code 1: it is not up, or not on the new configuration. Calls that are up are cut.
+    previous one. Exit code 1: it is not up, or not on the new configuration. Without --rolling calls are cut.
+
+    \b
+    Examples:
+      consul-kam restart
+      consul-kam restart --rolling
+      consul-kam restart --rolling --run 'systemctl restart kamailio'
     """
+    if rolling:
+        drain.roll(invocation, process, as_json, **how)
+        return
     reply = request(invocation.settings, "restart", 60.0, process=process)
     if as_json:
         print_json(reply)

@@ -63,6 +63,17 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Instance:
+    """One of a service, as everybody sees it."""
+
+    id: str
+    node: str
+    passing: bool
+    why: str = ""
+    """Why it is not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What one look at one agent showed."""
 

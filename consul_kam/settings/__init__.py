@@ -10,6 +10,7 @@ from consul_kam.settings.node import (
     Alert,
     Consul,
     ConsulTemplate,
+    Drain,
     Http,
     Kamailio,
     Log,
@@ -38,6 +39,7 @@ __all__ = [
     "Consul",
     "ConsulTemplate",
     "Dataset",
+    "Drain",
     "File",
     "Http",
     "Kamailio",
@@ -77,6 +79,7 @@ class File(Keys, frozen=True):
     kamailio: Kamailio = Kamailio()
     rtpengine: Rtpengine = Rtpengine()
     registration: Registration = Registration()
+    drain: Drain = Drain()
     supervise: Supervise = Supervise()
     probes: dict[str, Probe] = {}
     http: Http = Http()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from consul_kam.settings.node import Consul, ConsulTemplate, Kamailio, Node, Registration, Rtpengine
+from consul_kam.settings.node import Consul, ConsulTemplate, Drain, Kamailio, Node, Registration, Rtpengine
 from consul_kam.settings.schema import replace
 
 RTP = "rtp"
@@ -70,3 +70,8 @@ def kamailio(given: Kamailio, node: Node, registered: Registration) -> Kamailio:
         sip=sip if given.sip is None else given.sip,
         status_url=given.status_url or (STATUS_URL if there else ""),
     )
+
+
+def drain(given: Drain, mode: str) -> Drain:
+    """`mode`: of Kamailio. One that is not ours goes on without us, and so shall its calls: it stays in Consul."""
+    return replace(given, on_stop=given.on_stop or ("drain" if mode == "spawn" else "announce"))

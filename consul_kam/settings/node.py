@@ -193,6 +193,33 @@ class Registration(Keys, frozen=True):
     every: Annotated[float, Meta(ge=0.2), doc("How often what Consul knows is compared, s.")] = 2.0
 
 
+class Drain(Keys, frozen=True):
+    """How a node leaves without dropping a call, see [draining](drain.md)."""
+
+    deadline: Annotated[
+        float, Meta(gt=0, le=86_400), doc("Calls that are up after so many seconds are not waited for any longer.")
+    ] = 300.0
+    quiet_for: Annotated[
+        Seconds,
+        doc(
+            "Calls are accepted until none came for so long, s. Longer than `fr_timer` of whoever calls this node: it "
+            "keeps the destinations that it chose at the INVITE."
+        ),
+    ] = 35.0
+    announce_max: Annotated[Seconds, doc("Calls are accepted for so long at most, s.")] = 60.0
+    reply: Annotated[
+        int, Meta(ge=400, le=699), doc("Code that new calls are refused with then; callers have to fail over on it.")
+    ] = 503
+    on_stop: Annotated[
+        Literal["", "drain", "announce", "leave"],
+        doc(
+            "At SIGTERM of `run`: `drain` first; `announce`: maintenance in Consul, and a Kamailio that is not ours "
+            "goes on with its calls; `leave` Consul at once, which cuts calls that are up.",
+            "drain where `run` started Kamailio, else announce",
+        ),
+    ] = ""
+
+
 class Supervise(Keys, frozen=True):
     """How programs that `run` started are started again."""
 

@@ -20,6 +20,7 @@ from consul_kam.core.registered import (
     DropCheck,
     FeedTtl,
     Forget,
+    Instance,
     Register,
     Row,
     Seen,
@@ -310,3 +311,34 @@ def test_a_token_file_that_is_none(content: bytes | None, stand: Stand, tmp_path
         Consul(stand.address, str(path)).get("/v1/agent/self")
     assert str(caught.value).startswith("cannot ")
     assert stand.asked == []
+
+
+# ---- who else there is
+
+
+def entry(id: str, *checks: tuple[str, str]) -> dict[str, Any]:
+    told = [{"CheckID": name, "Status": status, "Notes": "by hand"} for name, status in checks]
+    return {"Node": {"Node": "lab"}, "Service": {"ID": id}, "Checks": told}
+
+
+def test_instances_and_why_one_does_not_pass(stand: Stand) -> None:
+    stand.answers["health"] = [
+        entry("c", ("serfHealth", "passing"), ("_service_maintenance:c", "critical"), ("x", "critical")),
+        entry("b", ("serfHealth", "passing"), ("service:b", "warning")),
+        entry("a", ("serfHealth", "passing")),
+        entry("d", ("_node_maintenance", "critical")),
+    ]
+    assert agent(stand).instances("sbc") == (
+        Instance("a", "lab", True),
+        Instance("b", "lab", False, "service:b is warning"),
+        Instance("c", "lab", False, "maintenance: by hand"),
+        Instance("d", "lab", False, "maintenance: by hand"),
+    )
+    assert stand.asked[-1][1] == "/v1/health/service/sbc"
+
+
+@pytest.mark.parametrize("answer", [{}, [1], [entry("a") | {"Checks": None}], [{"Node": {"Node": "lab"}}]])
+def test_strange_instances_are_one_clear_error(stand: Stand, answer: Any) -> None:
+    stand.answers["health"] = answer
+    with pytest.raises(ConsulError, match="cannot understand Consul"):
+        agent(stand).instances("sbc")

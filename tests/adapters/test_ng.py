@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from consul_kam.adapters.ng import Ben, decode, ping
+from consul_kam.adapters.ng import Ben, decode, ping, sessions
 from consul_kam.errors import Unanswered
 from tests.lab.ports import free_port
 
@@ -154,3 +154,36 @@ def test_what_is_cut_may_still_come(data: bytes) -> None:
 def test_what_is_wrong_is_never_taken(data: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
         decode(data)
+
+
+# ---- counting sessions
+
+COUNTED = (
+    b" d10:statisticsd17:currentstatisticsd11:sessionsowni2e15:sessionsforeigni1ee"
+    b"15:totalstatisticsd15:managedsessionsi40eee6:result2:oke"
+)
+
+
+def test_its_own_sessions_and_all_that_it_had() -> None:
+    server = Server(lambda cookie, _: [cookie + COUNTED])
+    assert sessions(server.endpoint, 5.0) == (2, 42)
+    assert server.requests[0].split(b" ", 1)[1] == b"d7:command10:statisticse"
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (b" d6:result5:errore", "no statistics in its reply"),
+        (COUNTED.replace(b"sessionsowni2e", b"sessionsown1:2"), "no number sessionsown in its reply"),
+        (COUNTED.replace(b"15:managedsessions", b"15:managedsessionz"), "no number managedsessions in its reply"),
+    ],
+)
+def test_what_cannot_be_counted_is_said(reply: bytes, said: str) -> None:
+    server = Server(lambda cookie, _: [cookie + reply])
+    with pytest.raises(Unanswered, match=f"cannot count the sessions of {server.endpoint}: {said}"):
+        sessions(server.endpoint, 5.0)
+
+
+def test_nobody_there_to_count() -> None:
+    with pytest.raises(Unanswered, match="cannot count the sessions of udp:"):
+        sessions(f"udp:127.0.0.1:{free_port()}", 0.5)

@@ -9,6 +9,7 @@ from tests.hosts.node import answers, holds, lay_out, register, start_consul, to
 from tests.lab import wait_for
 
 UNIT = "consul-kam-spawn.service"
+QUIET = "[drain]\nquiet_for = 3\n"
 SPAWN = '[kamailio]\nmode = "spawn"\ncommand = ["kamailio", "-f", "/etc/kamailio/sbc.cfg", "-m", "64", "-M", "8"]\n'
 
 
@@ -16,7 +17,7 @@ SPAWN = '[kamailio]\nmode = "spawn"\ncommand = ["kamailio", "-f", "/etc/kamailio
 def node(host: Host) -> Host:
     lay_out(host)
     config = host.path("/etc/consul_kam/consul-kam.toml")
-    config.write_text(config.read_text().replace("[kamailio]\n", SPAWN))
+    config.write_text(config.read_text().replace("[kamailio]\n", QUIET + SPAWN))
     config.chmod(0o644)
     start_consul(host)
     register(host, "r1")
@@ -87,6 +88,27 @@ def test_stop_ends_all_of_it(node: Host) -> None:
     assert not any(node.path(f"/proc/{pid}").exists() for pid in programs.values())
     assert node.run("pidof", "kamailio", "consul-template", check=False).stdout == ""
     assert "remains running after unit stopped" not in node.journal(UNIT)
+
+
+def test_a_drain_may_take_longer_than_systemd_would_wait(node: Host) -> None:
+    """It asks for more time, each second; a second SIGTERM cuts it short."""
+    config = node.path("/etc/consul_kam/consul-kam.toml")
+    config.write_text(config.read_text().replace(QUIET, "[drain]\nquiet_for = 12\n"))
+    impatient(node, TimeoutStopSec="4s")
+    node.wait(UNIT, "is ready", ActiveState="active", StatusText="ready")
+    wait_for("it is registered", lambda: told(node, "ps")["registration"]["state"] == "registered", 30)
+    node.systemctl("stop", UNIT)
+    assert node.show(UNIT)["Result"] == "success"
+    assert "phase=REFUSING" in node.journal(UNIT)
+    assert "no call is left" in node.journal(UNIT)
+    node.systemctl("start", UNIT)
+    wait_for("it is registered", lambda: told(node, "ps")["registration"]["state"] == "registered", 30)
+    told_before = node.journal(UNIT).count("draining before the end")
+    node.systemctl("stop", "--no-block", UNIT)
+    wait_for("its drain", lambda: node.journal(UNIT).count("draining before the end") > told_before, 20)
+    node.systemctl("kill", "--kill-who=main", UNIT)
+    node.wait(UNIT, "is stopped", ActiveState="inactive", Result="success")
+    assert "drain cut short" in node.journal(UNIT)
 
 
 def test_what_is_left_when_it_hangs_at_its_end(node: Host) -> None:

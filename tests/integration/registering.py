@@ -70,14 +70,15 @@ class Registered:
         role: str = "sbc",
         name: str = "host1",
         place: str = "127.0.0.1",
+        drain: str = "",
     ) -> None:
-        """`place`: the node's own address; `more`: of [consul]."""
+        """`place`: the node's own address; `more`: of [consul]; `drain`: one that is under way when it starts."""
         self.state = directory / "state"
         self.state.mkdir(parents=True, exist_ok=True)
         lines = f'check_url = "{url}"\n{lines}' if url else lines
         text = NODE.format(state=self.state, every=every, role=role, name=name, place=place, lines=lines)
         self.settings = config.parse(f'{text}[consul]\naddress = "{address}"\n{more}', "test", {})
-        self.ready = False
+        self.ready, self._drain = False, drain
         self._loop = Loop()
         self._journal = Journal(self.state / "journal.jsonl")
         self._reporter = Reporter(self._journal)
@@ -137,7 +138,7 @@ class Registered:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._loop.post(self.registrar.start)
+        self._loop.post(lambda: (self.registrar.start(), self.registrar.drain(self._drain)))
         return self
 
     def __exit__(

@@ -129,9 +129,7 @@ def test_a_drain_under_way_outlives_a_crash_and_an_agent_that_lost_it(
 ) -> None:
     with Registered(tmp_path, consul.address, page.url) as node:
         settled(node, consul)
-    record = node.state / "registration.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"drain": "consul_kam: drain"}))
-    with Registered(tmp_path, consul.address, page.url, every=0.2) as node:
+    with Registered(tmp_path, consul.address, page.url, every=0.2, drain="consul_kam: drain") as node:
         wait_for("maintenance", lambda: passing(consul) == [], 10)
         moments: list[object] = []
         consul.deregister("host1")

@@ -96,9 +96,9 @@ class Lab:
             self._stack.enter_context(laid_out)
         return self._stack.enter_context(Node(self._own("node"), laid_out, consul.address, spawn=spawn, **options))
 
-    def rtp(self, consul: ConsulAgent, ng: int) -> Rtp:
-        """A node of role `rtp`: its RTPEngine listens at this port of loopback."""
-        return self._stack.enter_context(Rtp(self._own("rtp"), consul.address, ng))
+    def rtp(self, consul: ConsulAgent, ng: int, **options: Any) -> Rtp:
+        """A node of role `rtp`: its RTPEngine listens at this port of loopback; `options` as of Rtp."""
+        return self._stack.enter_context(Rtp(self._own("rtp"), consul.address, ng, **options))
 
     def uas(self, port: int | None = None) -> Uas:
         return self._stack.enter_context(Uas(port))

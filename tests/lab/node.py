@@ -51,7 +51,8 @@ class Node(Engine):
             consul,
             node_lines=f'role = "{role}"\nname = "{name}"\n{node_lines}',
             kamailio_lines="\n".join(lines),
-            more=f'[consul_template]\npath = "{program("consul-template")}"\n' * ("[consul_template]" not in more)
+            more='[drain]\non_stop = "leave"\n' * ("[drain]" not in more)  # a drain takes half a minute and more
+            + f'[consul_template]\npath = "{program("consul-template")}"\n' * ("[consul_template]" not in more)
             + more,
             **options,
         )
@@ -118,7 +119,7 @@ class Node(Engine):
 class Rtp(Node):
     """A node of role `rtp`: no Kamailio, no list, an RTPEngine at `ng`, and its registration."""
 
-    def __init__(self, directory: Path, consul: str, ng: int) -> None:
+    def __init__(self, directory: Path, consul: str, ng: int, drain: str = 'on_stop = "leave"') -> None:
         self.directory, self.log, self.listen = directory, directory / "engine.log", None
         self.state = Path(tempfile.mkdtemp(prefix="ck-")) / "state"
         self.config = directory / "consul-kam.toml"
@@ -129,5 +130,5 @@ class Rtp(Node):
             f'[node]\nrole = "rtp"\nname = "node-{directory.name}"\nstate_dir = "{self.state}"\n'
             f'[consul]\naddress = "{consul}"\n[http]\nlisten = ""\n'
             f'[rtpengine]\nng = "udp:127.0.0.1:{ng}"\n[registration]\nttl = 2\nevery = 0.5\n'
-            "[probes.rtpengine_ng]\nperiod = 0.2\ntimeout = 0.5\n"
+            f"[probes.rtpengine_ng]\nperiod = 0.2\ntimeout = 0.5\n[drain]\n{drain}\n"
         )

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import socket
 import threading
 from collections import Counter
@@ -106,7 +107,14 @@ class Sipp:
     """Background calls through `target_port`: `rate` a second, `calls` in all, each `duration` ms long."""
 
     def __init__(
-        self, directory: Path, target_port: int, rate: int, calls: int, duration: int = 100, scenario: Path = _SCENARIO
+        self,
+        directory: Path,
+        target_port: int,
+        rate: int,
+        calls: int,
+        duration: int = 100,
+        scenario: Path = _SCENARIO,
+        *more: str,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         number = free_port()
@@ -125,7 +133,7 @@ class Sipp:
             "-r",
             str(rate),
         ]
-        argv += ["-m", str(calls), "-d", str(duration), "-l", str(max(100, rate * 40)), "-nostdin"]
+        argv += ["-m", str(calls), "-d", str(duration), "-l", str(max(100, rate * 40)), "-nostdin", *more]
         argv += ["-trace_stat", "-stf", self._stats, "-fd", "1", "-trace_err", "-error_file", self._errors]
         self._process = Process(argv, self.log, cwd=directory, env={"TERM": os.environ.get("TERM", "dumb")})
 
@@ -150,6 +158,10 @@ class Sipp:
         if self._process.returncode() not in (0, 1):
             raise LabError(f"cannot call with sipp: it ended with {self._process.returncode()}, see {self.log}")
         return self.stats()
+
+    def quit(self) -> None:
+        """No further calls; it ends once those that are up have ended."""
+        os.kill(self._process.pid, signal.SIGUSR1)
 
     def errors(self) -> str:
         """sipp's own account of the unexpected messages."""
