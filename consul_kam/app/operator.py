@@ -68,7 +68,8 @@ class Operator:
         self._diffs: list[_Diff] = []
         self._later = {
             "apply": self._apply, "diff": self._diff, "status": self._status,
-            "ps": of_node.ps, "restart": of_node.restart, "explain": Explainer(engine, ordering).explain, **of_drain.verbs,
+            "ps": of_node.ps, "restart": of_node.restart, **of_drain.verbs,
+            "explain": Explainer(engine, ordering).explain,
         }  # fmt: skip
         self._verbs: dict[str, Callable[[dict[str, object]], dict[str, Any]]] = {
             "history": self._history, "rollback": self._rollback,
