@@ -1,21 +1,8 @@
 """consul-template's configuration, as people write it."""
 
-from pathlib import Path
-
 import pytest
 
 from consul_kam.core.hcl import Stanza, read_templating
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "consul-template.hcl"
-
-
-def test_the_shipped_one() -> None:
-    found = read_templating(EXAMPLE.read_text())
-    assert found.attempts == 0
-    assert [each.destination.rpartition("/")[2] for each in found.stanzas] == [
-        "dispatcher", "domain", "rtpengine", "address", "htable",
-    ]  # fmt: skip
-    assert {each.command for each in found.stanzas} == {("kam-apply",)}
 
 
 @pytest.mark.parametrize(
