@@ -35,6 +35,10 @@ setup(
     # consul_kam/templates and consul_kam/plugins are symlinks to the top level: a package_dir mapping instead would
     # break editable installs.
     package_data={"consul_kam": ["py.typed", "templates/*", "plugins/*", "recordings/*/*/*.json"]},
+    data_files=[
+        ("share/man/man1", ["docs/man/consul-kam.1"]),
+        ("share/man/man5", ["docs/man/consul-kam.toml.5"]),
+    ],
     scripts=["plugins/kam-apply", "plugins/kam-check", "plugins/kam-rollback"],
     entry_points={"console_scripts": ["consul-kam = consul_kam.cli:main"]},
     install_requires=[

@@ -298,6 +298,8 @@ def test_history_shows_entries_and_releases(run: Run, engine: Engine) -> None:
     assert "+3" in out
     assert "r0, r1" in out
     assert engine.asked[0] == {"do": "history", "limit": 5, "dataset": None}
+    run("history", "--since", "1970-01-01T00:00:07Z")
+    assert engine.asked[1] == {"do": "history", "limit": 100_000, "dataset": None, "since": 7.0}
 
 
 @pytest.mark.parametrize("verb", ["approve", "pause", "resume"])

@@ -3,6 +3,7 @@
     core      core, errors                     no I/O module of the standard library
     datasets  core                             no I/O module of the standard library
     probes    core                             no I/O module of the standard library
+    traps     core                             no I/O module of the standard library
     settings  core, errors, each other         msgspec, unless core needs it
     config    settings, core, datasets, probes, errors
     adapters  core, errors, each other         the only place for packages that do I/O, one package a file
@@ -23,12 +24,13 @@ import pytest
 REPO = Path(__file__).parents[1]
 PACKAGE = "consul_kam"
 
-BELOW_APP = {"core", "datasets", "probes", "adapters", "errors", "settings", "config", "testing"}
+BELOW_APP = {"core", "datasets", "probes", "traps", "adapters", "errors", "settings", "config", "testing"}
 ALLOWED = {
     "errors": set[str](),
     "core": {"core", "errors"},
     "datasets": {"core"},
     "probes": {"core"},
+    "traps": {"core"},
     "adapters": {"core", "errors", "adapters"},
     "settings": {"core", "errors", "settings"},
     "config": {"settings", "core", "datasets", "probes", "errors"},
@@ -38,7 +40,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "__init__": set[str](),
 }
-PURE = {"core", "datasets", "probes"}
+PURE = {"core", "datasets", "probes", "traps"}
 IMPURE_MODULES = {
     "os", "subprocess", "socket", "time", "threading",
     "_thread", "asyncio", "multiprocessing", "select", "selectors", "shutil", "signal", "tempfile",
@@ -174,6 +176,8 @@ def test_a_legal_tree_passes(tmp_path: Path) -> None:
         ("core/bad.py", "from ..datasets.domain import D", "core may not import datasets"),
         ("core/bad.py", "import consul_kam.app.wiring as w", "core may not import app"),
         ("core/bad.py", "import hvac", "core may not use third-party packages"),
+        ("traps/bad.py", "import os", "traps is pure"),
+        ("traps/bad.py", "from consul_kam.app import doctor", "traps may not import app"),
         ("datasets/bad.py", "import socket", "datasets is pure"),
         ("datasets/bad.py", "import subprocess", "datasets is pure"),
         ("datasets/bad.py", "from threading import Lock", "datasets is pure"),

@@ -70,6 +70,11 @@ def test_the_wheel_holds_each_template_plugin_and_module(wheel: Path) -> None:
     assert {"consul_kam/templates/dispatcher.ctmpl", "consul_kam/plugins/kam-apply"} <= data
 
 
+def test_the_wheel_holds_the_man_pages_where_man_finds_them(wheel: Path) -> None:
+    found = {name.partition("/data/")[2] for name in names(wheel)}
+    assert {"share/man/man1/consul-kam.1", "share/man/man5/consul-kam.toml.5"} <= found
+
+
 def test_the_wheel_from_the_tree_and_the_one_from_the_sdist_hold_the_same(source: Path, wheel: Path) -> None:
     assert names(build(source, source.parent / "direct", "--wheel")) == names(wheel)
 

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import doctor_page
 import flow_svg
 import health_page
+import man_pages
 import metrics_page
 
 REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(REPO))
 
-from consul_kam import cli, settings  # noqa: E402
+from consul_kam import __version__, cli, settings  # noqa: E402
 from consul_kam.core import drain, supervise  # noqa: E402
 from consul_kam.core.dataset import Dataset  # noqa: E402
 from consul_kam.core.events import Phase  # noqa: E402
@@ -52,6 +54,9 @@ written down |
 transactions blind trouble how clean}`, `registration`, `unwell` |
 | `{"do":"undrain"}` | `was trouble` |
 | `{"do":"rollback","dataset":NAME,"release":NAME or null}` | `dataset release` |
+| `{"do":"explain","what":WORD,"also":TEXT}` | `datasets: [...]`, `subjects: [...]`: Listed and \
+Subject of `consul_kam/core/known.py`; the command adds what Consul says. TEXT: who is meant too, \
+JSON of `[[service, id, node]]` |
 | `{"do":"approve" or "pause" or "resume","dataset":NAME or null}` | `datasets: [name]` |
 
 A refusal is `{"ok": false, "error": "cannot ..."}`: on the command line that line on standard error, and exit code 1.
@@ -67,8 +72,11 @@ for a window or for Kamailio), DEGRADED, SUPERSEDED, DRIFT, OBSERVED, NONE.
 
 def configuration() -> str:
     """docs/configuration.md"""
-    head = f"""# Configuration
-{NOTICE.format("consul_kam/settings/ and consul_kam/datasets/")}
+    head = f"# Configuration\n{NOTICE.format('consul_kam/settings/ and consul_kam/datasets/')}\n{CONFIGURATION}"
+    return head + "".join(_table(*each) for each in tables())
+
+
+CONFIGURATION = """\
 TOML, in `/etc/consul_kam/consul-kam.toml`, `consul-kam --config FILE` or `$CONSUL_KAM_CONFIG`; every key is optional
 and no file at all is fine. [examples/consul-kam.toml](../examples/consul-kam.toml) holds every key with its default.
 Durations are numbers of seconds, paths are absolute. `consul-kam config show` prints what is in force. An unknown key
@@ -76,8 +84,12 @@ or a bad value is an error that names file, key, what is expected and what was f
 
 `$CONSUL_KAM_STATE_DIR` wins over the file, the file over Consul's variables, those over the defaults.
 """
-    tables = [("Top level", settings.File)]
-    tables += [
+
+
+def tables() -> list[tuple[str, Any, str]]:
+    """Title, keys and a note of each table of the configuration, in their order."""
+    before = [("Top level", settings.File)]
+    before += [
         (f"`[{name}]`", table)
         for name, table in (
             ("node", settings.Node),
@@ -93,12 +105,12 @@ or a bad value is an error that names file, key, what is expected and what was f
             ("datasets.NAME", settings.Dataset),
         )
     ]
-    rest = [("`[alert]`", settings.Alert), ("`[log]`", settings.Log)]
-    sets = "".join(map(_sets, datasets().values()))
-    return head + "".join(_table(*each) for each in tables) + sets + "".join(_table(*each) for each in rest)
+    after = [("`[alert]`", settings.Alert), ("`[log]`", settings.Log)]
+    plain = [[(title, table, "") for title, table in each] for each in (before, after)]
+    return [*plain[0], *map(_sets, datasets().values()), *plain[1]]
 
 
-def _sets(dataset: Dataset) -> str:
+def _sets(dataset: Dataset) -> tuple[str, Any, str]:
     """The keys of one dataset's sets, and what its file is."""
     usual = f", by default `{dataset.usual_file}`" if dataset.usual_file else ""
     note = f" Its `file` is {dataset.file_doc}{usual}."
@@ -106,10 +118,10 @@ def _sets(dataset: Dataset) -> str:
         first = ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in dataset.first_set.items())
         note += f" Without any set, there is one: {first}."
     table = settings.set_table(dataset.name, dataset.set_doc, dataset.set_keys)
-    return _table(f"`[[datasets.{dataset.name}.sets]]`", table, note)
+    return f"`[[datasets.{dataset.name}.sets]]`", table, note
 
 
-def _table(title: str, table: Any, note: str = "") -> str:
+def _table(title: str, table: Any, note: str) -> str:
     rows = "".join(f"| `{key}` | {kind} | {default} | {text} |\n" for key, kind, default, text in documented(table))
     return f"\n## {title}\n{table.__doc__}{note}\n\n| key | value | default | meaning |\n|---|---|---|---|\n{rows}"
 
@@ -195,7 +207,10 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "draining.md": draining,
     "metrics.md": lambda: metrics_page.page(NOTICE.format("consul_kam/core/metrics.py and tools/metrics_page.py")),
     "health.md": lambda: health_page.page(NOTICE.format("consul_kam/probes/ and tools/health_page.md")),
+    "doctor.md": lambda: doctor_page.page(NOTICE.format("consul_kam/traps/ and tools/doctor_page.md")),
     "flow.svg": flow_svg.svg,
+    "man/consul-kam.1": lambda: man_pages.command_line(cli.cli, __version__),
+    "man/consul-kam.toml.5": lambda: man_pages.configuration(tables(), CONFIGURATION, documented, __version__),
 }
 
 

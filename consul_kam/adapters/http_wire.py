@@ -1,4 +1,4 @@
-"""HTTP/1.1 as far as three pages need it [RFC 9112]: the head of a request in, a whole response out. Pure.
+"""HTTP/1.1 as far as a few pages need it [RFC 9112]: the head of a request in, a whole response out. Pure.
 
 Strict on purpose: what is not plainly a GET or a HEAD without a body is refused, and each connection serves one
 request.
@@ -41,9 +41,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
+    """`headers`: further ones; neither name nor value may hold what came from outside."""
+
     status: int
     body: bytes
     content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def request(head: bytes) -> Request:
@@ -112,6 +115,7 @@ def written(response: Response, head_only: bool) -> bytes:
         "Cache-Control: no-store",
         "X-Content-Type-Options: nosniff",
         "Connection: close",
+        *(f"{name}: {value}" for name, value in response.headers),
     ]
     if response.status == HTTPStatus.METHOD_NOT_ALLOWED:
         lines.append(f"Allow: {', '.join(METHODS)}")

@@ -80,6 +80,11 @@ class Freshness:
         late = self._look.all_unknown(f"no answer within {DEADLINE + LATE:g} s")
         self.loop.at(time.monotonic() + DEADLINE + LATE, lambda: self._answered(number, late))
 
+    @property
+    def last(self) -> Looked | None:
+        """The newest look that anybody had, however old."""
+        return self._last
+
     def close(self) -> None:
         """End what is under way."""
         self._closing.set()

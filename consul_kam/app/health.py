@@ -47,6 +47,8 @@ class Health:
             plan.probe.name: _Running(plan, Worker(f"probe-{plan.probe.name}"), plan.state) for plan in chosen
         }
         self._gates: dict[str, Callable[[], str]] = {}
+        self.starts: Callable[[str], bool] = lambda target: False
+        """Whether that program is not up because somebody sees to it."""
         self.listeners: list[Callable[[ProbeState], None]] = []
         """Called on the decision thread when a probe turns healthy or unhealthy."""
 
@@ -90,8 +92,8 @@ class Health:
         return not self.reasons
 
     def alive(self) -> bool:
-        """Whether the node does its work at all."""
-        return health.alive(self.states.values())
+        """Whether the node does its work at all. That a program is being started is no sign of death."""
+        return health.alive(state for state in self.states.values() if not self.starts(state.target))
 
     # -- one look after the other -------------------------------------------------------------------------------------
 

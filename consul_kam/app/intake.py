@@ -10,6 +10,7 @@ from pathlib import Path
 from consul_kam.adapters import files
 from consul_kam.app.acls import AclWatch
 from consul_kam.app.engine import Engine, Lane, Trace
+from consul_kam.core.dataset import Dataset
 from consul_kam.core.events import Phase
 from consul_kam.core.lines import is_staging
 from consul_kam.core.records import Answer, Use
@@ -30,6 +31,8 @@ class Intake:
         """Files are read on the watch's thread and on the disk worker's, and posted in the order of reading."""
         self._read: dict[Path, str] = {}
         """Digest of what was last read of each file."""
+        self.record: Callable[[str, str, bytes], None] | None = None
+        """Is told of each new content (dataset, part, content), on the thread that reads; must not block."""
 
     def start(self) -> None:
         """Take in what is there; where that is nothing, the last known good is wanted."""
@@ -76,7 +79,9 @@ class Intake:
         with self._reading:
             started = time.monotonic()
             # What was current when this was asked for may meanwhile have been overtaken by another reading.
-            found = _take_in(lane, path, known if self._read.get(path) == known else "")
+            record = self.record
+            keep = (lambda data: record(lane.pipeline.dataset.name, part, data)) if record is not None else None
+            found = read_staging(lane.pipeline.dataset, path, known if self._read.get(path) == known else "", keep)
             if found is not None:
                 self._read[path] = found[0]
                 took = (time.monotonic() - started) * 1000
@@ -139,7 +144,9 @@ class Intake:
                 self._engine.do(lane, pipeline.want(pipeline.state.lkg, time.monotonic()))
 
 
-def _take_in(lane: Lane, path: Path, known: str) -> tuple[str, Answer | None, str] | None:
+def read_staging(
+    dataset: Dataset, path: Path, known: str = "", keep: Callable[[bytes], None] | None = None
+) -> tuple[str, Answer | None, str] | None:
     """(digest, answer or None, error) of a staging file; None where it is not there or as it was."""
     try:
         data = files.read_regular(path, closed=True)
@@ -151,9 +158,14 @@ def _take_in(lane: Lane, path: Path, known: str) -> tuple[str, Answer | None, st
     digest = hashlib.sha256(data).hexdigest()
     if digest == known:
         return None
-    dataset = lane.pipeline.dataset
-    parse = dataset.parse_staging if is_staging(data) else dataset.parse_native
+    if keep is not None:
+        keep(data)
     try:
-        return digest, parse(os.fspath(path), data), ""
+        return digest, parsed(dataset, os.fspath(path), data), ""
     except ListError as error:
         return digest, None, str(error)
+
+
+def parsed(dataset: Dataset, file: str, data: bytes) -> Answer:
+    """What a staging file says, of our templates or in Kamailio's own format. Raises ListError."""
+    return dataset.parse_staging(file, data) if is_staging(data) else dataset.parse_native(file, data)

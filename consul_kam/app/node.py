@@ -209,9 +209,13 @@ class Node:
 
     def _watched(self, health: Health) -> Health:
         health.add_gate("programs", self._programs)
+        health.starts = self._starts
         health.listeners.append(self._turned)
         self._engine.at_end.append(health.close)
         return health
+
+    def _starts(self, name: str) -> bool:
+        return name in self.supervisor.names and self.supervisor.service(name).stage is not Stage.RUNNING
 
     def _turned(self, probe: ProbeState) -> None:
         word = "well" if probe.healthy else "unwell"
@@ -219,7 +223,7 @@ class Node:
         level = "info" if probe.healthy or probe.level == NONE or not self._told_ready else "warning"
         self._reporter.tell(f"probe {word}", level, probe=probe.name, reason=probe.reason)
         target = probe.target
-        ours = target in self.supervisor.names and self.supervisor.service(target).stage is Stage.RUNNING
+        ours = target in self.supervisor.names and not self._starts(target)
         # one that still starts is left alone: it has a deadline of its own
         if ours and probe.healthy is False and probe.action == RESTART and not self._ending:
             self.supervisor.restart(target, f"{probe.name}: {probe.reason}", blame=True)

@@ -11,6 +11,7 @@ from consul_kam.adapters.control import Reply
 from consul_kam.app import views
 from consul_kam.app.drain_operator import DrainOperator
 from consul_kam.app.engine import Engine, Lane
+from consul_kam.app.explaining import Explainer
 from consul_kam.app.freshness import Freshness, Looked
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
@@ -68,6 +69,7 @@ class Operator:
         self._later = {
             "apply": self._apply, "diff": self._diff, "status": self._status,
             "ps": of_node.ps, "restart": of_node.restart, **of_drain.verbs,
+            "explain": Explainer(engine, ordering).explain,
         }  # fmt: skip
         self._verbs: dict[str, Callable[[dict[str, object]], dict[str, Any]]] = {
             "history": self._history, "rollback": self._rollback,
@@ -172,10 +174,12 @@ class Operator:
         }
 
     def _history(self, request: dict[str, object]) -> dict[str, Any]:
-        limit = request.get("limit", 20)
+        limit, since = request.get("limit", 20), request.get("since")
         releases = {lane.pipeline.dataset.name: lane.work.releases.names() for lane in self._lanes(request)}
         one = next(iter(releases)) if request.get("dataset") is not None else None
-        entries = self._engine.reporter.tail(limit if isinstance(limit, int) else 20, one)
+        entries = self._engine.reporter.tail(
+            limit if isinstance(limit, int) else 20, one, float(since) if isinstance(since, int | float) else 0.0
+        )
         return {"entries": entries, "releases": releases}
 
     def _rollback(self, request: dict[str, object]) -> dict[str, Any]:

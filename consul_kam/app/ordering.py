@@ -5,12 +5,13 @@ the loop and holds no lock: a list that waits is at rest, and others go to memor
 """
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from operator import is_
+from typing import Any, Protocol
 
-from consul_kam.app.engine import Engine, Lane
+from consul_kam.app.doing import Doing
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.reports import SHOWN, text
 from consul_kam.config import DatasetSettings
@@ -20,6 +21,40 @@ from consul_kam.core.records import Key, Memory, Record, Release, Use
 
 NOTED = 1.0
 """Seconds that a wait lasts before the journal tells of it: most are over within milliseconds."""
+
+
+class Lane(Protocol):
+    """One list, as far as its order goes."""
+
+    @property
+    def pipeline(self) -> Pipeline: ...
+
+
+class Loop(Protocol):
+    """Has a call made at a time of the monotonic clock, s."""
+
+    def at(self, when: float, call: Callable[[], object]) -> object: ...
+
+
+class Notes(Protocol):
+    """Where waits are told."""
+
+    def note(self, dataset: str, event: str, **facts: Any) -> None: ...
+
+
+class Engine(Protocol):
+    """What carries lists along: the engine, or a replay's."""
+
+    @property
+    def lanes(self) -> Mapping[str, Lane]: ...
+    @property
+    def loop(self) -> Loop: ...
+    @property
+    def reporter(self) -> Notes: ...
+    @property
+    def after(self) -> list[Callable[[], None]]: ...
+
+    def do(self, lane: Any, doing: list[Doing]) -> None: ...
 
 
 @dataclass
@@ -50,10 +85,20 @@ class _Place:
 
 
 class Ordering:
-    """`names`: the lists, those that are trusted first. `patience`: seconds that one waits for another at most."""
+    """`names`: the lists, those that are trusted first. `patience`: seconds that one waits for another at most.
 
-    def __init__(self, engine: Engine, chosen: Mapping[str, DatasetSettings], names: Collection[str], patience: float):
-        self.patience = patience
+    `clock`: monotonic, s.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        chosen: Mapping[str, DatasetSettings],
+        names: Collection[str],
+        patience: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.patience, self._clock = patience, clock
         # What is only observed is never written, so nobody could wait for it.
         self._places = [_place(engine.lanes[name]) for name in names if not engine.lanes[name].pipeline.observe]
         self._engine = engine
@@ -108,7 +153,7 @@ class Ordering:
 
     def _look(self) -> None:
         """After each event: did anything change that a list may have waited for, or is a wait over?"""
-        now = time.monotonic()
+        now = self._clock()
         seen = [each for place in self._places for each in place.seen]
         if now < self._due and len(seen) == len(self._seen) and all(map(is_, seen, self._seen)):
             return
@@ -140,7 +185,7 @@ class Ordering:
             place.known, place.known_of = {**kept, **new}, releases
         if memory is not state.memory:
             state = replace(state, memory=memory)
-        ahead = time.monotonic() - pipeline.wall()
+        ahead = self._clock() - pipeline.wall()
         held = {key: hold.until + ahead for key, hold in pipeline.past.holds.items() if hold.until is not None}
         shrink = pipeline.policy.limits.max_shrink
         return View(pipeline.dataset, state, pipeline.wanted, place.known, held, lambda: _gone(pipeline), shrink)

@@ -17,6 +17,8 @@ from consul_kam.core.records import Key, Release
 
 SHOWN = 50
 """Keys listed in one journal entry; the counts are always whole."""
+RECENT = 300
+"""Entries kept in memory."""
 ALARMING = (Verdict.HELD, Verdict.DEGRADED, Verdict.REJECTED)
 REPEATED = (Verdict.BUSY, Verdict.BLOCKED, Verdict.DEGRADED, Verdict.OBSERVED, Verdict.REJECTED)
 """Verdicts that a retry gives again: reported once until something else is."""
@@ -33,6 +35,8 @@ class Reporter:
     json_log: bool = False
     level: str = "info"
     counters: Counters = field(default_factory=Counters)
+    recent: tuple[Mapping[str, Any], ...] = ()
+    """The newest entries of the journal, oldest first, for whoever shows them; read from any thread."""
     _worker: Worker = field(default_factory=lambda: Worker("reports", limit=1000))
     _alerts: Worker = field(default_factory=lambda: Worker("alerts", limit=100))
     _last: dict[str, tuple[Verdict, str]] = field(default_factory=dict)
@@ -46,7 +50,7 @@ class Reporter:
         self._last[dataset] = said
         self.counters.verdict(dataset, report.verdict, ms)
         at = time.time()
-        self._worker.submit(lambda: self._write(_entry(dataset, report, before, ms, at), report.verdict))
+        self._worker.submit(lambda: self._write(entry_of(dataset, report, before, ms, at), report.verdict))
 
     def note(self, dataset: str, event: str, **facts: Any) -> None:
         """Anything else worth a line: starts, operators' words, failures beside the pipeline."""
@@ -67,14 +71,23 @@ class Reporter:
         """Reports that were lost because journal or log could not keep up."""
         return self._worker.dropped
 
-    def tail(self, limit: int, dataset: str | None) -> list[dict[str, Any]]:
-        return self.journal.tail(limit, dataset)
+    def tail(self, limit: int, dataset: str | None, since: float = 0.0) -> list[dict[str, Any]]:
+        return self.journal.tail(limit, dataset, since)
+
+    def recall(self) -> None:
+        """Have `recent` begin with what is in the journal by now."""
+        self._worker.submit(self._recall)
 
     def close(self) -> None:
         self._worker.close(2.0)
         self._alerts.close(0.1)
 
+    def _recall(self) -> None:
+        with contextlib.suppress(OSError):  # who writes it says what is wrong
+            self.recent = tuple(self.journal.tail(RECENT))
+
     def _write(self, entry: dict[str, Any], verdict: Verdict | None, level: str = "info") -> None:
+        self.recent = (*self.recent[1 - RECENT :], entry)
         try:
             self.journal.write(entry)
         except OSError as error:
@@ -101,7 +114,10 @@ class Reporter:
             print(line, file=sys.stderr, flush=True)
 
 
-def _entry(dataset: str, report: Report, before: Release | None, ms: Mapping[str, float], at: float) -> dict[str, Any]:
+def entry_of(
+    dataset: str, report: Report, before: Release | None, ms: Mapping[str, float], at: float
+) -> dict[str, Any]:
+    """What the journal says of a verdict."""
     entry: dict[str, Any] = {"at": at, "dataset": dataset, "verdict": report.verdict.value, "reason": report.reason}
     if report.difference is not None:
         entry["difference"] = str(report.difference)

@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz` and `/metrics`: joins the HTTP server's thread and the decision thread.
+"""`/`, `/livez`, `/readyz` and `/metrics`: joins the HTTP server's thread and the decision thread.
 
 The server's thread never touches the engine: it posts, and the decision thread takes one immutable look for all who ask
 meanwhile. What is made of it is made on the server's thread again. Where the decision thread does not answer in time,
@@ -15,14 +15,16 @@ from http import HTTPStatus
 from typing import Any
 
 from consul_kam.adapters import http
-from consul_kam.adapters.http import Answer, Server
+from consul_kam.adapters.http import Answer, Make, Server
 from consul_kam.adapters.http_address import CannotListen, address
 from consul_kam.adapters.http_wire import Request, Response, refusal
 from consul_kam.app.engine import Engine
+from consul_kam.app.freshness import Freshness
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.loop import Loop
 from consul_kam.app.node import Node
 from consul_kam.app.ordering import Ordering
+from consul_kam.app.page import Page
 from consul_kam.app.vitals import Look, Parts
 from consul_kam.config import Settings
 from consul_kam.core.vitals import Spread, Vitals
@@ -39,8 +41,20 @@ STUCK = f"the decision thread gave no answer within {DEADLINE:g} s"
 class StatusHttp:
     """`start` and `close` on the decision thread. `look` takes the vitals there, given how late it was so far."""
 
-    def __init__(self, loop: Loop, look: Callable[[Spread], Vitals], listen: str, named: bool, name: str) -> None:
-        """`listen`: as [http] listen; `named`: whether the file says so; `name`: the node's."""
+    def __init__(
+        self,
+        loop: Loop,
+        look: Callable[[Spread], Vitals],
+        listen: str,
+        named: bool,
+        name: str,
+        page: Callable[[Vitals], Make] | None = None,
+    ) -> None:
+        """`listen`: as [http] listen; `named`: whether the file says so; `name`: the node's.
+
+        `page`: looks for the status page, on the decision thread; what it returns is called on the server's.
+        """
+        self._page = page
         self._loop, self._look, self._listen, self._named, self._name = loop, look, listen, named, name
         self._lag = Spread.over(LAGS)
         self._lock = threading.Lock()
@@ -74,8 +88,8 @@ class StatusHttp:
 
     def handle(self, request: Request, answer: Answer) -> None:
         """From the server's thread: never blocks."""
-        if request.path not in PAGES:
-            there = ", ".join(PAGES)
+        if request.path not in PAGES and not (self._page and request.path == PAGE):
+            there = ", ".join((*([PAGE] if self._page else []), *PAGES))
             answer(lambda: refusal(HTTPStatus.NOT_FOUND, f"cannot find {request.path}: expected one of {there}"))
             return
         with self._lock:
@@ -90,8 +104,13 @@ class StatusHttp:
             waiting, self._asked = list(self._waiting), False
             self._waiting.clear()
         vitals = self._look(self._lag)
+        shown: Make | None = None
         for request, answer in waiting:
-            answer(lambda request=request: PAGES[request.path](vitals))  # type: ignore[misc]
+            if request.path == PAGE and self._page is not None:
+                shown = shown or self._page(vitals)
+                answer(shown)
+            else:
+                answer(lambda request=request: PAGES[request.path](vitals))  # type: ignore[misc]
 
     def _beat(self, due: float) -> None:
         """A timer tells how late the decision thread is."""
@@ -101,20 +120,27 @@ class StatusHttp:
             self._loop.at(now + BEAT, lambda: self._beat(now + BEAT))
 
 
-def serve(engine: Engine, settings: Settings, heartbeat: Heartbeat, ordering: Ordering, node: Node) -> None:
+def serve(
+    engine: Engine, settings: Settings, heartbeat: Heartbeat, ordering: Ordering, node: Node, freshness: Freshness
+) -> None:
     """Serve the pages while the engine runs. Not before: whoever finds another engine says that first, and not that a
     port is taken.
     """
 
     parts = Parts(node.health, node.supervisor.processes, lambda: node.waits_for, node.registrar.status)
     look = Look(engine, settings, heartbeat, ordering, parts)
-    web = StatusHttp(engine.loop, look.take, settings.http.listen, settings.http_named, settings.node.name)
+    page = Page(engine, heartbeat, ordering, node, freshness)
+    name, listen = settings.node.name, settings.http.listen
+    web = StatusHttp(engine.loop, look.take, listen, settings.http_named, name, page.look)
+    engine.reporter.recall()
     engine.loop.post(lambda: web.start(engine.reporter.warn))
     engine.at_end.append(web.close)
 
 
 def late(request: Request) -> Response:
     """What is said where the decision thread is stuck."""
+    if request.path == PAGE:
+        return Response(HTTPStatus.SERVICE_UNAVAILABLE, f"cannot show this node: {STUCK}\n".encode(), "text/plain")
     bodies: Mapping[str, Mapping[str, Any]] = {
         "/livez": {"alive": False, "reason": STUCK},
         "/readyz": {"ready": False, "reasons": {"engine": STUCK}, "probes": {}},
@@ -143,6 +169,7 @@ def exposition(vitals: Vitals) -> Response:
     return Response(HTTPStatus.OK, metrics.text(vitals), metrics.CONTENT_TYPE)
 
 
+PAGE = "/"
 PAGES: Mapping[str, Callable[[Vitals], Response]] = {"/livez": livez, "/readyz": readyz, "/metrics": exposition}
 
 

@@ -39,7 +39,7 @@ def status(lane: Lane, looked: Looked | None, ordering: Ordering) -> dict[str, A
         "digest": target.digest[:12] if target is not None else "",
         "records": len(target.records) if target is not None else 0,
         "consul": _consul(looked.of(pipeline.dataset.name), looked.at) if looked is not None else None,
-        "staging": [{**_staging(lane, part), "consul": _word(looked, lane, part)} for part in lane.staging],
+        "staging": [{**staging(lane, part), "consul": _word(looked, lane, part)} for part in lane.staging],
         "live": {"path": str(lane.work.live), "state": _live(lane)},
         "memory": {"state": _memory(diff), "difference": str(diff) if diff else "", "records": len(state.memory or ())},
         "held": [{"key": text(k), "why": h.why, "until": h.until} for k, h in list(held.items())[:SHOWN]],
@@ -103,7 +103,7 @@ def _word(looked: Looked | None, lane: Lane, part: str) -> str | None:
     return looked.parts[lane.pipeline.dataset.name, part].state if looked is not None else None
 
 
-def _staging(lane: Lane, part: str) -> dict[str, Any]:
+def staging(lane: Lane, part: str) -> dict[str, Any]:
     path, entry = lane.staging[part], lane.pipeline.staging.get(part)
     if entry is None:
         return {"path": str(path), "digest": "", "state": "absent", "error": "", "at": None}

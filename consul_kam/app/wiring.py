@@ -24,19 +24,21 @@ from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.freshness import Freshness
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
+from consul_kam.app.limits import policy
 from consul_kam.app.loop import end_loudly
 from consul_kam.app.node import Node
 from consul_kam.app.operator import Operator
 from consul_kam.app.ordering import Ordering
 from consul_kam.app.pipeline import Pipeline
+from consul_kam.app.recording import Recorder
 from consul_kam.app.reports import Reporter
 from consul_kam.app.work import DAMAGED, Work, restored
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core import past
 from consul_kam.core.change import Base
 from consul_kam.core.dataset import Dataset, file_name
-from consul_kam.core.guards import Limits, Past
-from consul_kam.core.plan import Policy, make_release
+from consul_kam.core.guards import Past
+from consul_kam.core.plan import make_release
 from consul_kam.core.ports import Rpc
 from consul_kam.core.records import Key, Release
 from consul_kam.core.state import State
@@ -146,20 +148,24 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     trouble = places.exposed(settings)
     if trouble:
         reporter.warn(trouble)
-    acls = AclWatch(engine.loop, _consul(settings))
+    acls = AclWatch(engine.loop, consul_of(settings))
     intake = Intake(engine, acls)
+    if settings.log.record:
+        recorder = Recorder(Path(settings.log.record), reporter.warn)
+        intake.record = recorder.staged
+        engine.at_end.append(recorder.close)
     heartbeat = Heartbeat(engine)
     ordering = Ordering(engine, settings.datasets, settings.order, settings.order_wait)
-    freshness = Freshness(engine.loop, settings, _consul(settings))
+    freshness = Freshness(engine.loop, settings, consul_of(settings))
     engine.at_end.append(freshness.close)
-    node = None if detached else Node(engine, settings, heartbeat, freshness, _consul(settings), notifier)
+    node = None if detached else Node(engine, settings, heartbeat, freshness, consul_of(settings), notifier)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)
     engine.loop.post(heartbeat.start)
     if node is not None:
         acls.warm_up()
-        status_http.serve(engine, settings, heartbeat, ordering, node)
+        status_http.serve(engine, settings, heartbeat, ordering, node, freshness)
         engine.loop.post(node.start)
     else:
         engine.after.append(lambda: _end_when_done(engine, freshness, settings.control))
@@ -214,7 +220,7 @@ def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
     )
     pipeline = Pipeline(
         dataset=found,
-        policy=_policy(settings, chosen),
+        policy=policy(settings, chosen),
         state=state,
         wall=time.time,
         parts=chosen.parts,
@@ -233,17 +239,6 @@ def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
             pipeline.pinned = pinned.name
     staging = {part: chosen.staging_of(part) for part in chosen.parts}
     return Lane(pipeline, work, staging, sources_of(chosen))
-
-
-def _policy(settings: Settings, chosen: DatasetSettings) -> Policy:
-    limits = Limits(
-        min_records=chosen.min_records,
-        max_shrink=chosen.max_shrink,
-        hold_for=chosen.hold_for,
-        min_callable=chosen.min_callable,
-        probing=settings.kamailio.probing,
-    )
-    return Policy(limits, chosen.max_records, chosen.on_bad_record == "reject")
 
 
 def _last_known_good(found: Dataset, releases: Releases) -> tuple[Release | None, frozenset[Key]]:
@@ -297,7 +292,8 @@ def _past(memory: Mapping[str, Any]) -> Past:
         return Past()
 
 
-def _consul(settings: Settings) -> Callable[[], Consul]:
+def consul_of(settings: Settings) -> Callable[[], Consul]:
+    """Makes clients of the configured agent."""
     given = settings.consul
     certificate = (given.cert_file, given.key_file) if given.cert_file else None
     return lambda: Consul(given.address, given.token_file, given.ca_file, certificate)

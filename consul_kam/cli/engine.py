@@ -70,42 +70,6 @@ def _right(entry: dict[str, Any]) -> bool:
 
 
 @click.command()
-@dataset_option
-@as_json
-@pass_invocation
-def diff(invocation: Invocation, dataset: str | None, as_json: bool) -> None:
-    """What differs between Kamailio's memory and what it shall hold.
-
-    Memory is read for it. Where that cannot be now, it is told from when this is, and what differs then.
-    Exit code 0: nothing; 1: something does, or that is not known now.
-    """
-    reply = request(invocation.settings, "diff", dataset=dataset)
-    if as_json:
-        print_json(reply)
-    else:
-        from consul_kam.cli import show
-
-        show.difference(reply)
-    sys.exit(0 if all(entry.get("equal") and not entry.get("stale") for entry in reply["datasets"]) else 1)
-
-
-@click.command()
-@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Newest so many.")
-@dataset_option
-@as_json
-@pass_invocation
-def history(invocation: Invocation, limit: int, dataset: str | None, as_json: bool) -> None:
-    """What was applied when, and the releases that `rollback` can put back."""
-    reply = request(invocation.settings, "history", limit=limit, dataset=dataset)
-    if as_json:
-        print_json(reply)
-    else:
-        from consul_kam.cli import show
-
-        show.history(reply)
-
-
-@click.command()
 @click.argument("release", required=False)
 @dataset_option
 @as_json
@@ -213,4 +177,4 @@ def restart(invocation: Invocation, /, process: str, rolling: bool, as_json: boo
         click.echo(f"{process}: up, process {reply['pid']}")
 
 
-COMMANDS = (apply, status, diff, history, rollback, approve, pause, resume, ps, restart)
+COMMANDS = (apply, status, rollback, approve, pause, resume, ps, restart)

@@ -35,7 +35,7 @@ def word(text: object, style: str | None = None) -> Text:
 
 def moment(epoch: object) -> str:
     """Local time; with the date where it is another day's."""
-    if not isinstance(epoch, int | float) or not epoch:
+    if not isinstance(epoch, int | float) or not 0 < epoch < 1e11:
         return ""
     then, today = time.localtime(epoch), time.localtime()
     return time.strftime("%H:%M:%S" if then[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", then)
@@ -166,7 +166,7 @@ def history(reply: Mapping[str, Any]) -> None:
             entry.get("verdict") or entry.get("event", ""),
             entry.get("digest") or entry.get("release", ""),
             entry.get("records", ""),
-            _counts(entry.get("counts") or {}),
+            counts(entry.get("counts")),
             entry.get("reason", ""),
         )
         for entry in reply["entries"]
@@ -176,9 +176,11 @@ def history(reply: Mapping[str, Any]) -> None:
         out.print(word(f"{name}: releases to roll back to: {', '.join(releases) or 'none'}"))
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def counts(found: object) -> str:
+    """Of a journal's entry; "" where it has none."""
     signs = {"added": "+", "removed": "-", "changed": "~"}
-    return " ".join(f"{sign}{counts[kind]}" for kind, sign in signs.items() if counts.get(kind))
+    told = found if isinstance(found, Mapping) else {}
+    return " ".join(f"{sign}{told[kind]}" for kind, sign in signs.items() if told.get(kind))
 
 
 def processes(reply: Mapping[str, Any]) -> None:

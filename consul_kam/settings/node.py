@@ -257,7 +257,7 @@ class Probe(Keys, frozen=True):
 
 
 class Http(Keys, frozen=True):
-    """`GET /livez`, `/readyz` and `/metrics` of `consul-kam run`."""
+    """`GET /` (the status page), `/livez`, `/readyz` and `/metrics` of `consul-kam run`."""
 
     listen: Annotated[
         str,
@@ -277,9 +277,17 @@ class Alert(Keys, frozen=True):
 
 
 class Log(Keys, frozen=True):
-    """What is written to standard error."""
+    """What is written to standard error, and what is recorded."""
 
     format: Annotated[Literal["text", "json"], doc("One line per event, as `key=value` or as JSON.")] = "text"
     level: Annotated[Literal["debug", "info", "warning", "error"], doc("The least severe level that is written.")] = (
         "info"
     )
+    record: Annotated[
+        Path,
+        doc(
+            "File to which each staging file is recorded as it comes, for `consul-kam replay`; at 64 MiB it becomes "
+            "FILE.1 and a new one is begun.",
+            "nothing is recorded",
+        ),
+    ] = ""

@@ -18,6 +18,7 @@ def test_the_newest_entries_oldest_first(tmp_path: Path) -> None:
     assert [entry["at"] for entry in found.tail(3)] == [2, 3, 4]
     assert [entry["at"] for entry in found.tail(9)] == [0, 1, 2, 3, 4]
     assert found.tail(0) == found.tail(-1) == []
+    assert [entry["at"] for entry in found.tail(9, since=3)] == [3, 4]
 
 
 def test_as_many_of_one_dataset_as_are_asked_for_however_much_others_say(tmp_path: Path) -> None:

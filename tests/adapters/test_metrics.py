@@ -9,9 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from consul_kam.adapters import metrics, usage
 from consul_kam.core.metrics import METRICS, Kind
 from consul_kam.core.vitals import ListVitals
+from tests.core.vitals import FULL
 from tests.lab.http import metrics as read
 from tests.lab.http import value
-from tests.lab.vitals import FULL
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

@@ -9,15 +9,15 @@ from dataclasses import replace
 import pytest
 
 from consul_kam.adapters.http import Make
-from consul_kam.adapters.http_wire import Request
+from consul_kam.adapters.http_wire import Request, Response
 from consul_kam.app.loop import Loop
 from consul_kam.app.status_http import DEADLINE, StatusHttp
 from consul_kam.core.vitals import Spread, Vitals
 from consul_kam.errors import ConfigError
+from tests.core.vitals import FULL
 from tests.lab.http import get, get_json, readiness, scrape, value
 from tests.lab.ports import free_port
 from tests.lab.process import wait_for
-from tests.lab.vitals import FULL
 
 
 class Node:
@@ -27,8 +27,14 @@ class Node:
         self.vitals, self.looks, self.threads = vitals, 0, set[int]()
         self.loop, self.warned = Loop(), list[str]()
         self.listen = f"127.0.0.1:{free_port()}"
-        self.web = StatusHttp(self.loop, self._look, self.listen, True, "node-1")
+        self.pages = 0
+        self.web = StatusHttp(self.loop, self._look, self.listen, True, "node-1", self._page)
         self.thread = threading.Thread(target=lambda: self.loop.run(lambda: None))
+
+    def _page(self, vitals: Vitals) -> Make:
+        self.pages += 1
+        self.threads.add(threading.get_ident())
+        return lambda: Response(200, vitals.node.encode(), "text/html", (("X-Mine", "yes"),))
 
     def _look(self, lag: Spread) -> Vitals:
         self.looks += 1
@@ -71,7 +77,7 @@ def test_alive_is_what_the_probes_of_that_level_say() -> None:
 
 def test_what_is_not_there_is_said_in_json() -> None:
     with running() as node:
-        error = 'cannot find /x"y: expected one of /livez, /readyz, /metrics'
+        error = 'cannot find /x"y: expected one of /, /livez, /readyz, /metrics'
         assert get_json(node.listen, '/x"y') == (404, {"error": error})
         assert get(node.listen, "/livez", "DELETE")[0] == 405
         assert node.looks == 0
@@ -79,7 +85,7 @@ def test_what_is_not_there_is_said_in_json() -> None:
 
 def test_only_the_decision_thread_looks() -> None:
     with running() as node:
-        for path in ("/livez", "/readyz", "/metrics"):
+        for path in ("/livez", "/readyz", "/metrics", "/"):
             get(node.listen, path)
         assert node.threads == {node.thread.ident}
 
@@ -100,6 +106,7 @@ def test_a_stuck_decision_thread_is_not_alive_and_lives_again_afterwards() -> No
             told = readiness(node.listen)
             assert (told["ready"], told["reasons"]) == (False, {"engine": reason})
             assert get(node.listen, "/metrics")[0] == 503
+            assert get(node.listen, "/") == (503, f"cannot show this node: {reason}\n")
             assert get(node.listen, "/nothing")[0] == 404
         finally:
             free.set()
@@ -111,7 +118,11 @@ def test_all_who_ask_while_it_is_busy_share_one_look() -> None:
     with running(READY) as node:
         free, codes = threading.Event(), list[int]()
         node.loop.post(free.wait)
-        askers = [threading.Thread(target=lambda: codes.append(get(node.listen, "/livez")[0])) for _ in range(8)]
+        paths = ["/livez", "/"] * 4
+        askers = [
+            threading.Thread(target=lambda path=path: codes.append(get(node.listen, path)[0]))  # type: ignore[misc]
+            for path in paths
+        ]
         for asker in askers:
             asker.start()
         wait_for("all have asked", lambda: len(node.web._waiting) == 8, 10.0)
@@ -119,7 +130,7 @@ def test_all_who_ask_while_it_is_busy_share_one_look() -> None:
         for asker in askers:
             asker.join()
         assert codes == [200] * 8
-        assert node.looks == 1
+        assert (node.looks, node.pages) == (1, 1)
 
 
 def test_each_is_answered_once() -> None:
@@ -137,6 +148,26 @@ def test_how_late_the_decision_thread_was_is_counted() -> None:
         assert count is not None
         assert count >= 1
         wait_for("it goes on", lambda: value(scrape(node.listen), "consul_kam_loop_lag_seconds_count") != count, 10.0)
+
+
+def test_the_page_is_looked_for_when_somebody_asks_and_says_so_in_its_own_headers() -> None:
+    with running() as node:
+        get(node.listen, "/livez")
+        assert node.pages == 0
+        host, _, port = node.listen.rpartition(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            reply = b"".join(iter(lambda: client.recv(4096), b"")).decode()
+        head, body = reply.split("\r\n\r\n")
+        assert {"Content-Type: text/html", "X-Mine: yes", "Cache-Control: no-store"} <= set(head.split("\r\n"))
+        assert (body, node.pages) == ("node-1", 1)
+
+
+def test_where_there_is_no_page_none_is_served() -> None:
+    web = StatusHttp(Loop(), lambda lag: FULL, "", True, "node-1")
+    answers: list[Make] = []
+    web.handle(Request("GET", "/", "localhost"), answers.append)
+    assert answers[0]().status == 404
 
 
 def test_nowhere_is_nowhere() -> None:

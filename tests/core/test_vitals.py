@@ -8,7 +8,7 @@ import pytest
 from consul_kam.core.events import Phase, Verdict
 from consul_kam.core.metrics import FACTS, METRICS, Kind, Sample
 from consul_kam.core.vitals import ListVitals, ProbeVitals, ProcessVitals, Spread, Vitals
-from tests.lab.vitals import FULL, LIST
+from tests.core.vitals import FULL, LIST
 
 BARE = Vitals("1", "3.11.2", "n", "", 1.0, True, {}, None)
 

@@ -1,6 +1,7 @@
 """The targets that need an end to talk to, or files: each is set up once, by whoever asks for it first."""
 
 import atexit
+import io
 import json
 import shlex
 import shutil
@@ -19,10 +20,15 @@ from consul_kam.adapters import kamcmd as kamcmd_adapter
 from consul_kam.adapters.consul import Consul, Source
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.releases import Releases
-from consul_kam.app import wiring
+from consul_kam.adapters.systemd import Notifier
+from consul_kam.app import history, wiring
 from consul_kam.app.engine import Engine
 from consul_kam.app.operator import Operator
+from consul_kam.app.page_timeline import timeline
+from consul_kam.app.recording import recorded
+from consul_kam.app.replay import Tried, play
 from consul_kam.app.work import restored
+from consul_kam.cli import show_past
 from consul_kam.core import past
 from consul_kam.core.ports import Rpc
 from consul_kam.datasets import dataset
@@ -139,6 +145,8 @@ rpc = "unix:{0}/no-ctl"
 path = "{0}/none"
 [log]
 level = "error"
+[http]
+listen = ""
 [datasets.dispatcher]
 file = "{0}/dispatcher.list"
 [datasets.domain]
@@ -154,7 +162,7 @@ def _engine() -> Path:
     state = place() / "state"
     settings = config.parse(_TABLES.format(place()), "fuzz", {"CONSUL_KAM_STATE_DIR": str(state)})
     settings.staging_dir.mkdir(parents=True)
-    engine, _, operator = wiring.build(settings, detached=False)
+    engine, _, operator, _ = wiring.build(settings, False, Notifier("", 0))
     threading.excepthook = _remember
     threading.Thread(target=engine.run, name="engine", daemon=True).start()
     _running(settings.control, engine, operator)
@@ -246,7 +254,21 @@ def boot(data: bytes) -> None:
 
 
 def journal(data: bytes) -> None:
-    """What `consul-kam history` reads."""
+    """What `consul-kam history`, `journal export` and the status page read."""
     path = place() / "journal.jsonl"
     path.write_bytes(data)
-    assert all(isinstance(entry, dict) for entry in Journal(path).tail(20))
+    entries = Journal(path).tail(20)
+    assert all(isinstance(entry, dict) for entry in entries)
+    assert all("\n" not in show_past.line(entry) for entry in entries)
+    settings = config.parse("", "fuzz", {"CONSUL_KAM_STATE_DIR": str(place())})
+    for as_csv in (False, True):
+        lines = list(history.export(settings, None, 0.0, None, as_csv)[0])
+        assert all("\n" not in line and line.isprintable() for line in lines)
+    assert "<img" not in timeline(entries, ("dispatcher",), 2e9)
+
+
+def recording(data: bytes) -> None:
+    """What `consul-kam replay` reads."""
+    settings = config.parse(_TABLES.format(place()), "fuzz", {"CONSUL_KAM_STATE_DIR": str(place())})
+    changes = [change for change in recorded("fuzz", io.BytesIO(data)) if change.dataset == "dispatcher"]
+    json.dumps(play(settings, changes, Tried()))

@@ -114,6 +114,14 @@ def left_behind() -> Iterator[bytes]:
 
 def journals() -> Iterator[bytes]:
     yield b'{"at":1.5,"dataset":"dispatcher","verdict":"PUBLISHED"}\n{"at":2,"event":"x"}\n{"cut'
+    yield b'{"at":1.9e9,"dataset":"dispatcher","verdict":"HELD","counts":{"added":1},"held":{"k":"w"},"dropped":[""]}'
+    yield b'{"at":true,"dataset":1,"verdict":[],"counts":[],"held":"x","dropped":{},"reason":0,"records":null}\n'
+
+
+def recordings() -> Iterator[bytes]:
+    for content in lists("dispatcher"):
+        line = {"dataset": "dispatcher", "part": "", "content": content.decode("utf-8", "surrogateescape")}
+        yield b"".join(json.dumps({"at": at, **line}).encode() + b"\n" for at in (1, 70, 1e10))
 
 
 def _hostile(*said: bytes) -> Iterator[bytes]:

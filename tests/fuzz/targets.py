@@ -203,6 +203,7 @@ TARGETS: dict[str, Target] = {
     "release": Target(ends.release, DAMAGED, seeds.releases, told=False),
     "boot": Target(ends.boot, (), seeds.left_behind),
     "journal": Target(ends.journal, (), seeds.journals),
+    "recording": Target(ends.recording, (ListError,), seeds.recordings),
     "binrpc": Target(ends.binrpc, RPC, seeds.binrpc, examples=100),
     "jsonrpc-fifo": Target(ends.fifo, RPC, seeds.fifo, examples=60),
     "jsonrpc-http": Target(ends.http, RPC, seeds.http, examples=100),

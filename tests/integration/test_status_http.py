@@ -267,8 +267,11 @@ def test_a_node_that_waits_for_consul_is_not_ready(lab: Lab) -> None:
     try:
         node = lab.node(consul, listen=f"127.0.0.1:{free_port()}", node_lines="boot_timeout = 60")
         listen = node.listen or ""
-        waits = "waits for Consul's first answer"
-        wait_for("the reason", lambda: readiness(listen)["reasons"].get("node") == waits, 10.0, node.log, every=0.05)
+        waits = "Consul's first answer"
+        wait_for(
+            "the reason", lambda: readiness(listen)["reasons"].get("programs") == waits, 10.0, node.log, every=0.05
+        )
+        node.logged('"probe unwell" probe=rpc')
         assert get_json(listen, "/livez")[0] == 200
         assert value(scrape(listen), "consul_kam_process_up", process="kamailio") == 0
     finally:

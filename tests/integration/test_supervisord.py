@@ -132,7 +132,7 @@ def test_a_configuration_that_is_wrong_is_tried_again(supervisord: Supervisord, 
     wait_for("four failures", lambda: node.log.read_text().count("node.role") >= 4, 60, node.log)
     node.config.write_text(right)
     wait_for("consul_kam", lambda: engine_pid(node), 60, node.log)
-    assert "RUNNING" in supervisord.ctl("status", "consul-kam")
+    wait_for("startsecs", lambda: "RUNNING" in supervisord.ctl("status", "consul-kam"), 30, node.log)
 
 
 def alive(pid: int) -> bool:

@@ -1,0 +1,61 @@
+"""The status page of a real engine, with a Consul in which somebody means no good."""
+
+from typing import Any
+
+from tests.app.test_page import Read
+from tests.lab import ConsulAgent, Lab, wait_for
+from tests.lab.http import get
+from tests.lab.ports import free_port
+from tests.lab.world import World, agent, consul, lab
+
+__all__ = ["agent", "consul", "lab"]
+
+EVIL = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
+
+
+def served(lab: Lab, consul: ConsulAgent, **options: Any) -> World:
+    return World(lab, consul, listen=f"127.0.0.1:{free_port()}", **options)
+
+
+def seen(world: World) -> Read:
+    status, document = get(world.engine.listen or "", "/")
+    assert status == 200
+    assert "<script>alert" not in document
+    found = Read(document)
+    assert found.open == []
+    assert (found.tags["script"], found.tags["img"]) == (1, 0)
+    return found
+
+
+def test_who_registers_names_that_are_markup_writes_none(lab: Lab, consul: ConsulAgent) -> None:
+    world = served(lab, consul)
+    world.add(1, 2)
+    world.expect(1, 2)
+    consul.register("router", f"r3{EVIL}", port=5060, address="192.0.2.1;evil=<b>", meta={"duid": EVIL})
+    world.engine.wait("it is dropped", lambda status: bool(status["dropped"]))
+    wait_for("Consul's word", lambda: "not asked yet" not in seen(world).words, 20, world.engine.log)
+    page = seen(world)
+    assert "r3" in page.words
+    assert "dropped" in page.words
+    assert "PUBLISHED" in page.words
+
+
+def test_what_is_held_and_what_differs_is_told_and_a_new_engine_knows_what_was(lab: Lab, consul: ConsulAgent) -> None:
+    world = served(lab, consul, dispatcher="hold_for = 600.0")
+    world.add(1, 2, 3, 4)
+    world.expect(1, 2, 3, 4)
+    world.rest()
+    world.at_once(lambda: world.remove(2, 3, 4))
+    world.said("HELD", held=[2, 3, 4])
+    words = seen(world).words
+    assert "set 1 fell from 4 to 1 within 10 min" in words
+    assert "3 not as Consul says" in words
+    assert "consul-kam approve" in words
+    world.restart_engine()
+    wait_for("what was", lambda: words_of_changes(world).count("PUBLISHED") >= 1, 20, world.engine.log)
+    world.kam.stop()
+    wait_for("Kamailio is away", lambda: "Kamailio does not answer" in seen(world).words, 20, world.engine.log)
+
+
+def words_of_changes(world: World) -> str:
+    return seen(world).words.partition("The newest first")[2]
