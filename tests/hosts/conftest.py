@@ -17,7 +17,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
-@pytest.fixture(scope="session", params=SUITES)
+@pytest.fixture(
+    scope="session", params=[SUITES[0], *(pytest.param(each, marks=pytest.mark.slow) for each in SUITES[1:])]
+)
 def suite(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -42,7 +42,7 @@ def refuses(kamailio: Kamailio) -> bool:
 # ---- no call is dropped
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", [VERSIONS[0], pytest.param(VERSIONS[1], marks=pytest.mark.slow)])
 @pytest.mark.parametrize("who", ["caller", "callee"])
 def test_a_router_leaves_under_calls(fleet: Fleet, who: str, version: str) -> None:
     fleet.start(version=version)
@@ -143,6 +143,7 @@ def test_the_deadline_passes_with_a_call_up(fleet: Fleet) -> None:
 # ---- what happens meanwhile
 
 
+@pytest.mark.slow
 def test_it_survives_a_killed_supervisor_in_each_phase(fleet: Fleet) -> None:
     fleet.start()
     node = fleet.routers[0]
@@ -164,6 +165,7 @@ def test_it_survives_a_killed_supervisor_in_each_phase(fleet: Fleet) -> None:
     assert not refuses(node.kamailio)
 
 
+@pytest.mark.slow
 def test_the_word_of_a_dead_supervisor_lapses(fleet: Fleet) -> None:
     fleet.start()
     node = fleet.routers[0]
@@ -178,6 +180,7 @@ def maintenance_at(consul: ConsulAgent, id: str) -> bool:
     return any(name.startswith("_service_maintenance") for name in checks(consul, id))
 
 
+@pytest.mark.slow
 def test_what_was_drained_comes_up_drained(fleet: Fleet) -> None:
     """Until somebody says otherwise, and without a moment in which it would get calls."""
     fleet.start()
@@ -195,6 +198,7 @@ def test_what_was_drained_comes_up_drained(fleet: Fleet) -> None:
     fleet.expect("A", "A")
 
 
+@pytest.mark.slow
 def test_its_own_kamailio_starts_anew_and_has_forgotten_its_calls(fleet: Fleet) -> None:
     fleet.start(drain=LONG)
     node = fleet.routers[0]
@@ -211,6 +215,7 @@ def test_its_own_kamailio_starts_anew_and_has_forgotten_its_calls(fleet: Fleet) 
     assert "started anew" in found["blind"]
 
 
+@pytest.mark.slow
 def test_the_peers_engine_and_kamailio_are_away_meanwhile(fleet: Fleet) -> None:
     fleet.start()
     node, sbc = fleet.routers[0], fleet.sbc
@@ -231,6 +236,7 @@ def test_the_peers_engine_and_kamailio_are_away_meanwhile(fleet: Fleet) -> None:
     fleet.expect("A", "A")
 
 
+@pytest.mark.slow
 def test_calls_fail_over_where_the_peer_does_not_know(fleet: Fleet) -> None:
     fleet.start()
     node, sbc = fleet.routers[0], fleet.sbc
@@ -241,6 +247,7 @@ def test_calls_fail_over_where_the_peer_does_not_know(fleet: Fleet) -> None:
     assert node.draining()["calls"] == 0
 
 
+@pytest.mark.slow
 def test_consul_is_away_meanwhile(fleet: Fleet, tmp_path: Path) -> None:
     with ConsulAgent(_made(tmp_path / "own"), persist=True) as consul:
         fleet.consul = consul
@@ -296,6 +303,7 @@ def test_sigterm_drains_first(fleet: Fleet) -> None:
     assert node.draining()["phase"] == "NONE", "who starts it wants it"
 
 
+@pytest.mark.slow
 def test_a_second_sigterm_cuts_the_drain_short(fleet: Fleet) -> None:
     fleet.start(drain=on_stop("drain", LONG))
     node = fleet.routers[0]
@@ -309,6 +317,7 @@ def test_a_second_sigterm_cuts_the_drain_short(fleet: Fleet) -> None:
     assert not node.kamailio.answers_options()
 
 
+@pytest.mark.slow
 def test_killed_while_it_drained_for_its_end_it_comes_up_undrained(fleet: Fleet) -> None:
     fleet.start(drain=on_stop("drain", LONG))
     node = fleet.routers[0]
@@ -321,6 +330,7 @@ def test_killed_while_it_drained_for_its_end_it_comes_up_undrained(fleet: Fleet)
     assert node.draining() == {"phase": "NONE"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["caller", "callee"])
 def test_an_engine_beside_its_kamailio_ends_and_calls_go_on(fleet: Fleet, who: str) -> None:
     """Attach: it takes nothing away that is not its own, and the next one finds all as it was."""

@@ -13,6 +13,8 @@ from tests.lab.callee import Callee
 from tests.lab.example import Example
 from tests.lab.fleet import DEFINE, TO_ROUTERS, Calls, Fleet, Member, cli, member, routers
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[ExitStack]:

@@ -52,7 +52,7 @@ def weights(router: Member) -> dict[int, str]:
     return {int(str(row["url"]).rpartition(":")[2]): str(row["weight"]) for row in rows}
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", [VERSIONS[0], pytest.param(VERSIONS[1], marks=pytest.mark.slow)])
 def test_its_sessions_end_by_themselves(stack: ExitStack, tmp_path: Path, consul: ConsulAgent, version: str) -> None:
     (tmp_path / "lab").mkdir()
     lab = stack.enter_context(Lab(tmp_path / "lab"))

@@ -72,6 +72,7 @@ def _drained(node: Member) -> tuple[float, float]:
     return begun, next(entry["at"] for entry in phases if entry["phase"] == "NONE")
 
 
+@pytest.mark.slow
 def test_a_node_that_does_not_come_back_stops_the_next(fleet: Fleet) -> None:
     fleet.start(count=3)
     first, second, _ = fleet.routers
@@ -94,6 +95,7 @@ def test_a_node_that_does_not_come_back_stops_the_next(fleet: Fleet) -> None:
     assert code == 0, said
 
 
+@pytest.mark.slow
 def test_whose_turn_it_is_dies_and_the_next_one_sees_that_it_is_still_drained(fleet: Fleet) -> None:
     fleet.start(
         drain=QUICK.replace("quiet_for = 1.5", "quiet_for = 60").replace("announce_max = 6", "announce_max = 90")
@@ -128,6 +130,7 @@ def test_kamailio_that_is_not_ours_needs_a_command(fleet: Fleet) -> None:
     fleet.expect("A", "A")
 
 
+@pytest.mark.slow
 def test_kamailio_that_a_unit_restarts_is_asked_for_by_file(fleet: Fleet) -> None:
     fleet.start(spawn=False)
     node = fleet.routers[0]
