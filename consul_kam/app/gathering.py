@@ -159,6 +159,7 @@ def _list(settings: Settings, chosen: DatasetSettings) -> ListFacts:
         versions=notation.versions,
         beside=tuple(str(file.parent / name) for name in notation.beside),
         records=records,
+        staged=bool(records) and not live,
         problems=problems,
         sets=chosen.sets,
         released=float(at) if not same and isinstance(at, int | float) else None,

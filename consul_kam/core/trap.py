@@ -75,6 +75,8 @@ class ListFacts:
     beside: tuple[str, ...] = ()
     """Files that have to stand beside its own."""
     records: tuple[Record, ...] = ()
+    staged: bool = False
+    """`records` are of its staging."""
     problems: tuple[str, ...] = ()
     """What `check` says of its live file."""
     sets: tuple[Mapping[str, Any], ...] = ()

@@ -111,7 +111,8 @@ failure_route[X] { if (t_check_status("408|500")) ds_next_dst(); }"""
         db_mode=0, domain=True, route=route, reload_delta=0, fr_timer=40_000,
         globals="use_dst_blocklist=yes", modparams='modparam("tm", "blst_503", 60)',
     )  # fmt: skip
-    kam.list_file.write_text("1 sip:192.0.2.7:5061;transport=tls 0 10\n1 sip:[2001:db8::1]:5060 0 10\n")
+    lines = [f"1 sip:192.0.2.7:5061;transport=tls 0 {n}" for n in (9, 10)]
+    kam.list_file.write_text("\n".join([*lines, "1 sip:[2001:db8::1]:5060 0 10\n"]))
     (kam.dbtext / "domain").write_text(f"{DOMAIN_HEADER}1:127.0.0.1:127.0.0.1:0")
     text = config(kam, DOMAIN).replace("[datasets.dispatcher]", "min_gap = 0.0\n[datasets.dispatcher]")
     doctor = Doctor(tmp_path, kam, text)
@@ -119,7 +120,7 @@ failure_route[X] { if (t_check_status("408|500")) ds_next_dst(); }"""
     assert code == 1
     assert {each["trap"] for each in found} >= {
         "db_mode", "from_list_mode", "algorithm_10", "no_503", "blocklist", "tls_missing", "no_probing",
-        "probing_untold", "slow_peers", "min_gap", "no_dialog", "table_cut",
+        "probing_untold", "slow_peers", "tm_remap_503_500", "live_twice", "min_gap", "no_dialog", "table_cut",
     }  # fmt: skip
     assert [each["severity"] for each in found] == sorted(
         (each["severity"] for each in found), key=["error", "warning", "note"].index
