@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from consul_kam.app.running import running_of
+from consul_kam.config import load
 from tests.integration.test_node_resolver import network as network
 from tests.lab import VERSIONS, ConsulAgent, Kamailio, Lab
 from tests.lab.engine import ROOT
@@ -216,6 +218,24 @@ def test_what_consul_says(lab: Lab, tmp_path: Path) -> None:
         file.chmod(0o600)
         doctor.config.write_text(f'{text}token_file = "{file}"\n')
         assert doctor.names() & {"no_check", "acl_filtered", "consul_unreachable"} == {trap}
+
+
+def test_a_node_that_drains(lab: Lab, tmp_path: Path) -> None:
+    with example(tmp_path, "sbc", "") as kam:
+        doctor = Doctor(tmp_path, kam, config(kam).replace("[kamailio]", '[kamailio]\nmode = "attach"'))
+        doctor.config.write_text(f"{doctor.config.read_text()}[drain]\nquiet_for = 0.1\n")
+        role = doctor.config.read_text().replace("[node]", '[node]\nrole = "sbc"\nname = "sbc-1"')
+        watched = {"drain_table", "no_dialog", "slow_peers"}
+        assert (doctor.names() & watched) == {"slow_peers"}, "by what [drain] says"
+        doctor.config.write_text(role)
+        assert doctor.names() & watched == {"slow_peers"}
+        running, _ = running_of(load(str(doctor.config), {}))
+        assert running is not None
+        assert running.htables == {"consul_kam"}
+    bare = lab.kamailio()
+    doctor.config.write_text(role.replace(str(kam.ctl), str(bare.ctl)))
+    assert doctor.names() & watched == watched
+    assert "drain_table" in doctor.names("--cfg", str(kam.cfg)), "what runs counts, not what is written"
 
 
 def test_lines_that_kamailio_takes_for_others(lab: Lab, tmp_path: Path) -> None:

@@ -165,6 +165,9 @@ RPC = "event_route[xhttp:request] {\n%s jsonrpc_dispatch(); }\n"
 PING = 'modparam("dispatcher", "ds_ping_interval", 5)'
 MODE = 'modparam("dispatcher", "ds_probing_mode", 1)'
 SELECT = 'ds_select_dst("1", "11")'
+DRAIN = """modparam("htable", "htable", "consul_kam=>size=2;autoexpire=10;")
+route[DRAIN] { if ($sht(consul_kam=>refuse) == $null) return; exit; }
+"""
 TABLE = 'modparam("htable", "htable", "peers=>size=8;dbtable=peers;")'
 DOMAIN = 'loadmodule "domain.so"\n'
 TLS = "1 sip:192.0.2.7:5061;transport=tls 0 10"
@@ -254,9 +257,10 @@ CASES: dict[str, tuple[Facts, Facts]] = {
         cfg(more="route[X] { $sht(peers=>$fU) = 1; }\n"),
         cfg(more="route[X] { $sht(mine=>$fU) = 1; if ($sht(peers=>$fU) == 1) exit; }\n"),
     ),
+    "drain_table": (replace(WELL, drains=True), replace(cfg(more=DRAIN), drains=True)),
     "drain_replicated": (
+        cfg(more='modparam("htable", "htable", "consul_kam=>size=4;autoexpire=10;dmqreplicate=1;")\n'),
         cfg(more='modparam("htable", "htable", "drain=>size=4;autoexpire=10;dmqreplicate=1;")\n'),
-        cfg(more='modparam("htable", "htable", "drain=>size=4;autoexpire=10;")\n'),
     ),
     "domain_myself": (cfg('"register_myself", 0', '"register_myself", 1'), WELL),
     "slow_peers": (cfg("2000", "40000"), cfg("2000", "30000")),
@@ -384,6 +388,27 @@ def test_a_set_that_only_a_variable_knows() -> None:
 def test_a_set_that_only_a_variable_knows_and_round_robin() -> None:
     ((sentence, _),) = found("algorithm_4", cfg(SELECT, 'ds_select_dst("$var(set)", "4")'))
     assert sentence.startswith("a set that only a variable knows is shared round robin")
+
+
+def test_who_does_not_drain_needs_no_table() -> None:
+    assert found("drain_table", WELL) == []
+
+
+def test_the_running_ones_htables_win_and_somebody_has_to_look_at_them() -> None:
+    there = replace(WELL, drains=True, running=replace(RUNNING, htables=frozenset({"consul_kam"})))
+    assert found("drain_table", there)[0][0].startswith("the script does not look at $sht(consul_kam=>refuse)")
+    assert found("drain_table", replace(there, script=None)) == []
+    python = read_script(f'{CFG}cfgengine "python"\n')
+    assert found("drain_table", replace(there, script=python)) == [], "its routes are in another language"
+    gone = replace(cfg(more=DRAIN), drains=True, running=replace(RUNNING, htables=frozenset({"peers"})))
+    assert found("drain_table", gone)[0][0].startswith("Kamailio has no htable consul_kam")
+    assert found("drain_table", Facts(drains=True)) == []
+
+
+def test_a_node_that_drains_counts_its_calls_even_without_lists() -> None:
+    bare = replace(cfg('loadmodule "dialog.so"\n', ""), lists=())
+    assert found("no_dialog", bare) == []
+    assert found("no_dialog", replace(bare, drains=True))
 
 
 def test_what_is_twice_is_named_and_counted() -> None:
