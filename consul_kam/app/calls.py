@@ -7,13 +7,11 @@ from typing import Protocol
 from consul_kam.adapters import ng, rpc, sip
 from consul_kam.config import Settings
 from consul_kam.core import replies
-from consul_kam.core.drain import Counts
+from consul_kam.core.drain import HTABLE, KEY, Counts
 from consul_kam.core.ports import Rpc, Value
 from consul_kam.core.world import NO_KAMAILIO
 from consul_kam.errors import ConsulKamError, RpcError, RpcFault, RpcMalformed
 
-TABLE, KEY = "consul_kam", "refuse"
-"""The htable of examples/kamailio/drain.cfg, and what is said there."""
 DEADLINE = 2.0
 """Seconds that one question may take."""
 SNIPPET = "include examples/kamailio/drain.cfg"
@@ -69,7 +67,7 @@ class KamailioCalls:
 
     def allow(self) -> str:
         try:
-            self._rpc.call("htable.delete", TABLE, KEY, deadline=DEADLINE)
+            self._rpc.call("htable.delete", HTABLE, KEY, deadline=DEADLINE)
         except RpcFault:  # it was not refusing, or has expired, or there is no such table
             return ""
         except RpcError as error:
@@ -79,7 +77,7 @@ class KamailioCalls:
     def _refuse(self) -> str:
         """Faults are told, silence is raised."""
         try:
-            self._rpc.call("htable.seti", TABLE, KEY, self._reply, deadline=DEADLINE)
+            self._rpc.call("htable.seti", HTABLE, KEY, self._reply, deadline=DEADLINE)
         except RpcFault as fault:
             return f"cannot refuse new calls: {fault}; {SNIPPET}"
         return ""

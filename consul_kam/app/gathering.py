@@ -30,6 +30,7 @@ from consul_kam.core.lines import is_staging
 from consul_kam.core.plan import make_release
 from consul_kam.core.records import Record
 from consul_kam.core.trap import Facts, ListFacts, Place
+from consul_kam.core.world import NO_KAMAILIO
 from consul_kam.datasets import dataset
 from consul_kam.errors import ConsulKamError, ListError
 
@@ -86,7 +87,8 @@ def gather(settings: Settings, cfg: str = "", hcl: str = "") -> Facts:
         probing=settings.kamailio.probing,
         min_gap=settings.kamailio.min_gap,
         status_url=settings.kamailio.status_url,
-        quiet_for=float(getattr(getattr(settings, "drain", None), "quiet_for", 35.0)),
+        drains=bool(settings.node.role) and settings.kamailio.mode != NO_KAMAILIO,
+        quiet_for=settings.drain.quiet_for,
         start_timeout=settings.kamailio.start_timeout,
         state_dir=str(settings.state_dir),
         scratch=_scratch(settings.state_dir),
@@ -159,6 +161,7 @@ def _list(settings: Settings, chosen: DatasetSettings) -> ListFacts:
         versions=notation.versions,
         beside=tuple(str(file.parent / name) for name in notation.beside),
         records=records,
+        staged=bool(records) and not live,
         problems=problems,
         sets=chosen.sets,
         released=float(at) if not same and isinstance(at, int | float) else None,

@@ -7,6 +7,7 @@ from typing import Any
 from consul_kam.app.page_parts import BAD, GOOD, WARN, moment, section, span, table, text, word
 from consul_kam.app.page_style import SCRIPT, STYLE
 from consul_kam.app.page_timeline import timeline
+from consul_kam.core.drain import Phase
 from consul_kam.core.vitals import Vitals
 
 KINDS = (
@@ -42,6 +43,7 @@ def page(shown: Shown) -> str:
     title = f"{vitals.node}: {'ready' if vitals.ready else 'not ready'}"
     names = [str(entry["name"]) for entry in shown.lists]
     content = (
+        _drain(shown),
         _lists(shown),
         timeline(shown.entries, names, shown.now),
         _programs(shown),
@@ -202,6 +204,24 @@ def _probes(shown: Shown) -> str:
     ]
     heads = ("Probe", "Health", "Level", "For", "Took", "Detail")
     return section("probes", "Probes", table("What is asked again and again", heads, rows))
+
+
+def _drain(shown: Shown) -> str:
+    """Only while it leaves, or has left."""
+    told = shown.node.get("drain") or {"phase": Phase.NONE.value}
+    if told["phase"] == Phase.NONE.value:
+        return ""
+    calls = "not known" if told["calls"] is None or told["blind"] else told["calls"]
+    row = (
+        word(str(told["phase"])),
+        text(calls),
+        span(shown.now - told["since"]),
+        moment(told["deadline"], shown.now) if told["phase"] != Phase.DRAINED.value else "",
+        text(told["reason"]),
+        text("; ".join(filter(None, (told["how"], told["blind"], told["trouble"])))),
+    )
+    heads = ("Phase", "Calls left", "For", "Deadline", "Reason", "Detail")
+    return section("drain", "Drain", table("This node leaves", heads, [row]))
 
 
 def _registration(shown: Shown) -> str:

@@ -9,6 +9,7 @@ TONES: Mapping[str, str] = {
     **dict.fromkeys(("PUBLISHED", "equal", "ok", "RUNNING", "registered", "well"), GOOD),
     **dict.fromkeys(("HELD", "BUSY", "BLOCKED", "SUPERSEDED", "DRIFT", "OBSERVED", "native", "unprotected"), WARN),
     **dict.fromkeys(("unknown", "STARTING", "STOPPING", "KILLING", "not known yet"), WARN),
+    **dict.fromkeys(("ANNOUNCING", "REFUSING", "SETTLING", "DRAINED"), WARN),
     **dict.fromkeys(("REJECTED", "DEGRADED", "rejected", "absent", "differs", "unwell"), BAD),
     **dict.fromkeys(("BACKOFF", "FAILED", "STOPPED"), BAD),
 }

@@ -56,6 +56,7 @@ def _asked(client: Rpc, uptime: Mapping[str, str], deadline: float) -> Running:
     return Running(
         version=tuple(map(int, version.groups())) if version is not None else (),
         modules=modules,
+        htables=_tables(modules, ask("htable.listTables")),
         argv=tuple(_texts(ask("core.arg"))),
         values=values,
         shm_total=_number(memory.get("total")),
@@ -64,6 +65,13 @@ def _asked(client: Rpc, uptime: Mapping[str, str], deadline: float) -> Running:
         started=time.time() - up if up is not None else None,
         clock=now - time.time() if now is not None else None,
     )
+
+
+def _tables(modules: frozenset[str] | None, reply: tuple[Value, ...]) -> frozenset[str] | None:
+    """One struct for each; without the module, or without a table, it fails."""
+    if modules is not None and "htable" not in modules:
+        return frozenset()
+    return frozenset(name for each in reply if (name := _members((each,)).get("name"))) or None
 
 
 def _texts(reply: Iterable[Value]) -> list[str]:

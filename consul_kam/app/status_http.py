@@ -127,7 +127,8 @@ def serve(
     port is taken.
     """
 
-    parts = Parts(node.health, node.supervisor.processes, lambda: node.waits_for, node.registrar.status)
+    drain = node.draining.status if node.draining is not None else None
+    parts = Parts(node.health, node.supervisor.processes, lambda: node.waits_for, node.registrar.status, drain)
     look = Look(engine, settings, heartbeat, ordering, parts)
     page = Page(engine, heartbeat, ordering, node, freshness)
     name, listen = settings.node.name, settings.http.listen

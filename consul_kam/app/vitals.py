@@ -15,7 +15,7 @@ from consul_kam.config import Settings
 from consul_kam.core.compare import difference
 from consul_kam.core.records import Release, Use
 from consul_kam.core.state import State, enable
-from consul_kam.core.vitals import ListVitals, ProbeVitals, ProcessVitals, Registered, Spread, Vitals
+from consul_kam.core.vitals import DrainVitals, ListVitals, ProbeVitals, ProcessVitals, Registered, Spread, Vitals
 
 ENGINE = "consul-kam"
 """The engine's own process, among those that it shows."""
@@ -62,6 +62,8 @@ class Parts:
     """What keeps the node from being ready, or ""; a health runner has gates of its own instead."""
     registration: Callable[[], Mapping[str, Any]] | None = None
     """The registrar's: state, trouble."""
+    drain: Callable[[], Mapping[str, Any]] | None = None
+    """As app/drain.py has it: phase; where one is under way calls, blind."""
 
 
 @dataclass
@@ -93,6 +95,7 @@ class Look:
             processes=(_own(), *(_process(told, self._figures()) for told in self.parts.processes())),
             probes=tuple(_probe(name, state) for name, state in health.states.items()) if health is not None else (),
             registration=_registered(registration) if registration is not None else None,
+            drain=_drain(self.parts.drain()) if self.parts.drain is not None else None,
             lag=lag,
             unwritten=self.engine.reporter.dropped,
         )
@@ -209,3 +212,8 @@ def _probe(name: str, state: ProbeState) -> ProbeVitals:
 def _registered(told: Mapping[str, Any]) -> Registered | None:
     """None: it is not wanted."""
     return Registered(told["state"] == REGISTERED, bool(told["trouble"])) if told["state"] != OFF else None
+
+
+def _drain(told: Mapping[str, Any]) -> DrainVitals:
+    """A count that has forgotten calls is none."""
+    return DrainVitals(str(told["phase"]), told.get("calls") if not told.get("blind") else None)

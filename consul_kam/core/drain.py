@@ -29,6 +29,8 @@ class Phase(Enum):
 
 OPERATOR, END = "operator", "end"
 """Who asked for it: `consul-kam drain`, undone by word alone; or the end of `run`, undone by the next start."""
+HTABLE, KEY = "consul_kam", "refuse"
+"""The htable of examples/kamailio/drain.cfg, and what is said there."""
 GONE = 10.0
 """Seconds without any sign of life of the program, after which there is nothing to wait for."""
 

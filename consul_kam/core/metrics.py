@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from consul_kam.core import drain
 from consul_kam.core.events import Phase, Verdict
 from consul_kam.core.vitals import ListVitals, ProbeVitals, ProcessVitals, Spread, Vitals
 
@@ -92,6 +93,12 @@ def _phases(vitals: Vitals) -> Iterator[Sample]:
     for each in vitals.lists:
         for phase in Phase:
             yield (each.name, phase.value), each.phase == phase.value
+
+
+def _drain_phases(vitals: Vitals) -> Iterator[Sample]:
+    if vitals.drain is not None:
+        for phase in drain.Phase:
+            yield (phase.value,), vitals.drain.phase == phase.value
 
 
 def _staged_at(vitals: Vitals) -> Iterator[Sample]:
@@ -188,4 +195,10 @@ METRICS = (
            _one(lambda v: v.registration.registered if v.registration else None)),
     Metric("consul_kam_registration_trouble", G, (), "1 while the registration cannot be kept right.",
            _one(lambda v: v.registration.trouble if v.registration else None)),
+    Metric("consul_kam_drain_phase", G, ("phase",),
+           "1 for the phase that the node's drain is in, 0 for the others; NONE: it does not drain. Absent without a "
+           "role.", _drain_phases),
+    Metric("consul_kam_drain_calls", G, (),
+           "Calls that a drain waits for; absent where none is under way, or they cannot be counted.",
+           _one(lambda v: v.drain.calls if v.drain else None)),
 )  # fmt: skip

@@ -75,6 +75,8 @@ class ListFacts:
     beside: tuple[str, ...] = ()
     """Files that have to stand beside its own."""
     records: tuple[Record, ...] = ()
+    staged: bool = False
+    """`records` are of its staging."""
     problems: tuple[str, ...] = ()
     """What `check` says of its live file."""
     sets: tuple[Mapping[str, Any], ...] = ()
@@ -97,6 +99,7 @@ class Running:
 
     version: tuple[int, ...] = ()
     modules: frozenset[str] | None = None
+    htables: frozenset[str] | None = None
     argv: tuple[str, ...] = ()
     values: Mapping[str, int | str] = field(default_factory=dict)
     shm_total: float | None = None
@@ -137,6 +140,8 @@ class Facts:
     probing: bool = False
     min_gap: float | None = None
     status_url: str = ""
+    drains: bool = False
+    """Whether this Kamailio's calls are ours to end: it has a role."""
     quiet_for: float = 35.0
     start_timeout: float = 60.0
     state_dir: str = ""
@@ -179,6 +184,15 @@ class Facts:
         if self.running is not None and self.running.modules is not None:
             return self.running.modules
         return self.script.modules if self.script is not None else None
+
+    @property
+    def htables(self) -> frozenset[str] | None:
+        """Names of the htables: as the running one says, else as the configuration has them."""
+        if self.running is not None and self.running.htables is not None:
+            return self.running.htables
+        if self.script is None:
+            return None
+        return frozenset(str(text).partition("=>")[0].strip() for text in self.script.all("htable", "htable"))
 
     @property
     def destinations(self) -> int:

@@ -102,6 +102,15 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainVitals:
+    """How far the node's leaving is; `phase`: of core/drain.py, NONE where nobody asked for it."""
+
+    phase: str
+    calls: int | None = None
+    """Those that are not over; None: nobody counts them, or not rightly."""
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """The node."""
 
@@ -119,6 +128,8 @@ class Vitals:
     processes: tuple[ProcessVitals, ...] = ()
     probes: tuple[ProbeVitals, ...] = ()
     registration: Registered | None = None
+    drain: DrainVitals | None = None
+    """None: without a role it has no calls of its own."""
     lag: Spread = Spread((), (0,))
     """Seconds that the decision thread was late."""
     unwritten: int = 0

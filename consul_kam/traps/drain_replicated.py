@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from consul_kam.core.drain import HTABLE
 from consul_kam.core.trap import ERROR, FACTS, Facts, Finding, Trap, modparam
 from consul_kam.core.trap_sets import tables
 
@@ -10,7 +11,7 @@ from consul_kam.core.trap_sets import tables
 def find(facts: Facts) -> Iterator[Finding]:
     for _, text in tables(facts):
         name = text.partition("=>")[0].strip()
-        if re.search(r"drain|consul_?kam", name) and re.search(r"\bdmqreplicate=[1-9]", text):
+        if name == HTABLE and re.search(r"\bdmqreplicate=[1-9]", text):
             yield Finding(f"{text}", modparam("htable", "htable", re.sub(r"dmqreplicate=\d+;?", "", text)))
 
 

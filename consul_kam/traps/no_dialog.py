@@ -6,7 +6,7 @@ from consul_kam.core.trap import NOTE, Facts, Finding, Trap
 
 
 def find(facts: Facts) -> Iterator[Finding]:
-    if facts.modules is not None and facts.of("dispatcher") and not facts.loaded("dialog"):
+    if facts.modules is not None and (facts.drains or facts.of("dispatcher")) and not facts.loaded("dialog"):
         yield Finding("module dialog is not loaded", 'loadmodule "dialog.so", and dlg_manage() for each INVITE')
 
 

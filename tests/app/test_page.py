@@ -12,7 +12,7 @@ from consul_kam.app.page import html
 from consul_kam.app.page_html import Shown, page
 from consul_kam.app.page_parts import LONGEST
 from consul_kam.app.page_style import POLICY, SCRIPT, STYLE
-from tests.lab.page import EVIL, NOW, a_list, change, full, hostile, vitals
+from tests.lab.page import EVIL, NOW, a_list, change, drain, full, hostile, vitals
 
 TAGS = {
     "html", "head", "meta", "link", "title", "style", "body", "a", "header", "div", "h1", "h2", "h3", "p", "span", "ul",
@@ -97,6 +97,28 @@ def test_a_node_with_nothing_at_all() -> None:
     assert "not ready" not in words
     assert "No list is kept here." in words
     assert "Nothing yet." in words
+
+
+@pytest.mark.parametrize(
+    ("told", "said", "unsaid"),
+    [
+        (drain("REFUSING"), ("REFUSING", "7", "1 min 1 s", "new kernel", "Deadline"), ("not known",)),
+        (drain("REFUSING", calls=0), ("0",), ("not known",)),
+        (drain("REFUSING", calls=None), ("not known",), ()),
+        (drain("SETTLING", blind="it has forgotten calls"), ("not known", "it has forgotten calls"), ("7",)),
+        (drain("DRAINED", how="no call is left", trouble="disk full"), ("DRAINED", "no call is left; disk full"), ()),
+    ],
+)
+def test_a_drain_is_told_while_there_is_one(told: dict[str, object], said: list[str], unsaid: list[str]) -> None:
+    words = shown(Shown(NOW, vitals(), node={"drain": told})).words.split("\n")
+    assert "Drain" in words
+    assert set(said) <= set(words)
+    assert not set(unsaid) & set(words)
+
+
+@pytest.mark.parametrize("node", [{}, {"drain": None}, {"drain": {"phase": "NONE"}}])
+def test_who_does_not_drain_has_no_word_of_it(node: dict[str, object]) -> None:
+    assert "Drain" not in shown(Shown(NOW, vitals(), node=node)).words.split("\n")
 
 
 def test_hostile_names_stay_text() -> None:

@@ -14,7 +14,7 @@ from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.ordering import Ordering
 from consul_kam.app.reports import Reporter
 from consul_kam.app.vitals import Look, Parts
-from consul_kam.core.vitals import ProbeVitals, ProcessVitals, Registered, Spread
+from consul_kam.core.vitals import DrainVitals, ProbeVitals, ProcessVitals, Registered, Spread
 
 NO_LAG = Spread((), (0,))
 
@@ -115,3 +115,17 @@ def test_programs_are_shown_beside_the_engine_itself(tmp_path: Path) -> None:
 def test_registration_is_shown(tmp_path: Path, told: Mapping[str, Any], expected: Registered | None) -> None:
     assert look(tmp_path, Parts(registration=lambda: told)).take(NO_LAG).registration == expected
     assert look(tmp_path).take(NO_LAG).registration is None
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"phase": "NONE"}, DrainVitals("NONE")),
+        ({"phase": "REFUSING", "calls": 7, "blind": ""}, DrainVitals("REFUSING", 7)),
+        ({"phase": "DRAINED", "calls": 0, "blind": ""}, DrainVitals("DRAINED", 0)),
+        ({"phase": "REFUSING", "calls": 7, "blind": "it has forgotten calls"}, DrainVitals("REFUSING")),
+    ],
+)
+def test_a_drain_is_shown(tmp_path: Path, told: Mapping[str, Any], expected: DrainVitals) -> None:
+    assert look(tmp_path, Parts(drain=lambda: told)).take(NO_LAG).drain == expected
+    assert look(tmp_path).take(NO_LAG).drain is None

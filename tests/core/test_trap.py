@@ -42,6 +42,13 @@ def test_modules_are_those_of_the_running_one_where_it_tells() -> None:
     assert not replace(FACTS, running=Running(modules=frozenset({"sl"}))).loaded("tm")
 
 
+def test_htables_are_those_of_the_running_one_where_it_tells() -> None:
+    assert Facts().htables is None
+    assert FACTS.htables == {"p", "q"}
+    assert replace(FACTS, running=Running()).htables == {"p", "q"}
+    assert replace(FACTS, running=Running(htables=frozenset({"r"}))).htables == {"r"}
+
+
 def test_numbers_are_those_of_the_running_one_where_it_tells() -> None:
     assert Facts().number("tm", "fr_timer", 1) is None
     assert FACTS.number("tm", "fr_timer", 1, "fr_timer") == 2000

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from consul_kam.core import drain
 from consul_kam.core.events import Phase, Verdict
 from consul_kam.core.metrics import FACTS, METRICS, Kind, Sample
-from consul_kam.core.vitals import ListVitals, ProbeVitals, ProcessVitals, Spread, Vitals
+from consul_kam.core.vitals import DrainVitals, ListVitals, ProbeVitals, ProcessVitals, Spread, Vitals
 from tests.core.vitals import FULL, LIST
 
 BARE = Vitals("1", "3.11.2", "n", "", 1.0, True, {}, None)
@@ -56,7 +57,8 @@ def test_what_is_not_known_has_no_sample() -> None:
         probes=(ProbeVitals("rpc", None),),
     )
     for name in ("rpc_up", "registered", "registration_trouble", "memory_equal", "memory_records", "probe_healthy",
-                 "process_rss_bytes", "last_publish_timestamp_seconds", "change_duration_seconds"):  # fmt: skip
+                 "process_rss_bytes", "last_publish_timestamp_seconds", "change_duration_seconds", "drain_phase",
+                 "drain_calls"):  # fmt: skip
         assert samples(unknown, f"consul_kam_{name}") == [], name
     assert samples(unknown, "consul_kam_process_up") == [(("kamailio",), False)]
 
@@ -67,6 +69,16 @@ def test_the_phase_is_one_of_all_and_each_verdict_counts_from_0() -> None:
     assert len(phases) == len(Phase)
     verdicts = dict(samples(FULL, "consul_kam_releases_total"))
     assert verdicts == {("htable:a", v.value): 8 if v is Verdict.PUBLISHED else 0 for v in Verdict}
+
+
+def test_the_phase_of_a_drain_is_one_of_all_and_calls_are_those_that_are_known() -> None:
+    phases = dict(samples(FULL, "consul_kam_drain_phase"))
+    assert phases == {(phase.value,): phase is drain.Phase.REFUSING for phase in drain.Phase}
+    assert samples(FULL, "consul_kam_drain_calls") == [((), 3)]
+    none = replace(FULL, drain=DrainVitals("NONE"))
+    assert dict(samples(none, "consul_kam_drain_phase"))["NONE",]
+    assert samples(none, "consul_kam_drain_calls") == []
+    assert samples(replace(FULL, drain=DrainVitals("DRAINED", 0)), "consul_kam_drain_calls") == [((), 0)]
 
 
 def test_a_probe_that_tells_too_much_is_cut_short() -> None:

@@ -1,7 +1,16 @@
 """A node that shows everything that a node can show: each metric has a sample of it."""
 
 from consul_kam.core.metrics import BOUNDS, STAGES
-from consul_kam.core.vitals import ListVitals, ProbeVitals, ProcessVitals, Registered, Spread, Tally, Vitals
+from consul_kam.core.vitals import (
+    DrainVitals,
+    ListVitals,
+    ProbeVitals,
+    ProcessVitals,
+    Registered,
+    Spread,
+    Tally,
+    Vitals,
+)
 
 SPREAD = Spread.over(BOUNDS).with_value(0.001).with_value(0.3).with_value(99.0)
 LIST = ListVitals(
@@ -34,6 +43,7 @@ FULL = Vitals(
     processes=(ProcessVitals("kamailio", True, 2, 70_000_000, 1.25),),
     probes=(ProbeVitals("sip_options", True, 0.002, 1_700_000_004.0, {"rss_bytes": 5.0}),),
     registration=Registered(True, False),
+    drain=DrainVitals("REFUSING", 3),
     lag=SPREAD,
     unwritten=1,
 )

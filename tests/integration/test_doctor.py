@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from consul_kam.app.running import running_of
+from consul_kam.config import load
 from tests.integration.test_node_resolver import network as network
 from tests.lab import VERSIONS, ConsulAgent, Kamailio, Lab
 from tests.lab.engine import ROOT
@@ -111,7 +113,8 @@ failure_route[X] { if (t_check_status("408|500")) ds_next_dst(); }"""
         db_mode=0, domain=True, route=route, reload_delta=0, fr_timer=40_000,
         globals="use_dst_blocklist=yes", modparams='modparam("tm", "blst_503", 60)',
     )  # fmt: skip
-    kam.list_file.write_text("1 sip:192.0.2.7:5061;transport=tls 0 10\n1 sip:[2001:db8::1]:5060 0 10\n")
+    lines = [f"1 sip:192.0.2.7:5061;transport=tls 0 {n}" for n in (9, 10)]
+    kam.list_file.write_text("\n".join([*lines, "1 sip:[2001:db8::1]:5060 0 10\n"]))
     (kam.dbtext / "domain").write_text(f"{DOMAIN_HEADER}1:127.0.0.1:127.0.0.1:0")
     text = config(kam, DOMAIN).replace("[datasets.dispatcher]", "min_gap = 0.0\n[datasets.dispatcher]")
     doctor = Doctor(tmp_path, kam, text)
@@ -119,7 +122,7 @@ failure_route[X] { if (t_check_status("408|500")) ds_next_dst(); }"""
     assert code == 1
     assert {each["trap"] for each in found} >= {
         "db_mode", "from_list_mode", "algorithm_10", "no_503", "blocklist", "tls_missing", "no_probing",
-        "probing_untold", "slow_peers", "min_gap", "no_dialog", "table_cut",
+        "probing_untold", "slow_peers", "tm_remap_503_500", "live_twice", "min_gap", "no_dialog", "table_cut",
     }  # fmt: skip
     assert [each["severity"] for each in found] == sorted(
         (each["severity"] for each in found), key=["error", "warning", "note"].index
@@ -215,6 +218,24 @@ def test_what_consul_says(lab: Lab, tmp_path: Path) -> None:
         file.chmod(0o600)
         doctor.config.write_text(f'{text}token_file = "{file}"\n')
         assert doctor.names() & {"no_check", "acl_filtered", "consul_unreachable"} == {trap}
+
+
+def test_a_node_that_drains(lab: Lab, tmp_path: Path) -> None:
+    with example(tmp_path, "sbc", "") as kam:
+        doctor = Doctor(tmp_path, kam, config(kam).replace("[kamailio]", '[kamailio]\nmode = "attach"'))
+        doctor.config.write_text(f"{doctor.config.read_text()}[drain]\nquiet_for = 0.1\n")
+        role = doctor.config.read_text().replace("[node]", '[node]\nrole = "sbc"\nname = "sbc-1"')
+        watched = {"drain_table", "no_dialog", "slow_peers"}
+        assert (doctor.names() & watched) == {"slow_peers"}, "by what [drain] says"
+        doctor.config.write_text(role)
+        assert doctor.names() & watched == {"slow_peers"}
+        running, _ = running_of(load(str(doctor.config), {}))
+        assert running is not None
+        assert running.htables == {"consul_kam"}
+    bare = lab.kamailio()
+    doctor.config.write_text(role.replace(str(kam.ctl), str(bare.ctl)))
+    assert doctor.names() & watched == watched
+    assert "drain_table" in doctor.names("--cfg", str(kam.cfg)), "what runs counts, not what is written"
 
 
 def test_lines_that_kamailio_takes_for_others(lab: Lab, tmp_path: Path) -> None:

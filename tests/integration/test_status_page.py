@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.app.test_page import Read
 from tests.lab import ConsulAgent, Lab, wait_for
-from tests.lab.http import get
+from tests.lab.http import get, scrape, value
 from tests.lab.ports import free_port
 from tests.lab.world import World, agent, consul, lab
 
@@ -59,3 +59,26 @@ def test_what_is_held_and_what_differs_is_told_and_a_new_engine_knows_what_was(l
 
 def words_of_changes(world: World) -> str:
     return seen(world).words.partition("The newest first")[2]
+
+
+def test_a_node_that_leaves_says_how_far_it_is(lab: Lab, consul: ConsulAgent) -> None:
+    dialog = {"modparams": 'loadmodule "dialog.so"\nmodparam("dialog", "enable_stats", 1)'}
+    listen = f"127.0.0.1:{free_port()}"
+    drain = '[drain]\non_stop = "leave"\n'
+    node = lab.node(consul, listen=listen, kamailio=dialog, more=drain)
+    node.ready()
+
+    def metric(name: str, **labels: str) -> float | None:
+        return value(scrape(listen), f"consul_kam_drain_{name}", **labels)
+
+    assert (metric("phase", phase="NONE"), metric("calls")) == (1, None)
+    assert "This node leaves" not in get(listen, "/")[1]
+    assert node.ask("drain", reason="new kernel", force=True)["ok"]
+    wait_for("its calls are counted", lambda: metric("calls") == 0, 10, node.log)
+    wait_for("it is drained", lambda: metric("phase", phase="DRAINED") == 1, 60, node.log)
+    assert metric("phase", phase="NONE") == 0
+    words = Read(get(listen, "/")[1]).words
+    assert "This node leaves" in words
+    assert "new kernel" in words
+    assert node.ask("undrain")["ok"]
+    assert (metric("phase", phase="NONE"), metric("calls")) == (1, None)

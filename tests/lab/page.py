@@ -38,6 +38,11 @@ def program(name: str, **more: Any) -> dict[str, Any]:
     return {"name": name, **told, **more}
 
 
+def drain(phase: str, **more: Any) -> dict[str, Any]:
+    told = {"reason": "new kernel", "since": NOW - 61, "deadline": NOW + 200, "calls": 7, "blind": "", "how": ""}
+    return {"phase": phase, "trouble": "", **told, **more}
+
+
 def vitals(**more: Any) -> Vitals:
     processes = (
         ProcessVitals("engine", True, 0, 40e6, 12.0),
@@ -111,6 +116,7 @@ def hostile() -> Shown:
         "processes": [program(evil, state=evil, reason=evil)],
         "probes": [probe(each, False, each) for each in EVIL],
         "registration": dict.fromkeys(("state", "id", "name", "node", "maintenance", "trouble"), evil),
+        "drain": drain(evil, reason=evil, blind=evil, trouble=evil, how=evil),
     }
     told = vitals(
         node=evil,

@@ -44,6 +44,7 @@ modparam("dispatcher", "flags", 2)
 modparam("dispatcher", "ds_ping_interval", 5)
 modparam("dispatcher", "ds_probing_mode", 1)
 modparam("tm", "fr_timer", 2000)
+modparam("tm", "remap_503_500", 0)
 request_route {
     if (!ds_is_from_list("1", "2")) exit;
     ds_select_dst("1", "11");
@@ -74,6 +75,7 @@ def records(name: str, *lines: str) -> tuple[Any, ...]:
     return answer.records
 
 
+RTP = r"0:0:udp\:192.0.2.8\:2223:1:0:0"
 HEADERS = {"rtpengine": b"id(int,auto) setid(int) url(string) weight(int) disabled(int) stamp(int)\n"}
 
 
@@ -163,10 +165,14 @@ RPC = "event_route[xhttp:request] {\n%s jsonrpc_dispatch(); }\n"
 PING = 'modparam("dispatcher", "ds_ping_interval", 5)'
 MODE = 'modparam("dispatcher", "ds_probing_mode", 1)'
 SELECT = 'ds_select_dst("1", "11")'
+DRAIN = """modparam("htable", "htable", "consul_kam=>size=2;autoexpire=10;")
+route[DRAIN] { if ($sht(consul_kam=>refuse) == $null) return; exit; }
+"""
 TABLE = 'modparam("htable", "htable", "peers=>size=8;dbtable=peers;")'
 DOMAIN = 'loadmodule "domain.so"\n'
 TLS = "1 sip:192.0.2.7:5061;transport=tls 0 10"
 NINE = {**SET, "weight_as": "weight"}
+TWICE = ("1 sip:192.0.2.7 0 10", "1 sip:192.0.2.8 0 10", "1 sip:192.0.2.7 0 9")
 FLAG_16 = "1 sip:a.example 16 10"
 
 CASES: dict[str, tuple[Facts, Facts]] = {
@@ -200,6 +206,10 @@ CASES: dict[str, tuple[Facts, Facts]] = {
     "failover_flag": (cfg('"flags", 2', '"flags", 1'), cfg('"flags", 2', '"flags", 3')),
     "no_503": (cfg("408|500|503", "408|500"), cfg("408|500|503", "[45]..")),
     "no_failover": (cfg("&& ds_next_dst()", ""), WELL),
+    "tm_remap_503_500": (
+        cfg('modparam("tm", "remap_503_500", 0)\n', ""),
+        cfg('modparam("tm", "remap_503_500", 0)\n', "", base=replace(WELL, lists=LISTS[1:])),
+    ),
     "blocklist": (
         cfg("rev_dns=no", "rev_dns=no\nuse_dst_blocklist=yes", 'modparam("tm", "blst_503", 60)\n'),
         cfg("rev_dns=no", "rev_dns=no\nuse_dst_blocklist=no", 'modparam("tm", "blst_503", 60)\n'),
@@ -214,6 +224,7 @@ CASES: dict[str, tuple[Facts, Facts]] = {
         lists("1 sip:a 0 1 rweight=1", "1 sip:b 0 1 rweight=9", base=cfg(SELECT, 'ds_select_dst("1", "8")')),
         lists("1 sip:a 0 1 rweight=1", "1 sip:b 0 1 rweight=1", base=cfg(SELECT, 'ds_select_dst("1", "8")')),
     ),
+    "algorithm_4": (cfg(SELECT, 'ds_select_dst("1", "4")'), WELL),
     "algorithm_10": (cfg(SELECT, 'ds_select_dst("1", "10")'), WELL),
     "reload_delta": (cfg(more='modparam("dispatcher", "reload_delta", 30)\n'), WELL),
     "min_gap": (
@@ -246,9 +257,10 @@ CASES: dict[str, tuple[Facts, Facts]] = {
         cfg(more="route[X] { $sht(peers=>$fU) = 1; }\n"),
         cfg(more="route[X] { $sht(mine=>$fU) = 1; if ($sht(peers=>$fU) == 1) exit; }\n"),
     ),
+    "drain_table": (replace(WELL, drains=True), replace(cfg(more=DRAIN), drains=True)),
     "drain_replicated": (
+        cfg(more='modparam("htable", "htable", "consul_kam=>size=4;autoexpire=10;dmqreplicate=1;")\n'),
         cfg(more='modparam("htable", "htable", "drain=>size=4;autoexpire=10;dmqreplicate=1;")\n'),
-        cfg(more='modparam("htable", "htable", "drain=>size=4;autoexpire=10;")\n'),
     ),
     "domain_myself": (cfg('"register_myself", 0', '"register_myself", 1'), WELL),
     "slow_peers": (cfg("2000", "40000"), cfg("2000", "30000")),
@@ -278,6 +290,7 @@ CASES: dict[str, tuple[Facts, Facts]] = {
     "clock_back": (replace(WELL, journal_at=2000.0), replace(WELL, journal_at=1001.0)),
     "fifo_closed": (fifo(writable=False), fifo(writable=True)),
     "live_bad": (lists(problems=("cannot use /live/dispatcher.list:1:1: setid",)), WELL),
+    "live_twice": (lists(*TWICE), lists(*TWICE, staged=True)),
     "uac_window": (
         cfg(more='modparam("uac", "reg_db_url", "text:///x")\nmodparam("uac", "reg_timer_interval", 60)\n'),
         cfg(more='modparam("uac", "reg_timer_interval", 60)\n'),
@@ -370,6 +383,46 @@ def test_weights_that_are_no_percent() -> None:
 def test_a_set_that_only_a_variable_knows() -> None:
     any_set = cfg(SELECT, 'ds_select_dst("$var(set)", "9")')
     assert "set 1 is shared by algorithm 9" in found("algorithm_9", any_set)[0][0]
+
+
+def test_a_set_that_only_a_variable_knows_and_round_robin() -> None:
+    ((sentence, _),) = found("algorithm_4", cfg(SELECT, 'ds_select_dst("$var(set)", "4")'))
+    assert sentence.startswith("a set that only a variable knows is shared round robin")
+
+
+def test_who_does_not_drain_needs_no_table() -> None:
+    assert found("drain_table", WELL) == []
+
+
+def test_the_running_ones_htables_win_and_somebody_has_to_look_at_them() -> None:
+    there = replace(WELL, drains=True, running=replace(RUNNING, htables=frozenset({"consul_kam"})))
+    assert found("drain_table", there)[0][0].startswith("the script does not look at $sht(consul_kam=>refuse)")
+    assert found("drain_table", replace(there, script=None)) == []
+    python = read_script(f'{CFG}cfgengine "python"\n')
+    assert found("drain_table", replace(there, script=python)) == [], "its routes are in another language"
+    gone = replace(cfg(more=DRAIN), drains=True, running=replace(RUNNING, htables=frozenset({"peers"})))
+    assert found("drain_table", gone)[0][0].startswith("Kamailio has no htable consul_kam")
+    assert found("drain_table", Facts(drains=True)) == []
+
+
+def test_a_node_that_drains_counts_its_calls_even_without_lists() -> None:
+    bare = replace(cfg('loadmodule "dialog.so"\n', ""), lists=())
+    assert found("no_dialog", bare) == []
+    assert found("no_dialog", replace(bare, drains=True))
+
+
+def test_what_is_twice_is_named_and_counted() -> None:
+    ((sentence, _),) = found("live_twice", lists(*TWICE))
+    assert sentence.startswith("1 sip:192.0.2.7 is in /live/dispatcher.list more than once: Kamailio loads each")
+    ((sentence, _),) = found("live_twice", lists(*TWICE, *TWICE))
+    assert sentence.startswith("1 sip:192.0.2.7 and 1 others are")
+    assert found("live_twice", lists("1 sip:192.0.2.7 0 10", "2 sip:192.0.2.7 0 10")) == []
+    assert found("live_twice", replace(WELL, lists=(listed("rtpengine", [RTP, RTP]),))) == [], "Kamailio merges them"
+
+
+def test_a_503_that_nobody_passes_on() -> None:
+    silent = CFG.replace('modparam("tm", "remap_503_500", 0)\n', "").replace(" t_relay();", "")
+    assert found("tm_remap_503_500", replace(WELL, script=read_script(silent))) == []
 
 
 def test_what_the_running_one_says_wins() -> None:
