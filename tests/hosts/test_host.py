@@ -40,6 +40,7 @@ def test_it_runs_its_own_systemd_and_network(suite: str, tmp_path: Path) -> None
         assert f"version: kamailio {version} " in host.run("kamailio", "-v").stdout
 
 
+@pytest.mark.slow
 def test_two_hosts_share_nothing(suite: str, tmp_path: Path) -> None:
     with Host(tmp_path / "a", suite) as a, Host(tmp_path / "b", suite) as b:
         a.write("/etc/mine", "a")
@@ -47,6 +48,7 @@ def test_two_hosts_share_nothing(suite: str, tmp_path: Path) -> None:
         assert len({a.run("cat", "/etc/machine-id").stdout, b.run("cat", "/etc/machine-id").stdout}) == 2
 
 
+@pytest.mark.slow
 def test_a_power_cycle_keeps_the_disk(suite: str, tmp_path: Path) -> None:
     with Host(tmp_path, suite) as host:
         host.write("/etc/kept", "yes")
@@ -57,6 +59,7 @@ def test_a_power_cycle_keeps_the_disk(suite: str, tmp_path: Path) -> None:
         assert not host.path("/run/lost").exists()
 
 
+@pytest.mark.slow
 def test_a_unit_that_fails_at_boot_is_named(suite: str, tmp_path: Path) -> None:
     unit = "[Service]\nType=oneshot\nExecStart=/bin/false\n[Install]\nWantedBy=multi-user.target\n"
     with Host(tmp_path, suite) as host:
@@ -77,6 +80,7 @@ def test_nothing_is_left_of_it(suite: str, tmp_path: Path) -> None:
     assert mounts(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_it_when_the_test_is_killed(suite: str, tmp_path: Path) -> None:
     argv = [sys.executable, "-c", HELD, tmp_path / "host", suite]
     with subprocess.Popen(argv, cwd=REPO, stdout=subprocess.PIPE, text=True) as test:

@@ -120,6 +120,7 @@ def test_reload_takes_what_is_right(node: Host) -> None:
     holds(node, "r9", "r1", "r2", unit=UNIT)
 
 
+@pytest.mark.slow
 def test_stop_leaves_kamailio_as_it_is(node: Host) -> None:
     kamailio = kamailio_pid(node)
     node.systemctl("stop", UNIT)
@@ -130,6 +131,7 @@ def test_stop_leaves_kamailio_as_it_is(node: Host) -> None:
     holds(node, "r1", unit=UNIT, timeout=0)
 
 
+@pytest.mark.slow
 def test_after_a_power_cut_it_is_all_there_again(node: Host) -> None:
     """Consul's agent of this test forgets everything by that: what it says then empties no list."""
     node.systemctl("enable", "consul.service", "kamailio.service", UNIT, "consul-kam-restart-kamailio.path")
@@ -163,6 +165,7 @@ def test_consuls_token_comes_by_systemd_alone(host: Host) -> None:
     assert TOKEN not in host.journal(UNIT)
 
 
+@pytest.mark.slow
 def test_a_configuration_that_it_may_not_see_is_no_reason_to_go_on_without(laid_out: Host) -> None:
     laid_out.path("/etc/consul_kam").chmod(0o700)
     laid_out.run("systemctl", "--no-block", "start", UNIT)
@@ -185,6 +188,7 @@ def test_a_kamailio_that_is_stuck_is_restarted_where_we_may_ask_for_it(laid_out:
     assert "Kamailio's restart is asked for" in laid_out.journal(UNIT)
 
 
+@pytest.mark.slow
 def test_a_kamailio_that_is_stuck_is_named_where_we_may_not(node: Host) -> None:
     kamailio = kamailio_pid(node)
     node.systemctl("kill", "--kill-who=all", "--signal=STOP", "kamailio.service")

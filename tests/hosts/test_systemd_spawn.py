@@ -63,6 +63,7 @@ def test_kamailio_outlives_its_supervisor(node: Host) -> None:
     holds(node, "r1", "r2", "r3", "r4", unit=UNIT)
 
 
+@pytest.mark.slow
 def test_kamailio_outlives_a_supervisor_that_hangs(node: Host) -> None:
     impatient(node, WatchdogSec="2s", TimeoutAbortSec="2s")
     programs = pids(node)
@@ -90,6 +91,7 @@ def test_stop_ends_all_of_it(node: Host) -> None:
     assert "remains running after unit stopped" not in node.journal(UNIT)
 
 
+@pytest.mark.slow
 def test_a_drain_may_take_longer_than_systemd_would_wait(node: Host) -> None:
     """It asks for more time, each second; a second SIGTERM cuts it short."""
     config = node.path("/etc/consul_kam/consul-kam.toml")
@@ -111,6 +113,7 @@ def test_a_drain_may_take_longer_than_systemd_would_wait(node: Host) -> None:
     assert "drain cut short" in node.journal(UNIT)
 
 
+@pytest.mark.slow
 def test_what_is_left_when_it_hangs_at_its_end(node: Host) -> None:
     # a signal that it does not hear; what is stopped by SIGSTOP hears systemd's SIGCONT
     impatient(node, TimeoutStopSec="2s", KillSignal="SIGURG")
@@ -123,6 +126,7 @@ def test_what_is_left_when_it_hangs_at_its_end(node: Host) -> None:
     wait_for("the end of all", lambda: not node.run("pidof", "kamailio", "consul-template", check=False).stdout, 20)
 
 
+@pytest.mark.slow
 def test_there_is_one_kamailio_a_host(node: Host) -> None:
     node.systemctl("start", "kamailio.service")
     wait_for_kamailio(node)

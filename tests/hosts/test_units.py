@@ -61,6 +61,7 @@ def test_kamailio_comes_back_however_often_it_dies(node: Host) -> None:
         wait_for_kamailio(node)
 
 
+@pytest.mark.slow
 def test_kamailio_comes_back_after_an_end_by_rpc(node: Host) -> None:
     node.run("kamcmd", "core.kill", "15", user="consul_kam", check=False)
     node.wait("kamailio.service", "is back", ActiveState="active", SubState="running", NRestarts="1")
@@ -82,6 +83,7 @@ def test_consul_kam_has_kamailio_restarted_by_a_file(node: Host) -> None:
     assert node.show("consul-kam-restart-kamailio.service")["Result"] == "success"
 
 
+@pytest.mark.slow
 def test_a_frozen_kamailio_is_restarted_by_a_file(node: Host) -> None:
     node.systemctl("start", "consul-kam-restart-kamailio.path")
     pid = kamailio_pid(node)
@@ -92,6 +94,7 @@ def test_a_frozen_kamailio_is_restarted_by_a_file(node: Host) -> None:
     wait_for("another Kamailio", lambda: restarted(node, pid), 60, every=0.05)
 
 
+@pytest.mark.slow
 def test_a_request_that_waits_is_done_at_boot(node: Host) -> None:
     """And nothing else restarts Kamailio: neither the unit's own start nor that of the directory."""
     pid = kamailio_pid(node)
