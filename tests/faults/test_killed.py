@@ -84,7 +84,10 @@ def goes_through(world: World, before: dict[str, str], after: dict[str, str], ca
 
 
 @pytest.mark.parametrize("call", ["/^rename", "fsync", "sendto", "recvfrom"])
-@pytest.mark.parametrize(("before", "after"), [(START, DRAIN), (DRAIN, UNDRAIN)], ids=["drain", "undrain"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [pytest.param(START, DRAIN, id="drain"), pytest.param(DRAIN, UNDRAIN, id="undrain", marks=pytest.mark.slow)],
+)
 def test_killed_at_every_step(
     lab: Lab, consul: ConsulAgent, before: dict[str, str], after: dict[str, str], call: str
 ) -> None:

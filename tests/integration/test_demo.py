@@ -99,6 +99,7 @@ def test_the_plain_pipeline_is_shown_as_it_is(scratch: Path) -> None:
         assert not acts[title]["ok"]
 
 
+@pytest.mark.slow
 def test_what_outlived_its_supervisor_is_ended_by_the_next_demo(scratch: Path) -> None:
     """Here by the next demo, of one that was killed together with its sweeper."""
     record = scratch / "ck-demo-killed" / "ck-run" / "state-node" / "kamailio" / "process"
@@ -131,7 +132,9 @@ def test_killed_together_with_its_supervisor_it_leaves_nothing_behind(scratch: P
             processes.empty(each)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_it_leaves_nothing_behind_however_it_ends(scratch: Path, number: signal.Signals) -> None:
     demo = start(scratch)
     said(scratch, "act 1 of 10")

@@ -62,6 +62,7 @@ def test_a_router_leaves_under_calls(fleet: Fleet, who: str, version: str) -> No
     assert other.alive()
 
 
+@pytest.mark.slow
 def test_both_go_one_after_the_other_and_come_back(fleet: Fleet) -> None:
     fleet.start()
     first, second = fleet.routers
@@ -108,6 +109,7 @@ def test_the_last_that_passes_is_not_drained_unless_forced(fleet: Fleet) -> None
     fleet.expect("D", "A")
 
 
+@pytest.mark.slow
 def test_undrain_enables_nothing_that_somebody_else_disabled(fleet: Fleet) -> None:
     fleet.start()
     node, id = fleet.routers[0], "node-r1"
@@ -127,6 +129,7 @@ def test_undrain_enables_nothing_that_somebody_else_disabled(fleet: Fleet) -> No
     assert fleet.flags()[0] == "D"
 
 
+@pytest.mark.slow
 def test_the_deadline_passes_with_a_call_up(fleet: Fleet) -> None:
     fleet.start()
     node = fleet.routers[0]
@@ -353,6 +356,7 @@ def test_an_engine_beside_its_kamailio_ends_and_calls_go_on(fleet: Fleet, who: s
 # ---- what is missing
 
 
+@pytest.mark.slow
 def test_without_the_dialog_module_there_is_the_deadline_and_that_is_said(lab: Lab, consul: ConsulAgent) -> None:
     consul.register("sbc", "other", port=9)
     node = lab.node(consul, registered=True, more=QUICK)

@@ -75,6 +75,7 @@ def test_the_agent_comes_back_without_its_services(cluster: Cluster, node: Regis
     wait_for("its check to pass", lambda: statuses(cluster.agent) == {"": "passing"}, 10)
 
 
+@pytest.mark.slow
 def test_the_agent_comes_back_with_its_services_and_need_not_ask_first(cluster: Cluster, node: Registered) -> None:
     """Consul would call it critical for up to 10 s."""
     cluster.agent.stop()
@@ -84,6 +85,7 @@ def test_the_agent_comes_back_with_its_services_and_need_not_ask_first(cluster: 
     listed(cluster.servers[0])
 
 
+@pytest.mark.slow
 def test_the_agent_comes_back_as_another_machine_of_the_same_name(cluster: Cluster, node: Registered) -> None:
     cluster.agent.stop()
     cluster.agent.wipe()
@@ -93,6 +95,7 @@ def test_the_agent_comes_back_as_another_machine_of_the_same_name(cluster: Clust
     listed(cluster.servers[0])
 
 
+@pytest.mark.slow
 def test_the_servers_are_built_anew_from_nothing(cluster: Cluster, node: Registered) -> None:
     """The agent believes that they still know; by itself it would tell them a minute later."""
     for server in cluster.servers:
@@ -115,6 +118,7 @@ def test_everything_is_built_anew_from_nothing(cluster: Cluster, node: Registere
     listed(cluster.servers[0])
 
 
+@pytest.mark.slow
 def test_the_agent_is_frozen_and_thawed(cluster: Cluster, node: Registered) -> None:
     cluster.agent.pause(True)
     try:
@@ -126,6 +130,7 @@ def test_the_agent_is_frozen_and_thawed(cluster: Cluster, node: Registered) -> N
     node.wait("no trouble", lambda status: status["trouble"] == "")
 
 
+@pytest.mark.slow
 def test_all_servers_are_frozen_and_thawed(cluster: Cluster, node: Registered) -> None:
     """The agent answers, and what it is told waits there."""
     for server in cluster.servers:
@@ -163,6 +168,7 @@ def test_a_load_balancer_makes_no_ghost(cluster: Cluster, page: Page, tmp_path: 
     balancer.close()
 
 
+@pytest.mark.slow
 def test_an_agent_that_is_gone_for_good_gives_way_to_another(cluster: Cluster, page: Page, tmp_path: Path) -> None:
     balancer = Balancer(cluster.agent)
     with Registered(tmp_path, balancer.address, page.url) as node:
@@ -196,6 +202,7 @@ def test_two_nodes_with_one_id_on_two_agents_are_named(cluster: Cluster, page: P
         one.leave()
 
 
+@pytest.mark.slow
 def test_an_agent_of_another_node_id_under_its_name_leaves_no_ghost(
     cluster: Cluster, page: Page, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_it_starts_and_ends_a_node(supervisord: Supervisord, node: Node) -> None
     assert node.kamailio.answers_options()
 
 
+@pytest.mark.slow
 def test_its_own_end_is_the_nodes(supervisord: Supervisord, node: Node) -> None:
     pids = [engine_pid(node), node.pid_of(), node.pid_of("consul-template")]
     assert supervisord.end() == 0
@@ -124,6 +125,7 @@ def test_what_consul_kam_started_outlives_its_sudden_end(supervisord: Supervisor
     assert not alive(template)
 
 
+@pytest.mark.slow
 def test_a_configuration_that_is_wrong_is_tried_again(supervisord: Supervisord, node: Node) -> None:
     right = node.config.read_text()
     supervisord.ctl("stop", "consul-kam")
