@@ -24,9 +24,10 @@ from tests.lab.world import BASE, uri
 from tests.probes.node import becomes, found, loop, nobody, on, settings, until, world
 
 
-def chosen(kam: Kamailio, consul: str = "127.0.0.1:1", more: str = "") -> Settings:
-    return settings(kam, f'min_gap = 0.02\n[consul]\naddress = "{consul}"\n[datasets.dispatcher]\n'
-                         f'file = "{kam.list_file}"\n{more}')  # fmt: skip
+def chosen(kam: Kamailio, consul: str = "127.0.0.1:1", more: str = "", template: str = 'mode = "attach"') -> Settings:
+    """No program is started: those of an engine in this process would outlive the test."""
+    return settings(kam, f'min_gap = 0.02\n[consul_template]\n{template}\n[consul]\naddress = "{consul}"\n'
+                         f'[datasets.dispatcher]\nfile = "{kam.list_file}"\n{more}')  # fmt: skip
 
 
 @contextmanager
@@ -128,7 +129,7 @@ def test_a_paused_list_that_differs_is_a_remark(lab: Lab) -> None:
 
 def test_a_frozen_consul_template_is_named_with_the_record_that_it_kept_back(lab: Lab) -> None:
     kam, consul = lab.kamailio(), lab.consul()
-    what = chosen(kam, consul.address, "[probes.render_age]\nperiod = 1.5\n[consul_template]\nstale_after = 5.0")
+    what = chosen(kam, consul.address, "[probes.render_age]\nperiod = 1.5\n", "stale_after = 5.0")
     places.prepare(what)
     ct = lab.consul_template(consul, [(TEMPLATES / "dispatcher.ctmpl", what.dataset("dispatcher").staging, None)])
     register(consul, 1)
