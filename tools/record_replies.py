@@ -31,11 +31,19 @@ RECORDINGS = REPO / "consul_kam" / "recordings"
 Documents = dict[str, dict[str, object]]
 """VERSION/DATASET/NAME -> what stands in the file."""
 
-_mtimes = itertools.count(int(time.time()) + 100, 12)  # db_text reads no file again that is not younger by a second
+_last_mtime = 0
 _VOLATILE = {"recheck_ticks", "DNSTIME_SEC", "DNSTIME_USEC", "OCTIME_SEC", "OCTIME_USEC", "uptime", "now", "up_since"}
 _VOLATILE_JSON = re.compile(rf'("({"|".join(_VOLATILE)})":\s*)([0-9.]+|"[^"]*")')
 CHANGES = re.compile(r"reload|set_state|enable|\.sets?|delete", re.IGNORECASE)
 _PORT = re.compile(r"(127\.0\.0\.1:)\d{4,5}\b")
+
+
+def _younger() -> int:
+    """An mtime after all others, those of files that a Kamailio was just laid out with too: db_text reads no file again
+    that is not younger by a second."""
+    global _last_mtime
+    _last_mtime = max(_last_mtime + 12, int(time.time()) + 100)
+    return _last_mtime
 
 
 class Stage:
@@ -46,7 +54,7 @@ class Stage:
 
     def put(self, place: str, text: str | bytes | None) -> None:
         """The live file (below `Kamailio.live`); None takes it away. `@PORT@` is Kamailio's own SIP port."""
-        mtime = next(_mtimes)
+        mtime = _younger()
         for kam in self.kamailios.values():
             path = kam.live / place
             if text is None:
