@@ -26,8 +26,8 @@ AGAIN = 30.0
 class Boot:
     """Calls `go` once, on the decision thread, when Kamailio may start.
 
-    Where consul-template is ours, staging counts once it is what Consul says; one that is not ours may stage what nobody
-    else can render, and counts as soon as it is there.
+    Where consul-template is ours, staging counts once it is what Consul says; one that is not ours may stage what
+    nobody else can render, and counts as soon as it is there.
     """
 
     def __init__(
