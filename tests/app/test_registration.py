@@ -46,6 +46,8 @@ class Running:
         self.record = directory / "registration.json"
         self.registrar = Registrar(self.loop, settings, lambda: self.agent, lambda: True)  # type: ignore[arg-type, return-value]
         self.thread = threading.Thread(target=self.loop.run, args=(lambda: None,))
+
+    def start(self) -> None:
         self.thread.start()
         self.loop.post(self.registrar.start)
 
@@ -66,7 +68,8 @@ class Running:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Running]:
+def idle(tmp_path: Path) -> Iterator[Running]:
+    """Not begun yet, so that a hook is there from the first action on."""
     running = Running(tmp_path)
     yield running
     running.agent.open.set()
@@ -75,25 +78,38 @@ def run(tmp_path: Path) -> Iterator[Running]:
     running.thread.join(10)
 
 
-def test_what_is_about_to_be_registered_is_on_disk_before(run: Running) -> None:
+@pytest.fixture
+def run(idle: Running) -> Running:
+    idle.start()
+    return idle
+
+
+def test_what_is_about_to_be_registered_is_on_disk_before(idle: Running) -> None:
     seen: list[str] = []
-    run.agent.before = lambda action: seen.append(run.on_disk().get("id", "")) if isinstance(action, Register) else None
-    run.until(lambda: run.agent.done)
+
+    def note(action: Action) -> None:
+        if isinstance(action, Register):
+            seen.append(idle.on_disk().get("id", ""))
+
+    idle.agent.before = note
+    idle.start()
+    idle.until(lambda: idle.agent.done)
     assert seen == ["host1"]
 
 
-def test_what_could_not_be_done_is_said_and_tried_again(run: Running) -> None:
+def test_what_could_not_be_done_is_said_and_tried_again(idle: Running) -> None:
     said: list[dict[str, Any]] = []
 
     def refuse(action: Action) -> None:
         if isinstance(action, Register) and not said:
-            run.loop.post(lambda: said.append(run.registrar.status()))
+            idle.loop.post(lambda: said.append(idle.registrar.status()))
             raise ConsulError("cannot today")
 
-    run.agent.before = refuse
-    run.until(lambda: run.agent.done)
-    run.loop.post(lambda: said.append(run.registrar.status()))
-    run.until(lambda: said and said[-1]["trouble"] == "")
+    idle.agent.before = refuse
+    idle.start()
+    idle.until(lambda: idle.agent.done)
+    idle.loop.post(lambda: said.append(idle.registrar.status()))
+    idle.until(lambda: said and said[-1]["trouble"] == "")
 
 
 def test_an_agent_that_hangs_is_said_and_holds_up_nobodys_end(run: Running) -> None:

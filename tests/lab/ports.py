@@ -1,8 +1,11 @@
 """Ports for the lab's servers."""
 
+import os
 import random
 import socket
 
+_FIRST, _LAST = map(int, os.environ.get("CONSUL_KAM_LAB_PORTS", "11000-32000").split("-"))
+"""Two runs side by side are told to stay apart: what is free now is bound only later."""
 _taken: set[int] = set()
 
 
@@ -12,7 +15,7 @@ def free_port() -> int:
     Below the kernel's ephemeral range, so that no outgoing connection takes it meanwhile.
     """
     while True:
-        port = random.SystemRandom().randrange(11_000, 32_000)
+        port = random.SystemRandom().randrange(_FIRST, _LAST)
         if port not in _taken and is_free(port):
             _taken.add(port)
             return port
