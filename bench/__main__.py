@@ -10,7 +10,20 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import burst, change, dead, drain, footprint, plugin, registration, rename, restart, storm, transports
+from bench import (
+    burst,
+    change,
+    dead,
+    drain,
+    footprint,
+    killed,
+    plugin,
+    registration,
+    rename,
+    restart,
+    storm,
+    transports,
+)
 
 BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "change-10": ("change -> memory, 10 destinations", lambda: change.run(10, 200)),
@@ -25,6 +38,7 @@ BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "drain": ("rolling restart of 3 routers at 50 calls/s of 3 s (5 min)", drain.run),
     "footprint": ("memory and idle CPU of the engine", footprint.run),
     "storm": ("a storm of changes with pings on, 60 s each", storm.run),
+    "killed": ("a router killed -9 at 50 calls/s of 3 s (12 min)", killed.run),
     "kam-apply": ("kam-apply, engine running", plugin.run),
     "registration": ("registration back after what befalls Consul, seconds", registration.run),
     "restart": ("kill -9 of Kamailio's main process: until the new instance answers", restart.run),

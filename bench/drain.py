@@ -16,7 +16,7 @@ from bench.pipelines import PLAIN_TEMPLATE
 from tests.integration.registering import passing
 from tests.lab import ConsulAgent, Lab, wait_for
 from tests.lab.example import Example
-from tests.lab.fleet import DEFINE, Fleet
+from tests.lab.fleet import Fleet
 
 RATE, SECONDS, ROUTERS = 50, 3.0, 3
 TAIL = 250
@@ -40,7 +40,7 @@ class PlainFleet(Fleet):
         wait_for("routers", lambda: len(passing(self.consul, "router")) == len(self.routers), 30)
         place = self._directory / "sbc"
         place.mkdir()
-        self.front = Example(place, "sbc", version, define=DEFINE)
+        self.front = Example(place, "sbc", version, define=self._define)
         self._stack.enter_context(self.front)
         lab = self._stack.enter_context(Lab(self._directory / "ct"))
         template = place / "list.tpl"

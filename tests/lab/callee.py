@@ -16,13 +16,15 @@ AGAIN, PATIENCE = 0.5, 6.0
 class Callee(Uas):
     """As Uas; `hangs_up`: seconds after the INVITE until it ends a call by BYE, None: it never does.
 
-    `failed`: what became of BYEs that were not answered by 200; `ended`: of those that were, how many.
+    `failed`: what became of BYEs that were not answered by 200; `ended`: of those that were, how many. `came`: the ports
+    that INVITEs of each Call-ID came from.
     """
 
     def __init__(self, port: int | None = None, hangs_up: float | None = None) -> None:
         self.hangs_up = hangs_up
         self.failed: list[str] = []
         self.ended = 0
+        self.came: dict[str, set[int]] = {}
         self._byes: dict[str, tuple[bytes, tuple[str, int], float]] = {}
         self._due: list[tuple[float, int, str, bytes, tuple[str, int]]] = []
         self._number = itertools.count()
@@ -49,6 +51,8 @@ class Callee(Uas):
             if text.startswith("SIP/2.0"):
                 self._answered(text)
                 continue
+            if text.startswith("INVITE"):
+                self.came.setdefault(_headers(text)["call-id"][0], set()).add(peer[1])
             reply = self._answer(text)
             if reply is not None:
                 self._socket.sendto(reply.encode("latin-1"), peer)

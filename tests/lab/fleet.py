@@ -62,9 +62,10 @@ def member(
     spawn: bool = True,
     drain: str = QUICK,
     define: str = DEFINE,
+    registered: str = REGISTERED,
     **datasets: str,
 ) -> Member:
-    """Not started. `sets`: lines of [datasets.dispatcher]; `datasets`: of others."""
+    """Not started. `sets`: lines of [datasets.dispatcher]; `datasets`: of others; `registered`: of [registration]."""
     directory.mkdir(parents=True)
     kamailio = Example(directory / "kam", role, version, define=define) if _made(directory / "kam") else None
     assert kamailio is not None
@@ -78,7 +79,7 @@ def member(
         kamailio_lines="min_gap = 0.02\nprobing = true",
         dispatcher=sets,
         **datasets,
-        more=f"{drain}[registration]\n{REGISTERED}port = {kamailio.sip_port}\n{PROBED}",
+        more=f"{drain}[registration]\n{registered}port = {kamailio.sip_port}\n{PROBED}",
     )
 
 
@@ -133,10 +134,12 @@ class Calls:
 class Fleet:
     """`r1`, `r2`, ... and `sbc`, in front of one callee."""
 
-    def __init__(self, stack: ExitStack, directory: Path, consul: ConsulAgent, define: str = DEFINE) -> None:
-        """`define`: lines of the SBC's node.cfg."""
+    def __init__(
+        self, stack: ExitStack, directory: Path, consul: ConsulAgent, define: str = DEFINE, registered: str = REGISTERED
+    ) -> None:
+        """`define`: lines of the SBC's node.cfg; `registered`: of [registration], of all."""
         self._stack, self._directory, self.consul = stack, directory, consul
-        self._define = define
+        self._define, self._registered = define, registered
         self.callee = stack.enter_context(Callee())
         self.routers: list[Member] = []
 
@@ -144,7 +147,17 @@ class Fleet:
         """`drain`: the routers' [drain]; `spawn`: whether the routers start their Kamailio."""
         sets = routers([self.callee.uri])
         for number in range(1, count + 1):
-            made = member(self._directory / f"r{number}", self.consul, "router", sets, version, spawn, drain)
+            made = member(
+                self._directory / f"r{number}",
+                self.consul,
+                "router",
+                sets,
+                version,
+                spawn,
+                drain,
+                DEFINE,
+                self._registered,
+            )
             if not spawn:
                 self._stack.enter_context(made.kamailio)
             self.routers.append(self._stack.enter_context(made))
@@ -157,7 +170,7 @@ class Fleet:
     def start_sbc(self, version: str) -> None:
         """Another kind of SBC is for another fleet."""
         place = self._directory / "sbc"
-        made = member(place, self.consul, "sbc", TO_ROUTERS, version, define=self._define)
+        made = member(place, self.consul, "sbc", TO_ROUTERS, version, define=self._define, registered=self._registered)
         self.sbc = self._stack.enter_context(made)
         self.sbc.ready()
         self.front = self.sbc.kamailio
