@@ -118,8 +118,8 @@ KILLS: dict[str, Kill] = {
 
 
 def _watch(fleet: Fleet) -> dict[str, float | str]:
-    """Seconds from now until the SBC calls the first router no more (anything but active), until Consul knows, and until
-    the SBC's list has it disabled or not at all; "never" where that was not seen. Asked by the lab's own client.
+    """Seconds from now until the SBC calls the first router no more (anything but active), until Consul knows, and
+    until the SBC's list has it disabled or not at all; "never" where that was not seen. Asked by the lab's own client.
     """
     began, seen, flags = time.monotonic(), dict[str, float](), list[str]()
     while (now := time.monotonic() - began) < WATCHED:

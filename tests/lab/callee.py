@@ -16,8 +16,8 @@ AGAIN, PATIENCE = 0.5, 6.0
 class Callee(Uas):
     """As Uas; `hangs_up`: seconds after the INVITE until it ends a call by BYE, None: it never does.
 
-    `failed`: what became of BYEs that were not answered by 200; `ended`: of those that were, how many. `came`: the ports
-    that INVITEs of each Call-ID came from.
+    `failed`: what became of BYEs that were not answered by 200; `ended`: of those that were, how many. `came`: ports
+    that the INVITEs of each Call-ID came from.
     """
 
     def __init__(self, port: int | None = None, hangs_up: float | None = None) -> None:
