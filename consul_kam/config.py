@@ -61,6 +61,7 @@ class Settings:
     datasets: Mapping[str, DatasetSettings]
     """Every known one, by name; those that are on: `enabled`."""
     alert: keys.Alert
+    doctor: keys.Doctor
     log: keys.Log
 
     @property
@@ -218,6 +219,7 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         http_named="listen" in raw.get("http", {}),
         datasets={name: _dataset(name, tables.get(name, {}), top, state_dir, source) for name in names},
         alert=top.alert,
+        doctor=top.doctor,
         log=top.log,
     )
     _no_shared_files(whole)

@@ -1,6 +1,7 @@
 """`explain` and `doctor` on the command line, against prepared replies and bare places."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -96,6 +97,47 @@ def test_doctor_in_a_bare_place(run: Run, tmp_path: Path) -> None:
     assert f"error: live_closed: there is no directory {tmp_path}/no" in out
     assert "    cure: install -d -o " in out
     assert out.splitlines()[-1] == "3 errors, 1 note"
+
+
+def test_what_is_ignored_is_shown_with_its_reason_and_does_not_count(run: Run, tmp_path: Path) -> None:
+    config, state = tmp_path / "c.toml", tmp_path / "state"
+    state.mkdir(mode=0o770)
+    state.chmod(0o770)
+    (state / "scratch-left").mkdir()
+    os.utime(state / "scratch-left", (1, 1))
+    text = f'[node]\nrole = "rtp"\nstate_dir = "{state}"\n[registration]\nenabled = false\n'
+    config.write_text(text)
+    code, out, _ = run("--config", config, "doctor")
+    assert (code, "error: state_open: " in out) == (1, True)
+    config.write_text(f'{text}[doctor.ignore]\nstate_open = "the lab\'s own"\n')
+    code, out, _ = run("--config", config, "doctor", "--fix")
+    assert code == 0
+    assert "error: " not in out
+    assert "ignored: state_open: " in out
+    assert "    because: the lab's own\n" in out
+    assert out.splitlines()[-1] == "1 warning, 1 ignored"
+    assert not (state / "scratch-left").exists()
+    assert state.stat().st_mode & 0o777 == 0o770, "what may stay is not mended"
+    code, out, _ = run("--config", config, "doctor", "--json")
+    found = json.loads(out)
+    assert (code, found["good"]) == (0, True)
+    assert [(each["trap"], each["ignored"]) for each in found["found"]] == [("state_open", "the lab's own")]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('state_opne = "why"', "doctor.ignore.state_opne: expected a trap, got none of that name (did you mean state_open?)"),
+        ('state_open = " "', "doctor.ignore.state_open: expected why it may stay, got no reason"),
+    ],
+)
+def test_only_what_is_known_is_ignored_and_only_with_a_reason(run: Run, tmp_path: Path, line: str, said: str) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(f'[node]\nrole = "rtp"\n[doctor.ignore]\n{line}\n')
+    code, _, err = run("--config", config, "doctor")
+    assert code == 2
+    assert err.startswith(f"cannot use {config}: ")
+    assert said in err
 
 
 def test_doctor_of_a_node_without_kamailio(run: Run, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def tables() -> list[tuple[str, Any, str]]:
             ("datasets.NAME", settings.Dataset),
         )
     ]
-    after = [("`[alert]`", settings.Alert), ("`[log]`", settings.Log)]
+    after = [("`[alert]`", settings.Alert), ("`[doctor]`", settings.Doctor), ("`[log]`", settings.Log)]
     plain = [[(title, table, "") for title, table in each] for each in (before, after)]
     return [*plain[0], *map(_sets, datasets().values()), *plain[1]]
 

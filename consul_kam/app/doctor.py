@@ -1,15 +1,17 @@
 """`consul-kam doctor`: looks for every trap in what was gathered; mends what is ours alone."""
 
+import difflib
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consul_kam.adapters import files
 from consul_kam.config import Settings
 from consul_kam.core.trap import ERROR, NOTE, WARNING, Facts, Finding
 from consul_kam.datasets import dataset
+from consul_kam.errors import ConfigError
 from consul_kam.traps import traps
 
 GRAVE = (ERROR, WARNING)
@@ -19,7 +21,7 @@ _ORDER = (ERROR, WARNING, NOTE)
 
 @dataclass(frozen=True)
 class Found:
-    """`fixed`: what --fix did about it, "" where it did nothing."""
+    """`fixed`: what --fix did about it, "" where it did nothing. `ignored`: why it may stay, by `[doctor] ignore`."""
 
     trap: str
     severity: str
@@ -27,6 +29,7 @@ class Found:
     cure: str
     source: str
     fixed: str = ""
+    ignored: str = ""
 
 
 def look(facts: Facts) -> list[tuple[Found, Finding]]:
@@ -40,17 +43,34 @@ def look(facts: Facts) -> list[tuple[Found, Finding]]:
 
 
 def examine(settings: Settings, facts: Facts, fix: bool) -> list[Found]:
-    """As `look`; with `fix` what is ours is mended. What could not be is told with its reason."""
+    """As `look`, what is ignored last; with `fix` what is ours is mended, unless it is ignored. What could not be is
+    told with its reason. Raises ConfigError where a trap is ignored that there is none of, or without a reason.
+    """
+    why = _ignored(settings)
     told = []
     for found, finding in look(facts):
-        fixed = _fix(settings, finding.fix) if fix and finding.fix else ""
-        told.append(Found(found.trap, found.severity, found.sentence, found.cure, found.source, fixed))
-    return told
+        ignored = why.get(found.trap, "")
+        fixed = _fix(settings, finding.fix) if fix and finding.fix and not ignored else ""
+        told.append(replace(found, fixed=fixed, ignored=ignored))
+    return sorted(told, key=lambda each: bool(each.ignored))
+
+
+def _ignored(settings: Settings) -> Mapping[str, str]:
+    """Trap -> reason. Looked at here, not at the start of `run`: a trap that a new version has no more stops no node."""
+    for name, reason in settings.doctor.ignore.items():
+        where = f"cannot use {settings.source}: doctor.ignore.{name}"
+        if name not in traps():
+            near = difflib.get_close_matches(name, traps(), 1)
+            hint = f"did you mean {near[0]}?" if near else "docs/doctor.md has all"
+            raise ConfigError(f"{where}: expected a trap, got none of that name ({hint})")
+        if not reason.strip():
+            raise ConfigError(f"{where}: expected why it may stay, got no reason")
+    return settings.doctor.ignore
 
 
 def good(found: Sequence[Found]) -> bool:
-    """Whether nothing grave is left."""
-    return not any(each.severity in GRAVE and not each.fixed.startswith("done") for each in found)
+    """Whether nothing grave is left that is not ignored."""
+    return not any(each.severity in GRAVE and not each.ignored and not each.fixed.startswith("done") for each in found)
 
 
 def _fix(settings: Settings, what: tuple[str, ...]) -> str:

@@ -65,7 +65,7 @@ def doctor(invocation: Invocation, cfg: str, hcl: str, fix: bool, as_json: bool)
     Reads our configuration, consul-template's, the running Kamailio, its configuration with what that includes,
     sockets, files and clocks; changes nothing without --fix, and with it only what is ours. docs/doctor.md lists all.
 
-    Exit code 1: an error or a warning is left.
+    Exit code 1: an error or a warning is left that [doctor] ignore does not name.
 
     \b
     Examples:

@@ -25,19 +25,25 @@ def explained(found: Sequence[Any]) -> None:
 
 
 def _count(found: Sequence[Any], severity: str) -> int:
-    return sum(each.severity == severity for each in found)
+    return sum(each.severity == severity and not each.ignored for each in found)
 
 
 SEVERITIES = {"error": "red", "warning": "yellow", "note": ""}
 
 
 def examined(found: Sequence[Any]) -> None:
-    """Of consul_kam.app.doctor.Found: three lines each, and how many there are."""
+    """Of consul_kam.app.doctor.Found: three lines each, two of what is ignored, and how many there are."""
     out = console()
     for each in found:
+        if each.ignored:
+            out.print(word(f"ignored: {each.trap}: {each.sentence}"))
+            out.print(word(f"    because: {each.ignored}"))
+            continue
         out.print(word(f"{each.severity}: {each.trap}: {each.sentence}", SEVERITIES[each.severity]))
         out.print(word(f"    cure: {each.cure}"))
         if each.fixed:
             out.print(word(f"    {each.fixed}", "green" if each.fixed.startswith("done") else "red"))
     counts = [f"{count} {name}{'s' * (count != 1)}" for name in SEVERITIES if (count := _count(found, name))]
-    out.print(word(", ".join(counts) if found else "no trap was found", "" if found else "green"))
+    if ignored := sum(bool(each.ignored) for each in found):
+        counts.append(f"{ignored} ignored")
+    out.print(word(", ".join(counts) or "no trap was found", "" if counts else "green"))

@@ -6,14 +6,13 @@ A duration is a number of seconds.
 from typing import Annotated
 
 from consul_kam.settings.lists import Dataset, Set, set_table
+from consul_kam.settings.night import Alert, Doctor, Log
 from consul_kam.settings.node import (
-    Alert,
     Consul,
     ConsulTemplate,
     Drain,
     Http,
     Kamailio,
-    Log,
     Node,
     Probe,
     Registration,
@@ -39,6 +38,7 @@ __all__ = [
     "Consul",
     "ConsulTemplate",
     "Dataset",
+    "Doctor",
     "Drain",
     "File",
     "Http",
@@ -85,4 +85,5 @@ class File(Keys, frozen=True):
     http: Http = Http()
     datasets: dict[str, Dataset] = {}
     alert: Alert = Alert()
+    doctor: Doctor = Doctor()
     log: Log = Log()
