@@ -127,7 +127,10 @@ def test_what_is_ignored_is_shown_with_its_reason_and_does_not_count(run: Run, t
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('state_opne = "why"', "doctor.ignore.state_opne: expected a trap, got none of that name (did you mean state_open?)"),
+        (
+            'state_opne = "why"',
+            "doctor.ignore.state_opne: expected a trap, got none of that name (did you mean state_open?)",
+        ),
         ('state_open = " "', "doctor.ignore.state_open: expected why it may stay, got no reason"),
     ],
 )

@@ -15,11 +15,11 @@ PASSWORD = "kam:a secret word"
 WAYS = ("fifo", "http", "https")
 
 
-def laid_out(lab: Lab, way: str, directory: Path) -> tuple[Kamailio, str]:
-    """A Kamailio that listens in this way, and the lines of `[kamailio]` that reach it."""
+def laid_out(lab: Lab, way: str, directory: Path, **more: object) -> tuple[Kamailio, str]:
+    """A Kamailio (`more` of its options) that listens in this way, and the lines of `[kamailio]` that reach it."""
     options = {"fifo": way == "fifo", "http_rpc": {"http": "tcp", "https": "tls"}.get(way, "")}
     password = "" if way == "fifo" else PASSWORD
-    kamailio = lab.kamailio(reload_delta=0, domain=True, rpc_password=password, **options)
+    kamailio = lab.kamailio(reload_delta=0, domain=True, rpc_password=password, **options, **more)
     if way == "fifo":
         return kamailio, f'rpc = "fifo:{kamailio.fifo}"\nrpc_reply_dir = "{kamailio.run}"'
     secret = directory / "password"

@@ -163,6 +163,11 @@ class Sipp:
         """No further calls; it ends once those that are up have ended."""
         os.kill(self._process.pid, signal.SIGUSR1)
 
+    def kill9(self) -> None:
+        """Gone at once, and its calls stay up."""
+        self._process.kill_group()
+        self._process.wait(5)
+
     def errors(self) -> str:
         """sipp's own account of the unexpected messages."""
         return self._errors.read_text(errors="replace") if self._errors.exists() else ""
