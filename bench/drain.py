@@ -38,11 +38,11 @@ class PlainFleet(Fleet):
         for router in self.routers:
             router.ready()
         wait_for("routers", lambda: len(passing(self.consul, "router")) == len(self.routers), 30)
-        place = self._directory / "sbc"
+        place = self.directory / "sbc"
         place.mkdir()
         self.front = Example(place, "sbc", version, define=self._define)
-        self._stack.enter_context(self.front)
-        lab = self._stack.enter_context(Lab(self._directory / "ct"))
+        self.stack.enter_context(self.front)
+        lab = self.stack.enter_context(Lab(self.directory / "ct"))
         template = place / "list.tpl"
         # 16 is "no look-up", with which ds_is_from_list knows nobody: every request within a call would be refused
         template.write_text(PLAIN_TEMPLATE.read_text().replace(" 16 10", " 0 10"))

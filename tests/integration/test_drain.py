@@ -12,10 +12,16 @@ import pytest
 
 from tests.integration.registering import checks, known
 from tests.lab import VERSIONS, ConsulAgent, Fault, Kamailio, Lab, wait_for
-from tests.lab.fleet import QUICK, Fleet, Member, cli
+from tests.lab.fleet import DEFINE, QUICK, Fleet, Member, cli
 
+PATIENT = f"{DEFINE}\n#!redefine SILENCE 2000"
+"""As it ships: within the lab's 300 ms nobody is back, nor sends what was lost again (RFC 3261, timer E: 500 ms)."""
 LONG = QUICK.replace("quiet_for = 1.5", "quiet_for = 30").replace("announce_max = 6", "announce_max = 60")
 """It stays ANNOUNCING."""
+
+
+BOTH = pytest.mark.parametrize("who", ["caller", "callee"])
+"""Who hangs up: only the callee's BYE shows that whom the call came through is forgotten."""
 
 
 @pytest.fixture
@@ -31,6 +37,10 @@ def maintenance(consul: ConsulAgent, node: Member) -> str:
     return str(found[0]["Notes"]) if found else ""
 
 
+def maintenance_at(consul: ConsulAgent, id: str) -> bool:
+    return any(name.startswith("_service_maintenance") for name in checks(consul, id))
+
+
 def refuses(kamailio: Kamailio) -> bool:
     """Whether an INVITE would be; `htable.dump` lists what has expired as well."""
     try:
@@ -43,7 +53,7 @@ def refuses(kamailio: Kamailio) -> bool:
 
 
 @pytest.mark.parametrize("version", [VERSIONS[0], pytest.param(VERSIONS[1], marks=pytest.mark.slow)])
-@pytest.mark.parametrize("who", ["caller", "callee"])
+@BOTH
 def test_a_router_leaves_under_calls(fleet: Fleet, who: str, version: str) -> None:
     fleet.start(version=version)
     leaver, other = fleet.routers
@@ -62,11 +72,12 @@ def test_a_router_leaves_under_calls(fleet: Fleet, who: str, version: str) -> No
     assert other.alive()
 
 
+@BOTH
 @pytest.mark.slow
-def test_both_go_one_after_the_other_and_come_back(fleet: Fleet) -> None:
+def test_both_go_one_after_the_other_and_come_back(fleet: Fleet, who: str) -> None:
     fleet.start()
     first, second = fleet.routers
-    with fleet.calls("callee", rate=15, calls=300) as calls:
+    with fleet.calls(who, rate=15, calls=300) as calls:
         for node in (first, second):
             cli(node, "drain")
             pid = node.pid_of()
@@ -77,6 +88,21 @@ def test_both_go_one_after_the_other_and_come_back(fleet: Fleet) -> None:
             assert cli(node, "undrain").startswith("back")
             fleet.expect("A", "A")
         assert calls.wait(60) == (300, 0, []), calls.errors()
+
+
+@pytest.mark.slow
+def test_it_waits_for_the_answer_to_the_last_bye(fleet: Fleet) -> None:
+    """dialog counts a call no more once its BYE has passed."""
+    fleet = Fleet(fleet.stack, fleet.directory / "patient", fleet.consul, PATIENT)
+    fleet.start()
+    fleet.callee.slow_bye = 1.2
+    node = fleet.routers[0]
+    with fleet.calls("caller", rate=15, calls=150) as calls:
+        wait_for("calls", lambda: fleet.callee.calls > 30, 20)
+        assert "drained: no call is left" in cli(node, "drain")
+        assert node.stop() == 0
+        assert calls.wait(60) == (150, 0, []), calls.errors()
+    assert "SETTLING" in [entry["phase"] for entry in node.journal() if entry["event"] == "drain"]
 
 
 def test_a_drain_says_how_far_it_is(fleet: Fleet) -> None:
@@ -129,152 +155,6 @@ def test_undrain_enables_nothing_that_somebody_else_disabled(fleet: Fleet) -> No
     assert fleet.flags()[0] == "D"
 
 
-@pytest.mark.slow
-def test_the_deadline_passes_with_a_call_up(fleet: Fleet) -> None:
-    fleet.start()
-    node = fleet.routers[0]
-    with fleet.calls("caller", rate=10, calls=20, seconds=20):
-        wait_for("calls", lambda: fleet.callee.calls == 20, 20)
-        said = cli(node, "drain", "--deadline", "4", code=1)
-        assert "drained: the deadline has passed: 10 calls are left" in said
-        assert refuses(node.kamailio), "as after any other drain"
-        assert node.draining()["calls"] == 10
-        wait_for("BYE of all", lambda: node.draining()["calls"] == 0, 40)
-    assert "back" in cli(node, "undrain")
-
-
-# ---- what happens meanwhile
-
-
-@pytest.mark.slow
-def test_it_survives_a_killed_supervisor_in_each_phase(fleet: Fleet) -> None:
-    fleet.start()
-    node = fleet.routers[0]
-    with fleet.calls("callee", rate=10, calls=150, seconds=3) as calls:
-        wait_for("calls", lambda: fleet.callee.calls > 20, 20)
-        node.ask("drain", 15.0, reason="kernel")
-        for phase in ("ANNOUNCING", "REFUSING", "DRAINED"):
-            node.phase(phase)
-            node.kill9()
-            node.start()
-            assert node.draining()["phase"] != "NONE"
-            assert (node.draining()["reason"], node.draining()["by"]) == ("kernel", "operator")
-        node.ready_but_for_drain()
-        assert maintenance(fleet.consul, node) == "consul_kam: kernel"
-        assert calls.wait(60) == (150, 0, []), calls.errors()
-    fleet.expect("D", "A")
-    cli(node, "undrain")
-    fleet.expect("A", "A")
-    assert not refuses(node.kamailio)
-
-
-@pytest.mark.slow
-def test_the_word_of_a_dead_supervisor_lapses(fleet: Fleet) -> None:
-    fleet.start()
-    node = fleet.routers[0]
-    cli(node, "drain")
-    assert refuses(node.kamailio)
-    node.kill9()
-    wait_for("its end", lambda: not refuses(node.kamailio), 20, every=0.2)  # autoexpire = 10
-    assert maintenance_at(fleet.consul, "node-r1"), "but peers know that it leaves"
-
-
-def maintenance_at(consul: ConsulAgent, id: str) -> bool:
-    return any(name.startswith("_service_maintenance") for name in checks(consul, id))
-
-
-@pytest.mark.slow
-def test_what_was_drained_comes_up_drained(fleet: Fleet) -> None:
-    """Until somebody says otherwise, and without a moment in which it would get calls."""
-    fleet.start()
-    node = fleet.routers[0]
-    cli(node, "drain")
-    assert node.stop() == 0
-    wait_for("it is out of Consul", lambda: known(fleet.consul, "node-r1") is None, 10)
-    node.start()
-    wait_for("it is back", lambda: known(fleet.consul, "node-r1") is not None, 30)
-    assert maintenance_at(fleet.consul, "node-r1")
-    fleet.expect("D", "A")
-    node.runs()
-    wait_for("it refuses", lambda: refuses(node.kamailio), 20)
-    cli(node, "undrain")
-    fleet.expect("A", "A")
-
-
-@pytest.mark.slow
-def test_its_own_kamailio_starts_anew_and_has_forgotten_its_calls(fleet: Fleet) -> None:
-    fleet.start(drain=LONG)
-    node = fleet.routers[0]
-    with fleet.calls("caller", rate=10, calls=20, seconds=20):
-        wait_for("calls", lambda: fleet.callee.calls == 20, 20)
-        node.ask("drain", 15.0, lasts=12.0)
-        wait_for("calls seen", lambda: node.draining()["calls"] == 10, 10)
-        pid = node.pid_of()
-        os.kill(pid, signal.SIGKILL)
-        node.runs(other_than=pid)
-        node.phase("DRAINED")
-    found = node.draining()
-    assert (found["clean"], found["how"]) == (False, "the deadline has passed: nobody knows how many calls are left")
-    assert "started anew" in found["blind"]
-
-
-@pytest.mark.slow
-def test_the_peers_engine_and_kamailio_are_away_meanwhile(fleet: Fleet) -> None:
-    fleet.start()
-    node, sbc = fleet.routers[0], fleet.sbc
-    sbc.kill9()
-    cli(node, "drain")
-    assert fleet.flags() == ["A", "A"], "nobody tells it; it fails over on 503 instead"
-    sbc.start()
-    fleet.expect("D", "A")
-    pid = sbc.pid_of()
-    os.kill(pid, signal.SIGKILL)
-    sbc.runs(other_than=pid)
-    fleet.expect("D", "A")
-    sbc.kill9()
-    os.kill(sbc.identity().pid, signal.SIGKILL)  # type: ignore[union-attr]
-    cli(node, "undrain")
-    sbc.start()
-    sbc.runs()
-    fleet.expect("A", "A")
-
-
-@pytest.mark.slow
-def test_calls_fail_over_where_the_peer_does_not_know(fleet: Fleet) -> None:
-    fleet.start()
-    node, sbc = fleet.routers[0], fleet.sbc
-    sbc.kill9()
-    cli(node, "drain")
-    with fleet.calls("callee", rate=15, calls=60, seconds=1) as calls:
-        assert calls.wait(60) == (60, 0, []), calls.errors()
-    assert node.draining()["calls"] == 0
-
-
-@pytest.mark.slow
-def test_consul_is_away_meanwhile(fleet: Fleet, tmp_path: Path) -> None:
-    with ConsulAgent(_made(tmp_path / "own"), persist=True) as consul:
-        fleet.consul = consul
-        fleet.start()
-        node = fleet.routers[0]
-        consul.stop()
-        assert "nobody can say whether another router takes the calls" in cli(node, "drain", code=1)
-        assert "drained: no call is left" in cli(node, "drain", "--force")
-        assert not node.draining()["announced"]
-        consul.start()
-        wait_for("Consul knows", lambda: maintenance_at(consul, "node-r1"), 40)
-        fleet.expect("D", "A")
-        consul.stop()
-        assert "cannot reach Consul" in cli(node, "undrain", "--wait", "1", code=1)
-        consul.start()
-        fleet.expect("A", "A", timeout=60)
-        assert not maintenance_at(consul, "node-r1")
-
-
-def _made(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
 # ---- the end of `run`
 
 
@@ -286,10 +166,11 @@ def end(node: Member, number: int = signal.SIGTERM) -> None:
     os.kill(node.pid, number)
 
 
-def test_sigterm_drains_first(fleet: Fleet) -> None:
+@pytest.mark.parametrize("who", [pytest.param("caller", marks=pytest.mark.slow), "callee"])
+def test_sigterm_drains_first(fleet: Fleet, who: str) -> None:
     fleet.start(drain=on_stop(""))  # its default, since the node has started its Kamailio
     node = fleet.routers[0]
-    with fleet.calls("callee", rate=15, calls=200) as calls:
+    with fleet.calls(who, rate=15, calls=200) as calls:
         wait_for("calls", lambda: fleet.callee.calls > 30, 20)
         end(node)
         node.phase("REFUSING")
@@ -334,7 +215,7 @@ def test_killed_while_it_drained_for_its_end_it_comes_up_undrained(fleet: Fleet)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("who", ["caller", "callee"])
+@BOTH
 def test_an_engine_beside_its_kamailio_ends_and_calls_go_on(fleet: Fleet, who: str) -> None:
     """Attach: it takes nothing away that is not its own, and the next one finds all as it was."""
     fleet.start(spawn=False, drain=on_stop(""))

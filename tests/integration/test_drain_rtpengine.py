@@ -12,10 +12,10 @@ from consul_kam.adapters import ng
 from tests.integration.registering import statuses
 from tests.lab import VERSIONS, ConsulAgent, Lab, Process, Sipp, free_port, wait_for
 from tests.lab.callee import Echo
-from tests.lab.fleet import DEFINE, QUICK, Member, cli, member, routers
+from tests.lab.fleet import DEFINE, QUICK, SCENARIO, Member, cli, member, routers
 from tests.lab.node import Rtp
 
-MEDIA = Path(__file__).parents[1] / "lab" / "media.xml"
+HERE = Path(__file__).parents[1] / "lab"
 DRAIN = 'on_stop = "leave"\nquiet_for = 12\nannounce_max = 25\ndeadline = 90'
 """Longer than the 10 s in which Kamailio may refuse another reload of its RTPEngines."""
 
@@ -39,6 +39,14 @@ class Relay:
         return ng.sessions(f"udp:127.0.0.1:{self.port}", 5.0)
 
 
+def media(who: str) -> str:
+    """Calls with media: `who` hangs up."""
+    calls, end = (HERE / "media.xml").read_text(), '<recv request="BYE"'
+    if who == "caller":
+        return calls
+    return calls.rpartition("<pause/>")[0] + end + SCENARIO["callee"].read_text().partition(end)[2]
+
+
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as opened:
@@ -53,10 +61,14 @@ def weights(router: Member) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("version", [VERSIONS[0], pytest.param(VERSIONS[1], marks=pytest.mark.slow)])
-def test_its_sessions_end_by_themselves(stack: ExitStack, tmp_path: Path, consul: ConsulAgent, version: str) -> None:
+@pytest.mark.parametrize("who", ["caller", pytest.param("callee", marks=pytest.mark.slow)])
+def test_its_sessions_end_by_themselves(
+    stack: ExitStack, tmp_path: Path, consul: ConsulAgent, who: str, version: str
+) -> None:
     (tmp_path / "lab").mkdir()
     lab = stack.enter_context(Lab(tmp_path / "lab"))
     callee = stack.enter_context(Echo())
+    callee.hangs_up = 3.0 if who == "callee" else None
     base = free_port() // 2 * 2 % 20_000 + 30_000
     leaver, other = (Relay(stack, lab, consul, base + 1000 * n) for n in range(2))
     sets = routers([callee.uri])
@@ -68,7 +80,10 @@ def test_its_sessions_end_by_themselves(stack: ExitStack, tmp_path: Path, consul
     place = tmp_path / "sipp"
     place.mkdir()
     (place / "tone.raw").write_bytes(b"\xd5" * 8000)
-    sipp = Sipp(place, router.kamailio.sip_port, 4, 1000, 1500, MEDIA, "-mi", "127.0.0.1", "-mp", str(base + 3000))
+    (place / "calls.xml").write_text(media(who))
+    sipp = Sipp(
+        place, router.kamailio.sip_port, 4, 1000, 1500, place / "calls.xml", "-mi", "127.0.0.1", "-mp", str(base + 3000)
+    )
     stack.callback(sipp.stop)
     wait_for("sessions on both", lambda: leaver.sessions[0] > 2 and other.sessions[0] > 2, 30)
     said = cli(leaver.node, "drain", "--reason", "new kernel")
@@ -83,6 +98,9 @@ def test_its_sessions_end_by_themselves(stack: ExitStack, tmp_path: Path, consul
     calls = sipp.wait(60)
     assert calls.created > 100
     assert calls.failed == 0, sipp.errors()
+    wait_for("the callee's last BYE", lambda: not callee.open, 15)
+    assert callee.failed == []
+    assert callee.ended == (calls.created if who == "callee" else 0)
     assert ever > 5
     assert callee.packets > 100 * 20
     for log in (leaver.log, other.log):

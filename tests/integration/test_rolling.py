@@ -45,10 +45,11 @@ def lock(consul: ConsulAgent, name: str = "test") -> ConsulLock:
     return ConsulLock(Consul(consul.address), KEY, name)
 
 
-def test_all_at_once_and_no_call_is_cut(fleet: Fleet) -> None:
+@pytest.mark.parametrize("who", [pytest.param("caller", marks=pytest.mark.slow), "callee"])
+def test_all_at_once_and_no_call_is_cut(fleet: Fleet, who: str) -> None:
     fleet.start()
     before = [node.pid_of() for node in fleet.routers]
-    with fleet.calls("callee", rate=10, calls=600) as calls:
+    with fleet.calls(who, rate=10, calls=600) as calls:
         wait_for("calls", lambda: fleet.callee.calls > 20, 20)
         going = [Going(node) for node in fleet.routers]
         for each in going:

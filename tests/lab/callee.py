@@ -17,11 +17,12 @@ class Callee(Uas):
     """As Uas; `hangs_up`: seconds after the INVITE until it ends a call by BYE, None: it never does.
 
     `failed`: what became of BYEs that were not answered by 200; `ended`: of those that were, how many. `came`: ports
-    that the INVITEs of each Call-ID came from.
+    that the INVITEs of each Call-ID came from. `slow_bye`: seconds until it answers a BYE.
     """
 
     def __init__(self, port: int | None = None, hangs_up: float | None = None) -> None:
-        self.hangs_up = hangs_up
+        self.hangs_up, self.slow_bye = hangs_up, 0.0
+        self._slow: list[tuple[float, int, bytes, tuple[str, int]]] = []
         self.failed: list[str] = []
         self.ended = 0
         self.came: dict[str, set[int]] = {}
@@ -55,7 +56,9 @@ class Callee(Uas):
                 self.came.setdefault(_headers(text)["call-id"][0], set()).add(peer[1])
             reply = self._answer(text)
             if reply is not None:
-                self._socket.sendto(reply.encode("latin-1"), peer)
+                delay = self.slow_bye if text.startswith("BYE") else 0.0
+                due = time.monotonic() + delay
+                heapq.heappush(self._slow, (due, next(self._number), reply.encode("latin-1"), peer))
                 if text.startswith("INVITE") and self.hangs_up is not None and reply.startswith("SIP/2.0 200"):
                     self._later(text, reply)
             self._work()
@@ -80,6 +83,9 @@ class Callee(Uas):
     def _work(self) -> None:
         """Send what is due; again what is not answered."""
         now = time.monotonic()
+        while self._slow and self._slow[0][0] <= now:
+            _, _, data, to = heapq.heappop(self._slow)
+            self._socket.sendto(data, to)
         while self._due and self._due[0][0] <= now:
             _, _, call, bye, to = heapq.heappop(self._due)
             if call in self._byes and now - self._byes[call][2] > PATIENCE:

@@ -137,8 +137,8 @@ class Fleet:
     def __init__(
         self, stack: ExitStack, directory: Path, consul: ConsulAgent, define: str = DEFINE, registered: str = REGISTERED
     ) -> None:
-        """`define`: lines of the SBC's node.cfg; `registered`: of [registration], of all."""
-        self._stack, self._directory, self.consul = stack, directory, consul
+        """`define`: lines of node.cfg; `registered`: of [registration]; of all."""
+        self.stack, self.directory, self.consul = stack, directory, consul
         self._define, self._registered = define, registered
         self.callee = stack.enter_context(Callee())
         self.routers: list[Member] = []
@@ -148,7 +148,7 @@ class Fleet:
         sets = routers([self.callee.uri])
         for number in range(1, count + 1):
             made = member(
-                self._directory / f"r{number}",
+                self.directory / f"r{number}",
                 self.consul,
                 "router",
                 sets,
@@ -159,8 +159,8 @@ class Fleet:
                 self._registered,
             )
             if not spawn:
-                self._stack.enter_context(made.kamailio)
-            self.routers.append(self._stack.enter_context(made))
+                self.stack.enter_context(made.kamailio)
+            self.routers.append(self.stack.enter_context(made))
         self.start_sbc(version)
         for node in self.routers:
             node.ready()
@@ -169,9 +169,9 @@ class Fleet:
 
     def start_sbc(self, version: str) -> None:
         """Another kind of SBC is for another fleet."""
-        place = self._directory / "sbc"
+        place = self.directory / "sbc"
         made = member(place, self.consul, "sbc", TO_ROUTERS, version, define=self._define, registered=self._registered)
-        self.sbc = self._stack.enter_context(made)
+        self.sbc = self.stack.enter_context(made)
         self.sbc.ready()
         self.front = self.sbc.kamailio
 
@@ -189,7 +189,7 @@ class Fleet:
         )
 
     def calls(self, who: str, rate: int, calls: int, seconds: float = 2.0) -> Calls:
-        directory = self._directory / "sipp"
+        directory = self.directory / "sipp"
         return Calls(directory, self.front, self.callee, who, rate, calls, seconds)
 
 
