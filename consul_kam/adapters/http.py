@@ -1,4 +1,5 @@
-"""A small HTTP/1.1 server: GET and HEAD of a few pages, one request a connection, answers from any thread.
+"""A small HTTP/1.1 server: GET and HEAD of a few pages, a POST of a small form where those are taken, one request a
+connection, answers from any thread.
 
 One thread serves all clients and never waits for one of them, so a slow one holds nobody up; heads, clients and times
 are bounded. Nothing is ever looked up: neither who asks nor what we listen at, so a dead resolver stalls nothing.
@@ -15,7 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from http import HTTPStatus
 
@@ -73,8 +74,9 @@ class Server:
         names: Collection[str],
         deadline: float,
         late: Callable[[Request], Response],
+        forms: bool = False,
     ) -> None:
-        self._handle, self._deadline, self._late = handle, deadline, late
+        self._handle, self._deadline, self._late, self._forms = handle, deadline, late, forms
         self._names = {"localhost", *(name.lower() for name in names)} if where.loopback else None
         self._listener = listening(where, MAX_CLIENTS)
         self.port: int = self._listener.getsockname()[1]
@@ -141,26 +143,33 @@ class Server:
     def _read(self, client: _Client) -> None:
         data = client.socket.recv(MAX_HEAD)
         client.received += data
-        head, end, _ = client.received.partition(http_wire.END)
+        head, end, body = client.received.partition(http_wire.END)
         if end and len(head) <= MAX_HEAD:
-            self._ask(client, bytes(head))
+            if not self._ask(client, bytes(head), bytes(body)) and not data:
+                self._drop(client)
         elif len(client.received) > MAX_HEAD:
             over = f"cannot read the request: its head is over {MAX_HEAD} bytes"
             self._send(client, refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, over))
         elif not data:
             self._drop(client)
 
-    def _ask(self, client: _Client, head: bytes) -> None:
+    def _ask(self, client: _Client, head: bytes, body: bytes) -> bool:
+        """False where the body is not all there yet."""
         try:
-            request = http_wire.request(head)
+            request = http_wire.request(head, self._forms)
             self._admit(request.host)
+            if request.method == "POST":
+                if len(body) < request.length:
+                    return False
+                request = replace(request, form=http_wire.form(body[: request.length]))
         except Refused as refused:
             self._send(client, refusal(refused.status, str(refused)))
-            return
+            return True
         self._selector.unregister(client.socket)
         self._clients[client] = request
         client.stage, client.until = _Stage.ASKED, time.monotonic() + self._deadline
         self._handle(request, lambda make: self._answer(client, make))
+        return True
 
     def _admit(self, host: str) -> None:
         """Raises Refused. No browser leaves Host out."""

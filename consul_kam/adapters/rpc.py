@@ -1,12 +1,10 @@
 """From the `rpc` setting to a client."""
 
 import ipaddress
-import os
 import re
 import shlex
 import socket
 import ssl
-import stat
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -14,6 +12,7 @@ from consul_kam.adapters.binrpc import Address, BinRpc
 from consul_kam.adapters.jsonrpc_fifo import Fifo
 from consul_kam.adapters.jsonrpc_http import Http, Place
 from consul_kam.adapters.kamcmd import KamCmd
+from consul_kam.adapters.secret import secret
 from consul_kam.core.ports import Rpc
 from consul_kam.errors import ConfigError
 
@@ -105,23 +104,10 @@ def _credentials(path: str) -> bytes:
     """What stands in the file, which nobody else may read; no message shows it."""
     if not path:
         return b""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            about = os.fstat(descriptor)
-            found = file.read(1_025) or b""
-    except OSError as error:
-        raise ConfigError(f"cannot read rpc_password_file {path}: {error.strerror}") from error
-    mode = about.st_mode
-    # systemd's LoadCredential= hands out files of group root, readable by it.
-    if not stat.S_ISREG(mode) or mode & 0o037 or (mode & 0o040 and about.st_gid != 0):
-        raise ConfigError(f"cannot use rpc_password_file {path}: expected a file that nobody else may read: chmod 600")
-    if about.st_uid not in (0, os.geteuid()):
-        raise ConfigError(f"cannot use rpc_password_file {path}: it belongs to user id {about.st_uid}")
-    line = found.removesuffix(b"\n")
-    if len(found) > 1_024 or not _CREDENTIALS.fullmatch(line):
+    found = secret(path, "rpc_password_file")
+    if not _CREDENTIALS.fullmatch(found):
         raise ConfigError(f"cannot use rpc_password_file {path}: expected one line, user:password")
-    return line
+    return found
 
 
 def _command(spec: str, rest: str) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def examine(settings: Settings, facts: Facts, fix: bool) -> list[Found]:
 
 
 def _ignored(settings: Settings) -> Mapping[str, str]:
-    """Trap -> reason. Looked at here, not at the start of `run`: a trap that a new version has no more stops no node."""
+    """Trap -> reason. Looked at here, not at the start of `run`: one that a new version has no more stops no node."""
     for name, reason in settings.doctor.ignore.items():
         where = f"cannot use {settings.source}: doctor.ignore.{name}"
         if name not in traps():

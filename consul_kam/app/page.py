@@ -13,7 +13,7 @@ from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.node import Node
 from consul_kam.app.ordering import Ordering
 from consul_kam.app.page_html import Shown, page
-from consul_kam.app.page_style import HEADERS
+from consul_kam.app.page_style import headers
 from consul_kam.core.vitals import Vitals
 
 OLD = 60.0
@@ -22,13 +22,14 @@ OLD = 60.0
 
 @dataclass
 class Page:
-    """Read only: nothing that is asked here changes anything, but that Consul may be asked."""
+    """Read only: nothing that is asked here changes anything, but that Consul may be asked. `acts`: it has a form."""
 
     engine: Engine
     heartbeat: Heartbeat
     ordering: Ordering
     node: Node
     freshness: Freshness
+    acts: bool = False
     _asked: float = float("-inf")
 
     def look(self, vitals: Vitals) -> Make:
@@ -38,10 +39,14 @@ class Page:
             self._asked = time.monotonic()
             self.freshness.ask(lambda looked: None)
         lists = [views.status(lane, self.freshness.last, self.ordering) for lane in self.engine.lanes.values()]
-        shown = Shown(now, vitals, self.heartbeat.trouble, lists, self.node.status(), self.engine.reporter.recent)
+        shown = Shown(
+            now, vitals, self.heartbeat.trouble, lists, self.node.status(), self.engine.reporter.recent, self.acts
+        )
         return lambda: html(shown)
 
 
 def html(shown: Shown) -> Response:
     """The response."""
-    return Response(HTTPStatus.OK, page(shown).encode("utf-8", "replace"), "text/html; charset=utf-8", HEADERS)
+    return Response(
+        HTTPStatus.OK, page(shown).encode("utf-8", "replace"), "text/html; charset=utf-8", headers(shown.acts)
+    )

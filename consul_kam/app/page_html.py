@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from consul_kam.app.page_parts import BAD, GOOD, WARN, moment, section, span, table, text, word
+from consul_kam.app.page_parts import BAD, GOOD, OF_A_LIST, OF_THE_NODE, WARN, moment, section, span, table, text, word
 from consul_kam.app.page_style import SCRIPT, STYLE
 from consul_kam.app.page_timeline import timeline
 from consul_kam.core.drain import Phase
@@ -35,6 +35,8 @@ class Shown:
     lists: Sequence[Mapping[str, Any]] = ()
     node: Mapping[str, Any] = field(default_factory=dict)
     entries: Sequence[Mapping[str, Any]] = ()
+    acts: bool = False
+    """Whether who knows the token may do something here."""
 
 
 def page(shown: Shown) -> str:
@@ -56,7 +58,7 @@ def page(shown: Shown) -> str:
         '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
         f"<title>{text(title)} · consul_kam</title><style>{STYLE}</style></head><body>"
         f'<a class="skip" href="#main">To the lists</a>{_header(shown)}<main id="main">{"".join(content)}</main>'
-        f"{_footer(shown)}<script>{SCRIPT}</script></body></html>\n"
+        f"{_acts(shown)}{_footer(shown)}<script>{SCRIPT}</script></body></html>\n"
     )
 
 
@@ -84,8 +86,26 @@ def _footer(shown: Shown) -> str:
     return (
         f'<footer><p>As of <span id="as-of">{moment(shown.now, shown.now)}</span>. <a href="/">Refresh</a> '
         '<button id="auto" type="button" hidden></button> <span id="lost" role="alert"></span></p>'
-        '<p>Read only. <a href="/readyz">/readyz</a>, <a href="/livez">/livez</a>, <a href="/metrics">/metrics</a></p>'
+        f'<p>{"" if shown.acts else "Read only. "}<a href="/readyz">/readyz</a>, <a href="/livez">/livez</a>, '
+        '<a href="/metrics">/metrics</a></p>'
         "</footer>"
+    )
+
+
+def _acts(shown: Shown) -> str:
+    """One form, outside what the script makes anew."""
+    if not shown.acts:
+        return ""
+    lists = [str(entry["name"]) for entry in shown.lists]
+    words = {f"{verb} {name}": f"{name}: {called}" for name in lists for verb, called in OF_A_LIST.items()}
+    words |= OF_THE_NODE if shown.vitals.role else {}
+    options = "".join(f'<option value="{text(value)}">{text(called)}</option>' for value, called in words.items())
+    return section(
+        "acts",
+        "Act",
+        f'<form class="box" method="post" action="/"><p><label>What <select name="do">{options}</select></label>'
+        '<label>Token <input type="password" name="token" autocomplete="off" required></label>'
+        '<button type="submit">Do it</button></p></form>',
     )
 
 

@@ -13,6 +13,9 @@ TONES: Mapping[str, str] = {
     **dict.fromkeys(("REJECTED", "DEGRADED", "rejected", "absent", "differs", "unwell"), BAD),
     **dict.fromkeys(("BACKOFF", "FAILED", "STOPPED"), BAD),
 }
+OF_A_LIST = {"approve": "let go what is held", "pause": "pause", "resume": "resume"}
+"""Words about one list that the page's form has, and how they are called."""
+OF_THE_NODE = {"drain": "drain this node", "undrain": "undrain this node"}
 LONGEST, LONGEST_WORD = 400, 60
 """Characters of one text, of one word: names from Consul may be long."""
 

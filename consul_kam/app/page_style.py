@@ -60,8 +60,8 @@ use.good{fill:var(--good)}use.warn{fill:var(--warn)}use.bad{fill:var(--bad)}use.
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;padding:0;margin:.5rem 0 .8rem}
 .key{width:1rem;height:1rem;vertical-align:-.15rem;margin-right:.35rem}
 footer{margin-top:1.5rem;color:var(--dim)}
-button{font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--dim);border-radius:.4rem;
-padding:.15rem .7rem;cursor:pointer}
+button,select,input{font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--dim);
+border-radius:.4rem;padding:.15rem .7rem;cursor:pointer}
 #lost{color:var(--bad);font-weight:600}
 @media(max-width:44rem){
 body{padding:.75rem .75rem 2rem}
@@ -74,7 +74,8 @@ td{display:flex;gap:.75rem;border:0;padding:.1rem 0}td.none{display:none}
 td::before{content:attr(data-head);flex:0 0 5.5rem;color:var(--dim);font-size:.86rem}td>div{min-width:0}
 td .word{white-space:normal}section>table{padding:.2rem .9rem .4rem}section>table caption{padding:.4rem 0 0}
 }
-@media print{button,.skip{display:none}}
+form p{display:flex;flex-wrap:wrap;gap:.5rem 1.2rem}label{color:var(--dim)}select,input{max-width:100%}
+@media print{button,form,.skip{display:none}}
 """
 
 SCRIPT = """
@@ -134,9 +135,13 @@ POLICY = "; ".join(
     )
 )
 """Content-Security-Policy: nothing runs but this very script, nothing is loaded from anywhere."""
-HEADERS = (
-    ("Content-Security-Policy", POLICY),
-    ("Referrer-Policy", "no-referrer"),
-    ("X-Frame-Options", "DENY"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-)
+
+
+def headers(acts: bool) -> tuple[tuple[str, str], ...]:
+    """Of the page; `acts`: its form may be sent, to us."""
+    return (
+        ("Content-Security-Policy", POLICY.replace("form-action 'none'", "form-action 'self'") if acts else POLICY),
+        ("Referrer-Policy", "no-referrer"),
+        ("X-Frame-Options", "DENY"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+    )

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from consul_kam.adapters import http
+from consul_kam.adapters.control import Handle
 from consul_kam.adapters.http import Answer, Make, Server
 from consul_kam.adapters.http_address import CannotListen, address
 from consul_kam.adapters.http_wire import Request, Response, refusal
@@ -25,6 +26,7 @@ from consul_kam.app.loop import Loop
 from consul_kam.app.node import Node
 from consul_kam.app.ordering import Ordering
 from consul_kam.app.page import Page
+from consul_kam.app.page_acts import Act, Acts
 from consul_kam.app.vitals import Look, Parts
 from consul_kam.config import Settings
 from consul_kam.core.vitals import Spread, Vitals
@@ -49,12 +51,14 @@ class StatusHttp:
         named: bool,
         name: str,
         page: Callable[[Vitals], Make] | None = None,
+        act: Act | None = None,
     ) -> None:
         """`listen`: as [http] listen; `named`: whether the file says so; `name`: the node's.
 
         `page`: looks for the status page, on the decision thread; what it returns is called on the server's.
+        `act`: takes the page's forms, on the server's thread; None: it is read only.
         """
-        self._page = page
+        self._page, self._act = page, act
         self._loop, self._look, self._listen, self._named, self._name = loop, look, listen, named, name
         self._lag = Spread.over(LAGS)
         self._lock = threading.Lock()
@@ -72,7 +76,7 @@ class StatusHttp:
             return
         names = (socket.gethostname(), self._name)
         try:
-            self._server = Server(address(self._listen), self.handle, names, DEADLINE, late)
+            self._server = Server(address(self._listen), self.handle, names, DEADLINE, late, self._act is not None)
         except CannotListen as error:
             if self._named:
                 raise ConfigError(str(error)) from None
@@ -92,11 +96,20 @@ class StatusHttp:
             there = ", ".join((*([PAGE] if self._page else []), *PAGES))
             answer(lambda: refusal(HTTPStatus.NOT_FOUND, f"cannot find {request.path}: expected one of {there}"))
             return
+        if request.method == "POST":
+            self._post(request, answer)
+            return
         with self._lock:
             self._waiting.append((request, answer))
             asked, self._asked = self._asked, True
         if not asked:
             self._loop.post(self._take)
+
+    def _post(self, request: Request, answer: Answer) -> None:
+        if self._act is None or request.path != PAGE:
+            answer(lambda: refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"cannot change {request.path}"))
+        else:
+            self._act(request.form, answer)
 
     def _take(self) -> None:
         """On the decision thread: one look for all who wait."""
@@ -121,18 +134,26 @@ class StatusHttp:
 
 
 def serve(
-    engine: Engine, settings: Settings, heartbeat: Heartbeat, ordering: Ordering, node: Node, freshness: Freshness
+    engine: Engine,
+    settings: Settings,
+    heartbeat: Heartbeat,
+    ordering: Ordering,
+    node: Node,
+    freshness: Freshness,
+    do: Handle,
 ) -> None:
     """Serve the pages while the engine runs. Not before: whoever finds another engine says that first, and not that a
-    port is taken.
+    port is taken. `do`: takes an operator's word. Raises ConfigError where the token cannot be used.
     """
 
     drain = node.draining.status if node.draining is not None else None
     parts = Parts(node.health, node.supervisor.processes, lambda: node.waits_for, node.registrar.status, drain)
     look = Look(engine, settings, heartbeat, ordering, parts)
-    page = Page(engine, heartbeat, ordering, node, freshness)
-    name, listen = settings.node.name, settings.http.listen
-    web = StatusHttp(engine.loop, look.take, listen, settings.http_named, name, page.look)
+    name, listen, token = settings.node.name, settings.http.listen, settings.http.token_file
+    acts = Acts(token, listen, do) if token and listen else None
+    page = Page(engine, heartbeat, ordering, node, freshness, acts is not None)
+    act = acts.take if acts is not None else None
+    web = StatusHttp(engine.loop, look.take, listen, settings.http_named, name, page.look, act)
     engine.reporter.recall()
     engine.loop.post(lambda: web.start(engine.reporter.warn))
     engine.at_end.append(web.close)
@@ -140,6 +161,9 @@ def serve(
 
 def late(request: Request) -> Response:
     """What is said where the decision thread is stuck."""
+    if request.method == "POST":
+        text = f"it is asked for, and nobody answered within {DEADLINE:g} s: look again\n"
+        return Response(HTTPStatus.ACCEPTED, text.encode(), "text/plain")
     if request.path == PAGE:
         return Response(HTTPStatus.SERVICE_UNAVAILABLE, f"cannot show this node: {STUCK}\n".encode(), "text/plain")
     bodies: Mapping[str, Mapping[str, Any]] = {

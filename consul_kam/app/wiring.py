@@ -165,7 +165,7 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     engine.loop.post(heartbeat.start)
     if node is not None:
         acls.warm_up()
-        status_http.serve(engine, settings, heartbeat, ordering, node, freshness)
+        status_http.serve(engine, settings, heartbeat, ordering, node, freshness, operator.handle)
         engine.loop.post(node.start)
     else:
         engine.after.append(lambda: _end_when_done(engine, freshness, settings.control))

@@ -19,7 +19,7 @@ class Doctor(Keys, frozen=True):
         dict[str, Line],
         doc(
             "Trap -> why it may stay: it is shown with that, and does not count for the exit code "
-            "(`slow_peers = \"our carrier's fr_timer is 2 s\"`)."
+            '(`slow_peers = "our carrier\'s fr_timer is 2 s"`).'
         ),
     ] = {}
 

@@ -267,3 +267,10 @@ class Http(Keys, frozen=True):
             "neither TLS nor a password: loopback."
         ),
     ] = "127.0.0.1:9160"
+    token_file: Annotated[
+        Path,
+        doc(
+            "File with a token, mode 0600: who knows it may approve, pause, resume, drain, undrain on the status page.",
+            "the page is read only",
+        ),
+    ] = ""

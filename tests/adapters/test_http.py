@@ -34,10 +34,14 @@ def late(request: Request) -> Response:
 
 @contextmanager
 def serving(
-    handle: web.Handle = echo, host: str = "127.0.0.1", names: tuple[str, ...] = (), deadline: float = 20.0
+    handle: web.Handle = echo,
+    host: str = "127.0.0.1",
+    names: tuple[str, ...] = (),
+    deadline: float = 20.0,
+    forms: bool = False,
 ) -> Iterator[int]:
     """The port."""
-    server = Server(Address(host, 0), handle, names, deadline, late)
+    server = Server(Address(host, 0), handle, names, deadline, late, forms)
     try:
         yield server.port
     finally:
@@ -322,3 +326,78 @@ def test_nothing_is_looked_up() -> None:
     argv = [sys.executable, "-c", WITHOUT_DNS, f"localhost:{free_port()}"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout == "[]\n"
+
+
+# ---- forms
+
+
+def posted(body: bytes, *more: str, kind: str = http_wire.FORM, length: int | None = None) -> bytes:
+    lines = ["POST / HTTP/1.1", "Host: localhost", f"Content-Type: {kind}"]
+    lines += [f"Content-Length: {len(body) if length is None else length}"] * (length != -1)
+    return "\r\n".join([*lines, *more, "", ""]).encode() + body
+
+
+def told(request: Request, answer: Answer) -> None:
+    answer(lambda: Response(200, json.dumps(dict(request.form)).encode()))
+
+
+def test_a_form_is_taken_where_forms_are() -> None:
+    with serving(told, forms=True) as port:
+        status, _, body = said(port, posted(b"do=pause+a%3Ab&token=%C3%BC&empty=", kind=f"{http_wire.FORM}; charset=x"))
+        assert (status, json.loads(body)) == (200, {"do": "pause a:b", "token": "ü", "empty": ""})
+        assert said(port, HEAD)[0] == 200
+    with serving(told) as port:
+        status, fields, _ = said(port, posted(b"do=pause"))
+        assert (status, fields["Allow"]) == (405, "GET, HEAD")
+
+
+def test_a_form_may_come_in_pieces_and_what_comes_after_it_is_no_part_of_it() -> None:
+    whole = posted(b"a=1&b=2")
+    with serving(told, forms=True) as port:
+        for at in range(1, len(whole)):
+            with connected(port) as client:
+                client.sendall(whole[:at])
+                client.sendall(whole[at:])
+                assert json.loads(answer(client)[2]) == {"a": "1", "b": "2"}
+        assert json.loads(said(port, whole + b"&c=3")[2]) == {"a": "1", "b": "2"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (posted(b"a=1", kind="text/plain"), 415),
+        (posted(b"a=1", "Content-Type: text/plain"), 415),
+        (posted(b"a=1", length=-1), 411),
+        (posted(b"a=1", "Content-Length: 3"), 411),
+        (posted(b"", "Content-Length: +3", length=-1), 411),
+        (posted(b"a=1", "Transfer-Encoding: chunked"), 413),
+        (posted(b"a=" + b"x" * 4096), 413),
+        (posted(b"", length=999_999_999), 413),
+        (posted(b""), 400),
+        (posted(b"a"), 400),
+        (posted(b"a=1&a=2"), 400),
+        (posted(b"a=%ff"), 400),
+        (posted(b"a=\xff"), 400),
+        (posted(b"&".join(b"a%d=1" % n for n in range(9))), 400),
+        (posted(b"a=1").replace(b"localhost", b"evil.example"), 421),
+        (posted(b"a=1").replace(b"POST", b"PUT"), 405),
+    ],
+)
+def test_what_is_no_form_is_refused(sent: bytes, status: int) -> None:
+    with serving(told, forms=True) as port:
+        assert said(port, sent)[0] == status
+
+
+def test_who_leaves_within_a_form_holds_up_nobody() -> None:
+    with serving(told, forms=True) as port:
+        with connected(port) as client:
+            client.sendall(posted(b"a=1", length=9))
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(100) == b""
+        assert said(port, posted(b"a=1"))[0] == 200
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_form_or_refused(body: bytes) -> None:
+    with contextlib.suppress(Refused):
+        assert all(isinstance(value, str) for pair in http_wire.form(body).items() for value in pair)

@@ -69,7 +69,7 @@ PASSWORD_FILES = {
     "two lines": (b"kam:secret\nsecret", 0o600, "one line, user:password"),
     "a header of its own": (b"kam:secret\r\nX: y", 0o600, "one line, user:password"),
     "empty": (b"", 0o600, "one line, user:password"),
-    "long": (b"kam:" + b"secret" * 400, 0o600, "one line, user:password"),
+    "long": (b"kam:" + b"secret" * 400, 0o600, "over 1024 bytes"),
 }
 
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -18,13 +19,13 @@ TAGS = {
     "html", "head", "meta", "link", "title", "style", "body", "a", "header", "div", "h1", "h2", "h3", "p", "span", "ul",
     "li", "b", "main", "section", "article", "ol", "small", "details", "summary", "table", "caption", "thead", "tbody",
     "tr", "th", "td", "time", "code", "svg", "defs", "g", "circle", "path", "line", "text", "desc", "use", "footer",
-    "button", "script",
+    "button", "script", "form", "label", "select", "option", "input",
 }  # fmt: skip
-VOID = {"meta", "link"}
+VOID = {"meta", "link", "input"}
 ATTRIBUTES = {
     "lang", "charset", "name", "content", "rel", "href", "class", "id", "role", "aria-labelledby", "aria-hidden",
     "datetime", "data-head", "scope", "open", "type", "hidden", "width", "height", "viewbox", "r", "d", "x", "y", "x1",
-    "x2", "y1", "y2", "text-anchor",
+    "x2", "y1", "y2", "text-anchor", "method", "action", "value", "autocomplete", "required",
 }  # fmt: skip
 
 
@@ -119,6 +120,27 @@ def test_a_drain_is_told_while_there_is_one(told: dict[str, object], said: list[
 @pytest.mark.parametrize("node", [{}, {"drain": None}, {"drain": {"phase": "NONE"}}])
 def test_who_does_not_drain_has_no_word_of_it(node: dict[str, object]) -> None:
     assert "Drain" not in shown(Shown(NOW, vitals(), node=node)).words.split("\n")
+
+
+def test_there_is_a_form_only_where_somebody_may_act() -> None:
+    assert shown(full()).tags["form"] == 0
+    assert "Read only." in shown(full()).words
+    may = replace(full(), acts=True)
+    found = shown(may)
+    assert (found.tags["form"], found.tags["input"], found.tags["select"]) == (1, 1, 1)
+    assert "Read only." not in found.words
+    assert "domain: let go what is held" in found.words
+    assert "drain this node" in found.words
+    nobody = replace(may, vitals=replace(may.vitals, role=""))
+    assert "drain this node" not in shown(nobody).words
+    assert page(may).index("</main>") < page(may).index("<form"), "not made anew while somebody types"
+
+
+def test_a_form_is_sent_to_us_or_not_at_all() -> None:
+    policies = [dict(html(replace(full(), acts=acts)).headers)["Content-Security-Policy"] for acts in (False, True)]
+    assert policies[0] == POLICY
+    assert "form-action 'none'" in policies[0]
+    assert policies[1] == POLICY.replace("form-action 'none'", "form-action 'self'")
 
 
 def test_hostile_names_stay_text() -> None:

@@ -2,20 +2,20 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
-from consul_kam.adapters.http import Make
+from consul_kam.adapters.http import Answer, Make
 from consul_kam.adapters.http_wire import Request, Response
 from consul_kam.app.loop import Loop
 from consul_kam.app.status_http import DEADLINE, StatusHttp
 from consul_kam.core.vitals import Spread, Vitals
 from consul_kam.errors import ConfigError
 from tests.core.vitals import FULL
-from tests.lab.http import get, get_json, readiness, scrape, value
+from tests.lab.http import get, get_json, post, readiness, scrape, value
 from tests.lab.ports import free_port
 from tests.lab.process import wait_for
 
@@ -56,6 +56,7 @@ def running(vitals: Vitals = FULL) -> Iterator[Node]:
 
 
 READY = replace(FULL, reasons={})
+NOBODY = "it is asked for, and nobody answered within 2 s: look again\n"
 
 
 def test_readiness_is_a_status_and_its_reasons() -> None:
@@ -81,6 +82,29 @@ def test_what_is_not_there_is_said_in_json() -> None:
         assert get_json(node.listen, '/x"y') == (404, {"error": error})
         assert get(node.listen, "/livez", "DELETE")[0] == 405
         assert node.looks == 0
+
+
+def test_forms_go_to_whom_they_are_for() -> None:
+    node, taken = Node(), list[dict[str, str]]()
+
+    def act(form: Mapping[str, str], answer: Answer) -> None:
+        taken.append(dict(form))
+        if form["do"] == "drain":
+            answer(lambda: Response(303, b"", "text/plain", (("Location", "/"),)))
+
+    web = StatusHttp(node.loop, node._look, node.listen, True, "node-1", node._page, act)
+    web.start(node.warned.append)
+    try:
+        assert post(node.listen, "/", do="drain", token="t") == (303, "")
+        assert taken == [{"do": "drain", "token": "t"}]
+        assert post(node.listen, "/livez", do="drain") == (405, '{"error": "cannot change /livez"}\n')
+        assert post(node.listen, "/nothing", do="drain")[0] == 404
+        assert len(taken) == 1
+        assert post(node.listen, "/", do="undrain") == (202, NOBODY)
+    finally:
+        web.close()
+    with running() as other:
+        assert post(other.listen, "/", do="drain")[0] == 405
 
 
 def test_only_the_decision_thread_looks() -> None:

@@ -1,15 +1,19 @@
 """The status page of a real engine, with a Consul in which somebody means no good."""
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.app.test_page import Read
-from tests.lab import ConsulAgent, Lab, wait_for
-from tests.lab.http import get, scrape, value
+from tests.lab import ConsulAgent, Lab, uris, wait_for
+from tests.lab.http import get, post, scrape, value
 from tests.lab.ports import free_port
-from tests.lab.world import World, agent, consul, lab
+from tests.lab.world import World, agent, consul, lab, uri
 
 __all__ = ["agent", "consul", "lab"]
 
+TOKEN = "a-token-of-the-lab-1234"
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 
 
@@ -82,3 +86,35 @@ def test_a_node_that_leaves_says_how_far_it_is(lab: Lab, consul: ConsulAgent) ->
     assert "new kernel" in words
     assert node.ask("undrain")["ok"]
     assert (metric("phase", phase="NONE"), metric("calls")) == (1, None)
+
+
+def test_who_knows_the_token_acts_on_it(lab: Lab, consul: ConsulAgent, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    world = served(lab, consul, dispatcher="hold_for = 600.0")
+    listen = world.engine.listen or ""
+    assert post(listen, "/", token=TOKEN, do="pause dispatcher")[0] == 405, "read only"
+    text = world.engine.config.read_text()
+    world.engine.config.write_text(text.replace("[http]", f'[http]\ntoken_file = "{token}"'))
+    world.restart_engine()
+    world.add(1, 2, 3, 4)
+    world.expect(1, 2, 3, 4)
+    world.rest()
+    world.at_once(lambda: world.remove(2, 3, 4))
+    world.said("HELD", held=[2, 3, 4])
+    assert post(listen, "/", token="c0ffee" * 4, do="approve dispatcher")[0] == 403
+    assert post(listen, "/", token=TOKEN, do="approve domain")[0] == 409
+    status, said = post(listen, "/", token=TOKEN, do="drain")
+    assert (status, said.startswith("cannot drain: this engine has no [node] role")) == (409, True)
+    assert uris(world.kam.rpc.dispatcher()) == [uri(1), uri(2), uri(3), uri(4)]
+    assert post(listen, "/", token=TOKEN, do="approve dispatcher") == (303, "")
+    world.expect(1)
+    assert post(listen, "/", token=TOKEN, do="pause dispatcher") == (303, "")
+    assert world.engine.status()["paused"]
+    for told in (get(listen, "/")[1], world.engine.log.read_text(), str(world.engine.journal())):
+        assert TOKEN not in told
+    token.chmod(0o644)
+    assert world.engine.stop() == 0
+    with pytest.raises(AssertionError, match=r"cannot use http\.token_file"):
+        world.engine.start()

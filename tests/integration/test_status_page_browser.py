@@ -20,7 +20,7 @@ from tests.lab.browser import browse
 from tests.lab.page import EVIL, full, hostile
 from tests.lab.ports import free_port
 
-PAGES = pytest.mark.parametrize("shown", [full(), hostile()], ids=["full", "hostile"])
+PAGES = pytest.mark.parametrize("shown", [replace(full(), acts=True), hostile()], ids=["full", "hostile"])
 
 
 class Node:

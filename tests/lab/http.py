@@ -4,6 +4,7 @@ import http.client
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -16,6 +17,18 @@ def get(listen: str, path: str, method: str = "GET", **headers: str) -> tuple[in
     client = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=20)
     try:
         client.request(method, path, headers=headers)
+        reply = client.getresponse()
+        return reply.status, reply.read().decode()
+    finally:
+        client.close()
+
+
+def post(listen: str, path: str, **form: str) -> tuple[int, str]:
+    """Status and body of the answer to a form."""
+    host, _, port = listen.rpartition(":")
+    client = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=20)
+    try:
+        client.request("POST", path, urlencode(form), {"Content-Type": "application/x-www-form-urlencoded"})
         reply = client.getresponse()
         return reply.status, reply.read().decode()
     finally:
