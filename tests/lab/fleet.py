@@ -155,7 +155,7 @@ class Fleet:
                 version,
                 spawn,
                 drain,
-                DEFINE,
+                self._define,
                 self._registered,
             )
             if not spawn:
