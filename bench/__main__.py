@@ -38,7 +38,7 @@ BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "drain": ("rolling restart of 3 routers at 50 calls/s of 3 s (5 min)", drain.run),
     "footprint": ("memory and idle CPU of the engine", footprint.run),
     "storm": ("a storm of changes with pings on, 60 s each", storm.run),
-    "killed": ("a router killed -9 at 50 calls/s of 3 s (12 min)", killed.run),
+    "killed": ("a router killed -9 at 20 calls/s of 3 s (12 min)", killed.run),
     "kam-apply": ("kam-apply, engine running", plugin.run),
     "registration": ("registration back after what befalls Consul, seconds", registration.run),
     "restart": ("kill -9 of Kamailio's main process: until the new instance answers", restart.run),
