@@ -74,7 +74,8 @@ td{display:flex;gap:.75rem;border:0;padding:.1rem 0}td.none{display:none}
 td::before{content:attr(data-head);flex:0 0 5.5rem;color:var(--dim);font-size:.86rem}td>div{min-width:0}
 td .word{white-space:normal}section>table{padding:.2rem .9rem .4rem}section>table caption{padding:.4rem 0 0}
 }
-form p{display:flex;flex-wrap:wrap;gap:.5rem 1.2rem}label{color:var(--dim)}select,input{max-width:100%}
+form p{display:flex;flex-wrap:wrap;gap:.5rem 1.2rem}label{color:var(--dim);min-width:0;max-width:100%}
+select,input{display:block;max-width:100%}
 @media print{button,form,.skip{display:none}}
 """
 
