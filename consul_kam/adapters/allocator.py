@@ -1,5 +1,5 @@
-"""The C library's memory, kept thriftily: each list passes through as blocks of megabytes, in several threads, and glibc
-would keep what they leave behind, in an arena for each thread.
+"""The C library's memory, kept thriftily: each list passes through as blocks of megabytes, in several threads, and
+glibc would keep what they leave behind, in an arena for each thread.
 """
 
 import contextlib
