@@ -282,7 +282,7 @@ def test_what_ended_while_the_configuration_was_read_again_is_no_zombie(lab: Lab
     os.kill(node.pid, signal.SIGCONT)
     node.runs("consul-template", other_than=old.pid)
     node.ready()
-    assert not os.path.exists(f"/proc/{old.pid}")
+    wait_for("the zombie gone", lambda: not os.path.exists(f"/proc/{old.pid}"), 10)
 
 
 def _name(node: Node) -> str:
