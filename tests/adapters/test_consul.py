@@ -89,7 +89,7 @@ def test_whatever_is_asked_an_answer_has_to_end(verb: str) -> None:
     endless = agent(HEAD + b"\r\n", b"5\r\nhello\r\n" * 1_000, again=True)
     with (
         endless as (address, _),
-        pytest.raises(ConsulError, match="cannot reach Consul at .*: no answer within 0.05 s"),
+        pytest.raises(ConsulError, match=r"cannot reach Consul at .*: no answer within 0\.05 s"),
     ):
         getattr(Consul(address, deadline=0.05), verb)("/v1/agent/self")
 
