@@ -34,7 +34,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Env:
-    """`troubles`: what is not as it should be, and is lived with. `missing`: why no program may be started with this."""
+    """`troubles`: what is not as it should be, and is lived with. `missing`: why nothing may be started with this."""
 
     values: Mapping[str, Value] = field(default_factory=dict)
     troubles: tuple[str, ...] = ()
@@ -81,9 +81,7 @@ def _merged(layers: Sequence[Layer]) -> dict[str, tuple[str, bytes]]:
     return {name: (layer.place, raw) for layer in layers for name, raw in layer.entries.items()}
 
 
-def _taken(
-    spec: Spec, place: str, raw: bytes | None, last: Value | None, asked: bool
-) -> tuple[Value | None, str]:
+def _taken(spec: Spec, place: str, raw: bytes | None, last: Value | None, asked: bool) -> tuple[Value | None, str]:
     """Its value, and what is wrong with what KV has. `asked`: whether KV was."""
     good = last is not None and not why_not(spec, last.text)
     kept = Value(last.text, _kept(last.source)) if last is not None and good else None

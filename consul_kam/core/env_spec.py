@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 from consul_kam.core.grammar import INT_MAX, BadValue, read_host
 
 LONGEST = 4096
-"""Bytes of a value as it stands between the quotes of a #!define. Kamailio puts a define's value back into its scanner's
-buffer of 16 kB, of which 8 kB may be taken: what does not fit ends it, "flex scanner push-back overflow" [cfg.lex, unput;
-tried]."""
+"""Bytes of a value in the quotes of a #!define. Kamailio puts a define's value back into its scanner's buffer of 16 kB,
+of which 8 kB may be taken: what does not fit ends it, "flex scanner push-back overflow" [cfg.lex, unput; tried]."""
 LONGEST_SUBST = 1000
 """Bytes that a #!subst puts in place; its buffer has 1,024 [re.c, REPLACE_BUFFER_SIZE]."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -76,7 +75,9 @@ def why_not_name(name: str) -> str:
 
 def why_not(spec: Spec, value: str) -> str:
     """Why `value` cannot be the variable's, or "". Never repeats the value: it may be a secret."""
-    return _uncarried(spec, value) or _KINDS[spec.kind](spec, value) or _unmatched(spec, value) or _undefined(spec, value)
+    return (
+        _uncarried(spec, value) or _KINDS[spec.kind](spec, value) or _unmatched(spec, value) or _undefined(spec, value)
+    )
 
 
 def as_number(spec: Spec, value: str) -> int | None:
@@ -89,8 +90,8 @@ def as_number(spec: Spec, value: str) -> int | None:
 def quoted(value: str) -> str:
     """A string of Kamailio's configuration language that holds `value`, whatever that is but a NUL.
 
-    Tried with 5.6.3 and 6.0.1, read back from the running ones [cfg.lex, STRING1]: no quote, backslash or end of a line is
-    left as it is, and a number written by \\x has two digits, so that what follows is no third.
+    Tried with 5.6.3 and 6.0.1, read back from the running ones [cfg.lex, STRING1]: no quote, backslash or end of a line
+    is left as it is, and a number written by \\x has two digits, so that what follows is no third.
     """
     return '"' + "".join(_ESCAPED.get(char, char) for char in value) + '"'
 
