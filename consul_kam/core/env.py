@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from consul_kam.core.env_spec import HTABLE, RESTART, Spec, is_secret, why_not, why_not_name
 
 HIDDEN = "(hidden)"
-_PASSWORD = re.compile(r"(://[^/@\s]*:)[^/\s]*@")
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)\S*@")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,132 @@
+"""What a variable may be, and how it stands in Kamailio's configuration."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consul_kam.core.env_spec import LONGEST, LONGEST_SUBST, Spec, as_number, is_secret, quoted, why_not, why_not_name
+
+
+@pytest.mark.parametrize(
+    ("spec", "good", "bad"),
+    [
+        (Spec("A"), ["", "x", 'a"b\\\n', "é€", "a$b"], ["a\0b", "\ud800", "x" * (LONGEST - 1)]),
+        (Spec("A", define="string"), ["x" * (LONGEST - 2)], ["$ru", "x" * (LONGEST - 1), "\x01" * (LONGEST // 4)]),
+        (Spec("A", define="string", dollar=True), ["$ru"], []),
+        (
+            Spec("A", "int", low=1, high=65535),
+            ["1", "65535", "+7", "007"],
+            ["0", "65536", "", "x", "1.0", "9" * 11, "-1"],
+        ),
+        (Spec("A", "bool"), ["1", "true", "YES", "on", "0", "No", "false", "off", ""], ["2", "maybe", " 1"]),
+        (Spec("A", "enum", values=("a", "b")), ["a", "b"], ["c", "", "A"]),
+        (
+            Spec("A", "address"),
+            ["10.0.0.1", "10.0.0.1:5060", "[::1]", "[::1]:5060", "sbc.example", "sbc:1", "0.0.0.0"],
+            [
+                "",
+                "10.0.0.999",
+                "::1",
+                "a b",
+                "sbc:0",
+                "sbc:65536",
+                "sbc:x",
+                "sbc:",
+                ":5",
+                "sbc:99999999999",
+                "sbc:\u0663",
+            ],
+        ),
+        (
+            Spec("A", "address", define="bare"),
+            ["10.0.0.1", "[::1]"],
+            ["sbc.example", "import_file", "10.0.0.1:5060", "1.2"],
+        ),
+        (
+            Spec("A", "uri"),
+            ["http://h:1/p?q", "sip:10.0.0.1:5060", "text:///var/db", "mysql://u:p@h/d", "tls:[::1]:5061"],
+            ["", "http", "1http://h", "http://a b", "http://h:99999/", "http://[::1/", "http:", "http://h:0"],
+        ),
+        (Spec("A", "uri", schemes=("http", "https")), ["http://h", "HTTPS://h"], ["ftp://h"]),
+        (Spec("A", pattern="[a-z]+"), ["abc"], ["abc1", "", "abc\n"]),
+        (
+            Spec("A", define="subst"),
+            ["x", "a!b/c", "é" * 500],
+            ["", 'a"b', "a\\b", "a\nb", "a$b", "x" * (LONGEST_SUBST + 1)],
+        ),
+        (Spec("A", define="subst", dollar=True), ["x"], ["a$b"]),
+        (Spec("A", define="string", rivals=("HOST",)), ["HOS"], ["my HOST"]),
+        (Spec("A", rivals=("HOST",)), ["my HOST"], []),
+    ],
+)
+def test_what_a_value_may_be(spec: Spec, good: list[str], bad: list[str]) -> None:
+    assert {value: why_not(spec, value) for value in good} == dict.fromkeys(good, "")
+    assert [value for value in bad if not why_not(spec, value)] == []
+
+
+@given(st.text())
+def test_a_message_is_one_line_and_never_repeats_the_value(value: str) -> None:
+    for kind in ("text", "int", "bool", "enum", "address", "uri"):
+        said = why_not(Spec("A", kind, values=("one",), pattern="x", define="string"), "secret" + value)
+        assert "\n" not in said
+        assert "secret" not in said
+
+
+@pytest.mark.parametrize("name", ["A", "_a", "SIP_PORT", "LISTEN", "LISTEN_NG", "CONSUL_URI", "A" * 64])
+def test_a_name(name: str) -> None:
+    assert why_not_name(name) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "1A", "A-B", "A B", "A" * 65, "A\n", "LD_PRELOAD", "PATH", "PYTHONPATH", "LISTEN_FDS", "VAULT_TOKEN",
+     "CONSUL_HTTP_TOKEN", "GLIBC_TUNABLES", "BASH_ENV", "NOTIFY_SOCKET"],
+)  # fmt: skip
+def test_a_name_that_is_never_taken(name: str) -> None:
+    assert why_not_name(name) != ""
+
+
+def test_numbers() -> None:
+    assert as_number(Spec("A", "int"), "+007") == 7
+    assert as_number(Spec("A", "bool"), "Yes") == 1
+    assert as_number(Spec("A", "bool"), "") == 0
+    assert as_number(Spec("A"), "7") is None
+
+
+def test_names_that_sound_secret() -> None:
+    assert all(map(is_secret, ("ROUTER_AUTH_SECRET", "DBURL_DIALOG", "db_password", "API_KEY", "A_TOKEN")))
+    assert not any(map(is_secret, ("SIP_PORT", "KEYS", "INTERFACE")))
+
+
+def unquoted(text: str) -> str:
+    """As Kamailio's scanner reads a string [cfg.lex, STRING1]; a second, independent telling of its rules."""
+    assert text[0] == text[-1] == '"'
+    body, out = text[1:-1], ""
+    while body:
+        for pattern, make in (
+            (r"\\n", lambda _: "\n"),
+            (r"\\r", lambda _: "\r"),
+            (r"\\a", lambda _: "\a"),
+            (r"\\t", lambda _: "\t"),
+            (r'\\"', lambda _: '"'),
+            (r"\\\\", lambda _: "\\"),
+            (r"\\x([0-9a-fA-F]{1,2})", lambda m: chr(int(m[1], 16))),
+            (r"\\([0-7]{2,3})", lambda m: chr(int(m[1], 8))),
+            (r'[^"]', lambda m: m[0]),
+        ):
+            found = re.match(pattern, body, re.DOTALL)
+            if found:
+                out, body = out + make(found), body[found.end() :]
+                break
+        else:
+            raise AssertionError(f"the string is closed before {body!r}")
+    return out
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",))))
+def test_what_is_quoted_is_read_as_it_was_on_one_line(value: str) -> None:
+    assert unquoted(quoted(value)) == value
+    assert "\n" not in quoted(value)
+    assert re.search(r"[\x00-\x1f\x7f]", quoted(value)) is None
