@@ -23,6 +23,13 @@ DANGEROUS = re.compile(
     r"WATCHDOG_.*|CONSUL_HTTP_.*|CONSUL_C.*|CONSUL_KAM_.*|VAULT_.*|CREDENTIALS_DIRECTORY"
 )
 """Whoever may write these makes a program run code of his, or speak to somebody else [ld.so(8), environ(7)]."""
+_DEFINED = re.compile(r"[A-Z_][A-Z0-9_]*")
+_WORDS = frozenset(
+    ("ADVERTISE", "AGNAME", "INET", "INET6", "IPV4", "IPV6", "NAME", "OS_NAME", "SCTP", "SSLV2", "SSLV23", "SSLV3")
+    + ("TCP", "TLS", "TLSV1", "UDP", "VRF", "WS", "WSS")
+)
+"""Words of Kamailio's language, of which no define takes the place; all others are in lower case [cfg.lex of 5.6 and
+6.0; tried]."""
 SECRET = re.compile(r".*(SECRET|PASSW|TOKEN|PRIVATE|CREDENTIAL|_KEY$|DBURL).*", re.IGNORECASE)
 TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off", "")
 RESTART, HTABLE, CFG = "restart", "htable", "cfg"
@@ -71,6 +78,15 @@ def why_not_name(name: str) -> str:
     if NAME.fullmatch(name) is None:
         return "no name of a variable: expected up to 64 letters, digits and _, no digit first"
     return "never taken: whoever sets it commands the program" if DANGEROUS.fullmatch(name) else ""
+
+
+def why_not_defined(name: str) -> str:
+    """Why Kamailio's configuration can have no define of this name, or ""."""
+    if _DEFINED.fullmatch(name) is None:
+        return "no name of a define: in lower case it may be a word of Kamailio's language"
+    if name in _WORDS or re.fullmatch(r"KAMAILIO(_[0-9_]*|_VERSION)?", name):
+        return "no name of a define: Kamailio has a word of its own that is so called"
+    return ""
 
 
 def why_not(spec: Spec, value: str) -> str:

@@ -11,6 +11,7 @@ from consul_kam.core.env_spec import (
     CFG,
     FLAG,
     HTABLE,
+    NONE,
     OWN,
     RESTART,
     STRING,
@@ -18,6 +19,7 @@ from consul_kam.core.env_spec import (
     Spec,
     is_secret,
     why_not,
+    why_not_defined,
     why_not_name,
 )
 from consul_kam.core.grammar import INT_MAX
@@ -183,6 +185,9 @@ def _checked(spec: Spec, source: str) -> Spec:
     fits = _FITS.get(spec.define)
     if fits is not None and spec.kind not in fits:
         raise bad("define", f"another than {spec.define}, which is for {', '.join(fits)}", spec.define)
+    wrong = why_not_defined(spec.name) if spec.define != NONE else ""
+    if wrong:
+        raise ConfigError(f'cannot use {source}: env.vars.{spec.name}: {wrong}; rename it, or define = "none"')
     if spec.kind == "enum" and not spec.values:
         raise bad("values", "what an enum may be", [])
     if spec.kind == "enum" and spec.define == BARE and not all(map(_WORD.fullmatch, spec.values)):

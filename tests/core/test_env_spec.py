@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consul_kam.core.env_spec import LONGEST, LONGEST_SUBST, Spec, as_number, is_secret, quoted, why_not, why_not_name
+from consul_kam.core.env_spec import (
+    LONGEST,
+    LONGEST_SUBST,
+    Spec,
+    as_number,
+    is_secret,
+    quoted,
+    why_not,
+    why_not_defined,
+    why_not_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +96,12 @@ def test_a_name(name: str) -> None:
 )  # fmt: skip
 def test_a_name_that_is_never_taken(name: str) -> None:
     assert why_not_name(name) != ""
+
+
+@pytest.mark.parametrize("name", ["sip_port", "NAME", "TCP", "KAMAILIO_5", "KAMAILIO_VERSION", "OS_NAME", "1A"])
+def test_a_name_that_no_define_has(name: str) -> None:
+    assert why_not_defined(name) != ""
+    assert why_not_defined("SIP_PORT") == why_not_defined("KAMAILIO_CONF") == ""
 
 
 def test_numbers() -> None:
