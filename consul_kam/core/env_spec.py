@@ -39,12 +39,13 @@ OWN = "consul_kam"
 _INT = re.compile(r"[+-]?[0-9]{1,10}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _VISIBLE = re.compile(r"[^\x00-\x20\x7f]+")
-_IP = re.compile(r"[0-9.]+|\[[0-9A-Fa-f:.]+\]")
+_IP = re.compile(r"(?:[0-9.]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
+_PROTOCOL = re.compile(r"udp|tcp|tls|sctp")
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A declared variable. `kind`: text, int, bool, address, enum or uri.
+    """A declared variable. `kind`: text, int, bool, address, socket, enum or uri.
 
     `define`: how the include gives it to Kamailio. `change`: what becomes of a new value while Kamailio runs.
     `cfg`: group and name of the cfg variable for `change` CFG. `dollar`: whether a define may hold a `$`.
@@ -177,7 +178,7 @@ def _enum(spec: Spec, value: str) -> str:
 def _address(spec: Spec, value: str) -> str:
     """HOST or HOST:PORT; bare, an IP literal: a name could be a word of Kamailio's language."""
     if spec.define == BARE and _IP.fullmatch(value) is None:
-        return 'is no IP address (IPv6 in brackets), and define = "bare" carries no name'
+        return 'is no IP address (IPv6 in brackets), with or without :PORT, and define = "bare" carries no name'
     host, colon, port = value.rpartition(":")
     if not colon or value.endswith("]"):
         host, port = value, "1"
@@ -186,6 +187,14 @@ def _address(spec: Spec, value: str) -> str:
     except BadValue as bad:
         return f"is no address: expected {str(bad).partition('allowed: ')[2]}, with or without :PORT"
     return "" if port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536 else "has no port from 1 to 65535"
+
+
+def _socket(spec: Spec, value: str) -> str:
+    """PROTO:HOST or PROTO:HOST:PORT, as `listen` takes it."""
+    protocol, colon, rest = value.partition(":")
+    if not colon or _PROTOCOL.fullmatch(protocol) is None:
+        return "is no socket: expected udp:, tcp:, tls: or sctp: before its address"
+    return _address(spec, rest)
 
 
 def _uri(spec: Spec, value: str) -> str:
@@ -202,4 +211,12 @@ def _uri(spec: Spec, value: str) -> str:
     return "is no URI: its host or port cannot be" if wrong else ""
 
 
-_KINDS = {"text": _text, "int": _int, "bool": _bool, "enum": _enum, "address": _address, "uri": _uri}
+_KINDS = {
+    "text": _text,
+    "int": _int,
+    "bool": _bool,
+    "enum": _enum,
+    "address": _address,
+    "socket": _socket,
+    "uri": _uri,
+}

@@ -63,8 +63,11 @@ class Var(Keys, frozen=True):
     """One declared variable; NAME is its name, a key below the prefixes of `[env] layers`."""
 
     type: Annotated[
-        Literal["text", "int", "bool", "address", "enum", "uri"],
-        doc("What its value has to be. `address`: HOST or HOST:PORT, IPv6 in brackets."),
+        Literal["text", "int", "bool", "address", "socket", "enum", "uri"],
+        doc(
+            "What its value has to be. `address`: HOST or HOST:PORT, IPv6 in brackets; `socket`: that behind `udp:`, "
+            "`tcp:`, `tls:` or `sctp:`."
+        ),
     ] = "text"
     required: Annotated[bool, doc("Without a value, and without a last good one, no program is started.")] = False
     default: Annotated[str | int | bool | None, doc("Its value where no layer has one.", "none")] = None
@@ -174,7 +177,7 @@ def _spec(name: str, raw: object, source: str) -> Spec:
     )
 
 
-_FITS: Mapping[str, tuple[str, ...]] = {BARE: ("int", "address", "enum"), FLAG: ("bool",)}
+_FITS: Mapping[str, tuple[str, ...]] = {BARE: ("int", "address", "socket", "enum"), FLAG: ("bool",)}
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 
 

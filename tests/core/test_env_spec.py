@@ -51,9 +51,15 @@ from consul_kam.core.env_spec import (
         ),
         (
             Spec("A", "address", define="bare"),
-            ["10.0.0.1", "[::1]"],
-            ["sbc.example", "import_file", "10.0.0.1:5060", "1.2"],
+            ["10.0.0.1", "[::1]", "10.0.0.1:5060", "[::1]:5060"],
+            ["sbc.example", "import_file", "10.0.0.1:0", "1.2"],
         ),
+        (
+            Spec("A", "socket", define="bare"),
+            ["udp:10.0.0.1:5060", "tls:[::1]:5061", "tcp:10.0.0.1"],
+            ["10.0.0.1:5060", "udp:", "udp", "ws:10.0.0.1", "udp:eth0:5060", "udp:10.0.0.1:99999", "udp:10.0.0.1;"],
+        ),
+        (Spec("A", "socket"), ["udp:eth0:5060"], ["udp:eth0:5060 x"]),
         (
             Spec("A", "uri"),
             ["http://h:1/p?q", "sip:10.0.0.1:5060", "text:///var/db", "mysql://u:p@h/d", "tls:[::1]:5061"],
@@ -78,7 +84,7 @@ def test_what_a_value_may_be(spec: Spec, good: list[str], bad: list[str]) -> Non
 
 @given(st.text())
 def test_a_message_is_one_line_and_never_repeats_the_value(value: str) -> None:
-    for kind in ("text", "int", "bool", "enum", "address", "uri"):
+    for kind in ("text", "int", "bool", "enum", "address", "socket", "uri"):
         said = why_not(Spec("A", kind, values=("one",), pattern="x", define="string"), "secret" + value)
         assert "\n" not in said
         assert "secret" not in said

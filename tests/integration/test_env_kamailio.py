@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from consul_kam.core.env_define import include
 from consul_kam.core.env_spec import LONGEST, Spec, why_not, why_not_defined
 from tests.lab import VERSIONS, Fault, Kamailio, Lab
+from tests.lab.environment import value_of
 from tests.lab.world import every_version
 
 PIECES = [
@@ -72,8 +73,7 @@ def syntax(kamailio: Kamailio) -> tuple[int, str]:
 
 
 def shown(kamailio: Kamailio, key: str) -> object:
-    found = kamailio.rpc.call("htable.get", "shown", key)[0]
-    return found["item"]["value"]  # type: ignore[index]
+    return value_of(kamailio.rpc, "shown", key)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.lab import ConsulAgent, Fault, Lab, Node, Rpc, Unreachable, wait_for
+from tests.lab import ConsulAgent, Lab, Node, Rpc
+from tests.lab.environment import cfg, environment, shown, until
 from tests.lab.world import every_version
 
 VARS = """\
@@ -65,36 +66,6 @@ def started(lab: Lab, consul: ConsulAgent, spawn: bool = True, more: str = "", *
         include.write_text('#!define GREETING "first"\n#!define MTU 1300\n')
     made = lab.node(consul, spawn=spawn, kamailio=options(include), more=VARS.format(include=include) + more, **node)
     return made, include
-
-
-def environment(node: Node) -> dict[str, Any]:
-    found = node.ask("status")["node"]["environment"]
-    assert isinstance(found, dict)
-    return found
-
-
-def shown(node: Node, key: str, table: str = "shown") -> object:
-    """By the tests' own client; None: no such key."""
-    rpc = Rpc(node.kamailio.ctl)
-    try:
-        found = rpc.call("htable.get", table, key)[0]
-        return found["item"]["value"]  # type: ignore[index]
-    except (Fault, Unreachable, TimeoutError):
-        return None
-    finally:
-        rpc.close()
-
-
-def cfg(node: Node, *name: str) -> object:
-    rpc = Rpc(node.kamailio.ctl)
-    try:
-        return rpc.call("cfg.get", *name)[0]
-    finally:
-        rpc.close()
-
-
-def until(node: Node, what: str, probe: Any, timeout: float = 20.0) -> None:
-    wait_for(what, probe, timeout, node.log, 0.05)
 
 
 @every_version
