@@ -31,7 +31,8 @@ def read(consul: Consul, prefix: str, datacenter: str = "") -> Kept:
         raise ConsulError(f"cannot read KV {prefix}/: ACLs hide some of it from our token (key_prefix, read)")
     entries: dict[str, bytes] = {}
     indexes: dict[str, int] = {}
-    for entry in answer.json() if answer.code == 200 else ():
+    found = answer.json() if answer.code == 200 else []
+    for entry in found if isinstance(found, list) else [found]:
         name, raw, index = _entry(entry, prefix)
         if name and not name.endswith("/"):  # a folder
             entries[name], indexes[name] = raw, index

@@ -169,8 +169,10 @@ class Environment:
         before, known = self._now, self._now.known
         env = resolve(self._given.specs, self._given.allow, None if isinstance(layers, str) else layers, known.values)
         found = digest(self._given.specs, env.texts)
-        if not env.missing and (env.values != known.values or found not in known.versions):
+        if not env.missing and not isinstance(layers, str) and env.values != known.values:
             known = env_known.taken(known, env, found, time.time())
+        elif not env.missing and found not in known.versions:
+            known = env_known.used(known, env, found)
         self._now = _Now(env, known, found, decided=True)
         self._tell()
         self._note(before, self._now)
@@ -252,6 +254,8 @@ class Environment:
 
     def _waiting(self) -> list[str] | None:
         """Variables whose new value waits for a restart; None where nobody knows."""
+        if self._settings.kamailio.mode == "none":
+            return []
         running = self._now.known.versions.get(self._running)
         if self._running == self._now.digest:
             return []

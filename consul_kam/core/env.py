@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from consul_kam.core.env_spec import HTABLE, RESTART, Spec, is_secret, why_not, why_not_name
+from consul_kam.core.grammar import shown as shown_value
 
 HIDDEN = "(hidden)"
 _PASSWORD = re.compile(r"(://[^:/@\s]*:)\S*@")
@@ -71,7 +72,8 @@ def resolve(
     for name, (place, raw) in sorted(found.items()):
         wrong = _undeclared(name, allow, raw)
         if wrong:
-            troubles.append(f"{place}/{name}: {wrong}" if place else f"{name}: {wrong}")
+            told = name if not why_not_name(name) else shown_value(name)  # a key of KV may hold anything
+            troubles.append(f"{place}/{told}: {wrong}" if place else f"{told}: {wrong}")
         else:
             values[name] = Value(raw.decode(), f"{place}/{name}" if place else _kept(known[name].source))
     return Env(dict(sorted(values.items())), tuple(troubles), tuple(missing))

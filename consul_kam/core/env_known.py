@@ -23,14 +23,16 @@ class Known:
 
 
 def taken(known: Known, env: Env, digest: str, at: float) -> Known:
-    """An environment that nothing is missing in becomes the last good one.
+    """An environment that nothing is missing in becomes the last good one."""
+    return replace(used(known, env, digest), values=env.values, at=at)
 
-    What Kamailio was started with is never forgotten for newer ones.
-    """
+
+def used(known: Known, env: Env, digest: str) -> Known:
+    """Kamailio may be started with it. What it was started with is never forgotten for newer ones."""
     others = {key: texts for key, texts in known.versions.items() if key != digest}
     while len(others) >= VERSIONS:
         others.pop(next(key for key in others if key != known.started or len(others) == 1))
-    return replace(known, values=env.values, at=at, versions={**others, digest: env.texts})
+    return replace(known, versions={**others, digest: env.texts})
 
 
 def dump(known: Known) -> dict[str, Any]:

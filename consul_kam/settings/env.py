@@ -199,7 +199,7 @@ def _checked(spec: Spec, source: str) -> Spec:
         raise bad("cfg", "another one: consul_kam.env is ours", "consul_kam.env")
     try:
         re.compile(spec.pattern)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         raise bad("pattern", "a regular expression", spec.pattern) from None
     wrong = why_not(spec, spec.default) if spec.default is not None else ""
     if wrong:

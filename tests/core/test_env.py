@@ -91,9 +91,15 @@ def test_undeclared_names_need_leave_and_dangerous_ones_never_get_it() -> None:
     assert values(found) == {"A_1": ("1", "g/A_1")}
     assert found.troubles == (
         "g/B: ignored: neither [env.vars.B] nor [env] allow names it",
-        "g/LD_PRELOAD: never taken: whoever sets it commands the program",
-        "n/a/b: no name of a variable: expected up to 64 letters, digits and _, no digit first",
+        "g/'LD_PRELOAD': never taken: whoever sets it commands the program",
+        "n/'a/b': no name of a variable: expected up to 64 letters, digits and _, no digit first",
     )
+
+
+def test_a_key_that_is_hostile_is_one_line() -> None:
+    (trouble,) = resolve([], ("*",), [layer("g", **{"A\n\x1b[31m" + "x" * 600: "1"})], {}).troubles
+    assert trouble.isprintable()
+    assert len(trouble) < 200
 
 
 def test_bytes_that_are_no_text() -> None:
