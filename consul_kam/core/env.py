@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from consul_kam.core.env_spec import HTABLE, RESTART, Spec, is_secret, why_not, why_not_name
+from consul_kam.core.env_spec import HTABLE, NAME, RESTART, Spec, is_secret, why_not, why_not_name
 from consul_kam.core.grammar import shown as shown_value
 
 HIDDEN = "(hidden)"
@@ -72,7 +72,7 @@ def resolve(
     for name, (place, raw) in sorted(found.items()):
         wrong = _undeclared(name, allow, raw)
         if wrong:
-            told = name if not why_not_name(name) else shown_value(name)  # a key of KV may hold anything
+            told = name if NAME.fullmatch(name) else shown_value(name)  # a key of KV may hold anything
             troubles.append(f"{place}/{told}: {wrong}" if place else f"{told}: {wrong}")
         else:
             values[name] = Value(raw.decode(), f"{place}/{name}" if place else _kept(known[name].source))

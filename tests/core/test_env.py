@@ -91,7 +91,7 @@ def test_undeclared_names_need_leave_and_dangerous_ones_never_get_it() -> None:
     assert values(found) == {"A_1": ("1", "g/A_1")}
     assert found.troubles == (
         "g/B: ignored: neither [env.vars.B] nor [env] allow names it",
-        "g/'LD_PRELOAD': never taken: whoever sets it commands the program",
+        "g/LD_PRELOAD: never taken: whoever sets it commands the program",
         "n/'a/b': no name of a variable: expected up to 64 letters, digits and _, no digit first",
     )
 
