@@ -166,6 +166,7 @@ def test_what_is_missing_at_the_start_is_waited_for(lab: Lab, consul: ConsulAgen
 def test_consul_away_at_the_start(lab: Lab) -> None:
     consul = lab.consul()
     consul.kv_put("c4/global/GREETING", "of before")
+    consul.kv_put("c4/global/PACE", "9")
     node, include = started(lab, consul, node_lines="boot_timeout = 1", dispatcher="min_records = 0")
     node.ready()
     known = node.state / "env" / "known.json"
@@ -176,6 +177,7 @@ def test_consul_away_at_the_start(lab: Lab) -> None:
     node.start()
     until(node, "Kamailio", lambda: node.process()["state"] == "RUNNING")
     assert shown(node, "greeting") == "of before"
+    until(node, "what was live", lambda: shown(node, "PACE", "consul_kam_env") == 9)
     assert any("cannot reach Consul" in line for line in environment(node)["troubles"])
     consul.start()
     consul.kv_put("c4/global/GREETING", "of after")
@@ -233,6 +235,26 @@ def test_a_crash_takes_what_waits_and_an_adopted_one_keeps_it(lab: Lab, consul: 
     node.runs(other_than=pid)
     until(node, "nothing waits", lambda: environment(node)["restart"] == [])
     assert shown(node, "greeting") == "two"
+
+
+def test_by_the_environment_alone_it_is_known_what_it_was_started_with(lab: Lab, consul: ConsulAgent) -> None:
+    """Without include and cfg_rpc.so Kamailio says nothing itself."""
+    consul.kv_put("c4/global/GREETING", "one")
+    uses = "event_route[htable:mod-init] {\n  $sht(shown=>env) = $env(GREETING);\n}\n"
+    modules = 'loadmodule "htable.so"\nmodparam("htable", "htable", "shown=>size=4;")\n'
+    more = '[env]\nlayers = ["c4/global"]\nevery = 0.2\n[env.vars.GREETING]\nrequired = true\ndefine = "none"\n'
+    node = lab.node(consul, kamailio={"modparams": modules, "routes": uses}, more=more)
+    node.ready()
+    assert shown(node, "env") == "one"
+    until(node, "nothing waits", lambda: environment(node)["restart"] == [])
+    consul.kv_put("c4/global/GREETING", "two")
+    until(node, "restart needed", lambda: environment(node)["restart"] == ["GREETING"])
+    node.kill9()
+    node.start()
+    until(node, "restart still needed", lambda: environment(node)["restart"] == ["GREETING"])
+    assert node.ask("restart", 60.0)["ok"]
+    until(node, "nothing waits", lambda: environment(node)["restart"] == [])
+    assert shown(node, "env") == "two"
 
 
 def test_the_commands_words(lab: Lab, consul: ConsulAgent) -> None:
