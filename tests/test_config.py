@@ -350,6 +350,13 @@ def test_a_variable_that_is_wrong_is_named(name: str, lines: str, expected: str)
         settings(ENV.format(name, lines))
 
 
+def test_more_defines_than_kamailio_has_room_for() -> None:
+    many = "".join(f"[env.vars.A{number}]\n" for number in range(257))
+    with pytest.raises(ConfigError, match="expected at most 256 that are defined, got 257"):
+        settings(many)
+    assert len(settings(many + 'define = "none"').env.specs) == 257
+
+
 def test_layers_of_a_role_need_a_role() -> None:
     with pytest.raises(ConfigError, match=re.escape("env.layers: expected no {role}")):
         settings('env.layers = ["{role}"]')

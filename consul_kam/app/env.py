@@ -28,8 +28,6 @@ DIRECTORY = "env"
 """In the state directory."""
 NAMED = "env"
 """What its lines in the journal are filed under."""
-
-
 FIRST = 0.5
 """Seconds between two looks before the first answer."""
 
@@ -239,6 +237,8 @@ class Environment:
         for name in found.set:
             self._reporter.note(NAMED, "set in the running Kamailio", variable=name)
         self._found, self._busy = found, False
+        if found.digest != self._now.known.started and found.digest in self._now.known.versions:
+            self._started(found.digest)
         self._tell()
         if self._again:
             self._again = False

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from consul_kam.core.env_spec import CFG, HTABLE, Spec, as_number
 from consul_kam.core.ports import Call
 
+UNREAD = "cannot be read (loadmodule cfg_rpc.so), and is not set blindly"
 Held = str | int
 Place = tuple[str, str]
 """Group and name of a cfg variable."""
@@ -54,7 +55,7 @@ def differences(want: Live, seen: Live) -> list[str]:
         *(f"{key} is not in its htable as it shall be" for key in keys),
         *(f"{key} is still in its htable" for key in extra),
         *(
-            f"cfg variable {'.'.join(place)} " + ("has another value" if place in seen.cfg else "cannot be read")
+            f"cfg variable {'.'.join(place)} " + ("has another value" if place in seen.cfg else UNREAD)
             for place, value in want.cfg.items()
             if seen.cfg.get(place) != value
         ),

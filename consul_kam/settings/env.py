@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from consul_kam.core.env_define import MOST
 from consul_kam.core.env_spec import (
     BARE,
     CFG,
@@ -135,6 +136,9 @@ def complete(given: Env, raw: Mapping[str, object], role: str, node: str, source
     if given.layers and not role and any("{role}" in layer for layer in given.layers):
         raise ConfigError(f"cannot use {source}: env.layers: expected no {{role}}, since [node] role is not set")
     specs = [_spec(name, table, source) for name, table in raw.items()]
+    defines = sum(spec.define != NONE for spec in specs)
+    if defines > MOST:
+        raise ConfigError(f"cannot use {source}: env.vars: expected at most {MOST} that are defined, got {defines}")
     rivals = tuple(spec.name for spec in specs if spec.define == SUBST)
     for spec in specs:
         rival = next((name for name in rivals if name != spec.name and name in spec.name), "")

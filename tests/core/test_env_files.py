@@ -148,6 +148,6 @@ def test_only_what_differs_is_set() -> None:
         "OLD is still in its htable",
         "cfg variable tm.x has another value",
         "cfg variable g.u has another value",
-        "cfg variable g.no cannot be read",
+        "cfg variable g.no cannot be read (loadmodule cfg_rpc.so), and is not set blindly",
     ]
     assert env_live.calls("t", want, want) == env_live.differences(want, want) == []

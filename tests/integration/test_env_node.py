@@ -1,6 +1,7 @@
 """The environment of a node that `run` keeps: at the start, live, and what waits for a restart."""
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -211,6 +212,10 @@ def test_attached_it_is_told_what_kamailio_runs_with(lab: Lab, consul: ConsulAge
     assert shown(node, "greeting") == "hello"
     consul.kv_put("c4/global/GREETING", "bye")
     until(node, "restart needed", lambda: environment(node)["restart"] == ["GREETING"])
+    argv = [sys.executable, "-m", "consul_kam", "env", "diff", "--json"]
+    done = subprocess.run(argv, env={**os.environ, **node.env}, capture_output=True, text=True, check=False, timeout=60)
+    change = {"name": "GREETING", "sign": "~", "before": "hello", "after": "bye", "change": "restart"}
+    assert (done.returncode, json.loads(done.stdout)) == (1, {"changes": [change], "consul": ""})
     assert node.stop() == 0
     node.start()
     until(node, "restart still needed", lambda: environment(node)["restart"] == ["GREETING"])
@@ -255,6 +260,25 @@ def test_by_the_environment_alone_it_is_known_what_it_was_started_with(lab: Lab,
     assert node.ask("restart", 60.0)["ok"]
     until(node, "nothing waits", lambda: environment(node)["restart"] == [])
     assert shown(node, "env") == "two"
+
+
+def test_a_rolling_restart_takes_what_waits(lab: Lab, consul: ConsulAgent) -> None:
+    """The node is the only one: --force. Its Kamailio counts no calls, so the exit code says "not clean"."""
+    consul.kv_put("c4/global/GREETING", "one")
+    quick = "[drain]\nquiet_for = 0.2\nannounce_max = 0.5\ndeadline = 2\non_stop = 'leave'\n"
+    node, _ = started(lab, consul, more=quick, registered=True)
+    node.ready()
+    pid = node.pid_of()
+    consul.kv_put("c4/global/GREETING", "two")
+    until(node, "restart needed", lambda: environment(node)["restart"] == ["GREETING"])
+    argv = [sys.executable, "-m", "consul_kam", "restart", "--rolling", "--force"]
+    done = subprocess.run(
+        argv, env={**os.environ, **node.env}, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert "is back" in done.stdout, (done.stdout, done.stderr)
+    assert node.pid_of() != pid
+    until(node, "nothing waits", lambda: environment(node)["restart"] == [])
+    assert shown(node, "greeting") == "two"
 
 
 def test_the_commands_words(lab: Lab, consul: ConsulAgent) -> None:

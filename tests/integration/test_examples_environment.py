@@ -2,14 +2,19 @@
 
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from consul_kam import config
 from consul_kam.core import env_file
-from tests.lab import ConsulAgent, Lab
+from consul_kam.core.env_define import include
+from tests.lab import VERSIONS, ConsulAgent, Lab
 from tests.lab.engine import ROOT
 from tests.lab.environment import environment, shown, until
+from tests.lab.kamailio import find
 from tests.lab.ports import free_port
 from tests.lab.world import every_version
 
@@ -44,6 +49,27 @@ def test_each_one_that_reaches_kamailio_is_used() -> None:
     for spec in found.env.specs:
         if spec.define != "none" and spec.name not in live:
             assert re.search(rf"(?<!=>)\b{spec.name}\b", text), spec.name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_include_may_be_node_cfg_of_the_sbc(version: str, tmp_path: Path) -> None:
+    """What examples/kamailio has a define for, from KV."""
+    variables = (
+        '[env.vars.NODE_ADDRESS]\ntype = "address"\n[env.vars.SIP_PORT]\ntype = "int"\n[env.vars.ALGORITHM]\n'
+        '[env.vars.SILENCE]\ntype = "int"\n[env.vars.DISPATCHER_LIST]\n[env.vars.HTTP_ADDRESS]\ntype = "address"\n'
+        '[env.vars.WITH_BIG_LISTS]\ntype = "bool"\n'
+    )
+    specs = config.parse(variables, "f", {}).env.specs
+    texts = {"NODE_ADDRESS": "127.0.0.1", "SIP_PORT": "5099", "ALGORITHM": "9", "SILENCE": "1500"}
+    texts |= {"DISPATCHER_LIST": '/tmp/a "list"', "HTTP_ADDRESS": "127.0.0.1", "WITH_BIG_LISTS": "yes"}
+    for name in ("sbc.cfg", "common.cfg", "drain.cfg"):
+        (tmp_path / name).write_text((ROOT / "examples" / "kamailio" / name).read_text())
+    (tmp_path / "node.cfg").write_text(include(specs, texts))
+    found = find(version)
+    modules = ["-L", f"{found.modules}/"]
+    argv = [str(found.kamailio), "-f", str(tmp_path / "sbc.cfg"), *modules, "-c"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def fitted(directory: Path, kamailio_run: Path, modules: Path) -> tuple[Path, Path]:
