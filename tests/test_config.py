@@ -350,6 +350,14 @@ def test_a_variable_that_is_wrong_is_named(name: str, lines: str, expected: str)
         settings(ENV.format(name, lines))
 
 
+def test_a_secret_is_no_argument() -> None:
+    text = 'kamailio = {{ command = ["kamailio", "-A", "X=${{DBURL}}"] }}\n{}\n[env.vars.DBURL]\n{}'
+    with pytest.raises(ConfigError, match=re.escape("kamailio.command: expected no secret, got ${DBURL}: everybody")):
+        settings(text.format('env.layers = ["g"]', ""))
+    assert settings(text.format('env.layers = ["g"]', "secret = false")).kamailio.command is not None
+    assert settings(text.format("", "")).kamailio.command is not None, "without [env] it stands for itself"
+
+
 def test_more_defines_than_kamailio_has_room_for() -> None:
     many = "".join(f"[env.vars.A{number}]\n" for number in range(257))
     with pytest.raises(ConfigError, match="expected at most 256 that are defined, got 257"):

@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,13 +38,21 @@ def look(settings: Settings, ours: bool = True) -> Seen:
     ConsulKamError.
     """
     _on(settings)
-    known = _store(settings).load() if ours else Known()
+    known, forgotten = Known(), ""
+    try:
+        known = _store(settings).load() if ours else known
+    except ConsulKamError as error:  # another user's, or damaged: KV may know all there is to know
+        forgotten = f"{error}; the last good environment is not known"
     given, consul = settings.env, consul_of(settings)()
     try:
         layers = [consul_kv.read(consul, prefix, settings.consul.datacenter).layer for prefix in given.layers]
     except ConsulError as error:
-        return Seen(resolve(given.specs, given.allow, None, known.values), known, str(error))
-    return Seen(resolve(given.specs, given.allow, layers, known.values), known)
+        return Seen(_with(resolve(given.specs, given.allow, None, known.values), forgotten), known, str(error))
+    return Seen(_with(resolve(given.specs, given.allow, layers, known.values), forgotten), known)
+
+
+def _with(env: Env, trouble: str) -> Env:
+    return replace(env, troubles=(trouble, *env.troubles)) if trouble else env
 
 
 def _store(settings: Settings) -> EnvStore:

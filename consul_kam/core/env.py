@@ -171,7 +171,12 @@ def policy(specs: Sequence[Spec], name: str) -> str:
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
+def references(words: Sequence[str]) -> list[str]:
+    """The names of each `${NAME}` in a command."""
+    return [name for word in words for name in _REFERENCE.findall(word)]
+
+
 def filled(words: Sequence[str], texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Words of a command with each `${NAME}` replaced, and the names that nobody knows. A word stays one word."""
-    unknown = [name for word in words for name in _REFERENCE.findall(word) if name not in texts]
+    unknown = [name for name in references(words) if name not in texts]
     return [_REFERENCE.sub(lambda found: texts.get(found[1], ""), word) for word in words], unknown

@@ -1,11 +1,12 @@
 """The keys of `[env]` and `[env.vars.NAME]`, and what they come to: core.env_spec.Spec."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from consul_kam.core.env import references
 from consul_kam.core.env_define import MOST
 from consul_kam.core.env_spec import (
     BARE,
@@ -154,6 +155,14 @@ def complete(given: Env, raw: Mapping[str, object], role: str, node: str, source
         every=given.every,
         specs=whole,
     )
+
+
+def refuse_secrets(env: EnvSettings, command: Sequence[str], source: str) -> None:
+    """Whoever is on the host reads the arguments of its programs. Raises ConfigError."""
+    secret = next((name for name in references(command) if env.layers and env.spec(name).secret), "")
+    if secret:
+        where = f"cannot use {source}: kamailio.command"
+        raise ConfigError(f"{where}: expected no secret, got ${{{secret}}}: everybody reads arguments")
 
 
 def _spec(name: str, raw: object, source: str) -> Spec:

@@ -131,7 +131,7 @@ def test_exec_and_consul_away(lab: Lab, tmp_path: Path) -> None:
     assert json.loads(ran.stdout)["DBURL"] == value
     assert ran.stderr.startswith("environment: cannot reach Consul")
     assert node.values(code=3)["DBURL"] == (value, "last known: c4/global/DBURL")
-    node.known.unlink()
+    node.known.write_text("{")
     ran = node.ran("env", "exec", "--", "true")
     assert (ran.returncode, "DBURL is required and not known while Consul" in ran.stderr) == (1, True)
     assert node.ran("env", "exec", "--", "/no/such").returncode == 1
@@ -145,6 +145,19 @@ def test_a_wrong_value_keeps_the_last_good_one(node: Node, consul: ConsulAgent) 
     ran = node.ran("env", "exec", "--", sys.executable, "-c", script)
     assert (ran.returncode, ran.stdout) == (0, "mysql://h/1\n")
     assert "c4/global/DBURL is no URI" in ran.stderr
+
+
+def test_last_good_values_that_cannot_be_read_stop_nothing_while_consul_answers(
+    node: Node, consul: ConsulAgent
+) -> None:
+    put(consul, global__DBURL="mysql://h/1")
+    node.known.parent.mkdir(parents=True)
+    node.known.write_text("damaged")
+    said = json.loads(node.run("env", "--json", code=1))
+    assert "the last good environment is not known" in said["troubles"][0]
+    ran = node.ran("env", "exec", "--", "true")
+    assert (ran.returncode, "it is damaged; remove it" in ran.stderr) == (0, True)
+    node.run("env")
 
 
 ENV_FILE = """\
