@@ -12,7 +12,7 @@ from consul_kam.core.env_spec import BARE, CFG, FLAG, NONE, OWN, STRING, SUBST, 
 VARIABLE = "env"
 """The cfg variable of group OWN that says which values Kamailio was started with."""
 MOST = 256
-"""Defines that we make; Kamailio has room for 510 in all [cfg.lex, MAX_DEFINES; tried]."""
+"""Defines that we make; 5.6.3 has room for 507 in all, 6.0.1 for 505 [cfg.lex, MAX_DEFINES; tried]."""
 _HEAD = """\
 # Made by consul_kam from Consul's KV, anew at each change; read at Kamailio's next start. Do not edit.
 # docs/environment.md says what each line is.
