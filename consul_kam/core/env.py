@@ -128,7 +128,7 @@ def digest(specs: Sequence[Spec], texts: Mapping[str, str]) -> str:
     """Of all that only a restart brings to Kamailio."""
     live = {spec.name for spec in specs if spec.change != RESTART}
     whole = "\0".join(f"{name}={text}" for name, text in sorted(texts.items()) if name not in live)
-    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
 def needs_restart(specs: Sequence[Spec], running: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -31,7 +31,7 @@ def used(known: Known, env: Env, digest: str) -> Known:
     """Kamailio may be started with it. What it was started with is never forgotten for newer ones."""
     others = {key: texts for key, texts in known.versions.items() if key != digest}
     while len(others) >= VERSIONS:
-        others.pop(next(key for key in others if key != known.started or len(others) == 1))
+        others.pop(next(key for key in others if key != known.started))
     return replace(known, versions={**others, digest: env.texts})
 
 

@@ -111,6 +111,7 @@ def test_bytes_that_are_no_text() -> None:
 def test_only_what_a_restart_brings_is_in_the_digest() -> None:
     specs = [Spec("A"), Spec("L", change="htable"), Spec("C", change="cfg", cfg=("g", "v"))]
     one = digest(specs, {"A": "1", "L": "1", "C": "1"})
+    assert one == "f1d316d330440dea", "a restart with another version of ours would say that one is needed"
     assert one == digest(specs, {"A": "1", "L": "2", "C": "2"})
     assert one != digest(specs, {"A": "2", "L": "1", "C": "1"})
     assert one != digest(specs, {"A": "1", "NEW": ""})

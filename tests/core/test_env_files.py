@@ -43,8 +43,12 @@ TEXTS = {
 
 def test_the_include() -> None:
     head, second, first, *lines = include(SPECS, TEXTS).splitlines()
-    assert (head[:2], second[:2]) == ("# ", "# ")
-    assert first.startswith('consul_kam.env = "')
+    assert (
+        head
+        == "# Made by consul_kam from Consul's KV, anew at each change; read at Kamailio's next start. Do not edit."
+    )
+    assert second == "# docs/environment.md says what each line is."
+    assert first == 'consul_kam.env = "b2477e908209fed2" desc "what the environment was at the start"'
     assert lines == [
         'consul_kam.wait = 5 desc "WAIT"',
         'consul_kam.url = "http://h" desc "URL"',
@@ -90,24 +94,26 @@ def test_an_env_file(text: str, expected: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("data", "line", "reason"),
     [
-        (b"A=1\nB\n", 2, "a name alone would be the caller's variable"),
+        (b"A=1\nB\nC=1", 2, "expected NAME=VALUE, got 'B'; a name alone would be the caller's variable"),
+        (b"=1", 1, "expected NAME=VALUE, got '=1'; a name alone would be the caller's variable"),
         (b"A=1\n\nA=2", 3, "A is there twice"),
-        (b"LD_PRELOAD=x", 1, "never taken"),
-        (b"a-b=1", 1, "no name of a variable"),
-        (b"A=$B", 1, "compose would replace a $"),
-        (b'A="${B}"', 1, "compose would replace a $"),
-        (b"A='x", 1, "its quote is not closed"),
-        (b'A="x\\"', 1, "its quote is not closed"),
-        (b"A='x' y", 1, "nothing behind the closing quote"),
+        (b"A=1\nLD_PRELOAD=x", 2, "'LD_PRELOAD': never taken: whoever sets it commands the program"),
+        (b"a-b=1", 1, "'a-b': no name of a variable: expected up to 64 letters, digits and _, no digit first"),
+        (b"A=$B", 1, "A: compose would replace a $ in it; write the value in single quotes"),
+        (b'A="${B}"', 1, "A: compose would replace a $ in it; write the value in single quotes"),
+        (b"A=$b", 1, "A: compose would replace a $ in it; write the value in single quotes"),
+        (b"A='x", 1, "A: its quote is not closed"),
+        (b'\n\nA="x\\"', 3, "A: its quote is not closed"),
+        (b"A='x' y", 1, "A: expected nothing behind the closing quote"),
         (b"A=1\nB=\xff", 2, "no UTF-8"),
-        (b"=1", 1, "expected NAME=VALUE"),
+        (b"\xff", 1, "no UTF-8"),
+        (b"\n\nA='two\nlines'\nB", 5, "expected NAME=VALUE, got 'B'; a name alone would be the caller's variable"),
     ],
 )
 def test_an_env_file_that_is_not_taken(data: bytes, line: int, reason: str) -> None:
     with pytest.raises(ListError) as caught:
-        env_file.parse(".env", data)
-    assert reason in str(caught.value)
-    assert caught.value.line == line
+        env_file.parse("x/.env", data)
+    assert str(caught.value) == f"cannot use x/.env:{line}:0: {reason}"
 
 
 @given(st.text(alphabet="AB=\n'\"\\$# x\r{", max_size=30))

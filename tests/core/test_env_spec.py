@@ -82,6 +82,65 @@ def test_what_a_value_may_be(spec: Spec, good: list[str], bad: list[str]) -> Non
     assert [value for value in bad if not why_not(spec, value)] == []
 
 
+UNSAFE = 'holds a control character, ", \\ or $, which no #!substdef carries'
+NO_ADDRESS = (
+    "is no address: expected an IPv4 address, an IPv6 address in brackets, or a host name, with or without :PORT"
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "value", "said"),
+    [
+        (Spec("A"), "a\0", "holds a NUL, which neither an environment nor Kamailio carries"),
+        (Spec("A"), "\ud800", "is no UTF-8"),
+        (Spec("A"), "x" * 4095, "is too long: 4097 bytes in quotes, Kamailio's scanner takes 4096 safely"),
+        (
+            Spec("A", define="string"),
+            "a$b",
+            "holds a $, which scripts expand as a pseudo-variable; set dollar = true where none does",
+        ),
+        (
+            Spec("A", define="string", rivals=("NO", "B")),
+            "a B",
+            "holds B, which the #!subst of that variable replaces in every string",
+        ),
+        (Spec("A", define="subst"), 'a"', UNSAFE),
+        (Spec("A", define="subst"), "", "is empty or longer than 1000 bytes, which no #!substdef carries"),
+        (Spec("A", pattern="[a-z]+"), "1", "does not match [a-z]+"),
+        (Spec("A", "int", low=1, high=9), "0", "is no whole number from 1 to 9"),
+        (Spec("A", "bool"), "x", "is neither yes, true, on, 1 nor no, false, off, 0"),
+        (Spec("A", "enum", values=("a", "b")), "c", "is none of a, b"),
+        (
+            Spec("A", "address", define="bare"),
+            "sbc",
+            'is no IP address (IPv6 in brackets), with or without :PORT, and define = "bare" carries no name',
+        ),
+        (Spec("A", "address"), "a b", NO_ADDRESS),
+        (Spec("A", "address"), "sbc:0", "has no port from 1 to 65535"),
+        (Spec("A", "socket"), "eth0:1", "is no socket: expected udp:, tcp:, tls: or sctp: before its address"),
+        (Spec("A", "uri"), "x", "is no URI: expected SCHEME:..., without blanks"),
+        (Spec("A", "uri", schemes=("http", "https")), "ftp://h", "has another scheme than http, https"),
+        (Spec("A", "uri"), "http://h:0", "is no URI: its host or port cannot be"),
+    ],
+)
+def test_what_is_said(spec: Spec, value: str, said: str) -> None:
+    assert why_not(spec, value) == said
+
+
+def test_the_longest_are_taken() -> None:
+    assert why_not(Spec("A"), "x" * 4094) == why_not(Spec("A", define="subst"), "x" * 1000) == ""
+    assert why_not(Spec("A", "int"), "2147483647") == why_not(Spec("A", "int"), "-2147483648") == ""
+    assert why_not(Spec("A", "int"), "2147483648") != ""
+    assert why_not(Spec("A", "address"), "sbc:65535") == why_not(Spec("A", "address"), "sbc:1") == ""
+
+
+def test_what_is_said_of_names() -> None:
+    assert why_not_name("PATH") == "never taken: whoever sets it commands the program"
+    assert why_not_name("-") == "no name of a variable: expected up to 64 letters, digits and _, no digit first"
+    assert why_not_defined("NAME") == "no name of a define: Kamailio has a word of its own that is so called"
+    assert why_not_defined("a") == "no name of a define: in lower case it may be a word of Kamailio's language"
+
+
 @given(st.text())
 def test_a_message_is_one_line_and_never_repeats_the_value(value: str) -> None:
     for kind in ("text", "int", "bool", "enum", "address", "socket", "uri"):
