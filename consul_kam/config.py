@@ -21,6 +21,8 @@ from consul_kam.errors import ConfigError
 from consul_kam.probes import probe as probe_named
 from consul_kam.settings import complete
 from consul_kam.settings.chosen import DatasetSettings as DatasetSettings
+from consul_kam.settings.env import complete as complete_env
+from consul_kam.settings.env import refuse_secrets
 
 CONFIG_FILE = "/etc/consul_kam/consul-kam.toml"
 LARGEST = 2**20
@@ -53,6 +55,7 @@ class Settings:
     registration: keys.Registration
     drain: keys.Drain
     supervise: keys.Supervise
+    env: keys.EnvSettings
     probes: Mapping[str, keys.Probe]
     """What the file says of probes, by name."""
     http: keys.Http
@@ -151,10 +154,15 @@ def find(path: str | None, environ: Mapping[str, str]) -> Path | None:
     return Path(CONFIG_FILE)
 
 
-def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read, check and complete the configuration. Raises ConfigError (file, key, expected, got)."""
+def load(
+    path: str | None = None, environ: Mapping[str, str] = os.environ, node: Mapping[str, str] | None = None
+) -> Settings:
+    """Read, check and complete the configuration; `node`: role and name that win over the file's, where not "".
+
+    Raises ConfigError (file, key, expected, got).
+    """
     found = find(path, environ)
-    return parse(_read(found), str(found), environ) if found else parse("", "", environ)
+    return parse(_read(found), str(found), environ, node) if found else parse("", "", environ, node)
 
 
 def _read(path: Path) -> str:
@@ -175,8 +183,8 @@ def _read(path: Path) -> str:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
 
 
-def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
-    """`text` is TOML, `source` its name in messages. Raises ConfigError."""
+def parse(text: str, source: str, environ: Mapping[str, str], node_is: Mapping[str, str] | None = None) -> Settings:
+    """`text` is TOML, `source` its name in messages; `node_is` as of `load`. Raises ConfigError."""
     try:
         numbers = list(_numbers(raw := tomllib.loads(text)))
     except RecursionError:
@@ -186,16 +194,15 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
     for key, value in numbers:
         if not math.isfinite(value):
             raise ConfigError(f"cannot use {source}: {key}: expected a finite number, got {value}")
-    tables, looks = (raw.pop(key, {}) for key in ("datasets", "probes"))
-    for key, value in (("datasets", tables), ("probes", looks)):
-        if not isinstance(value, dict):
-            raise ConfigError(f"cannot use {source}: {key}: expected a table, got {value!r}")
+    tables, looks = (_table(raw, key, source) for key in ("datasets", "probes"))
+    variables = _table(raw["env"], "vars", source, "env.") if isinstance(raw.get("env"), dict) else {}
     top = keys.convert(raw, keys.File, source)
     state_dir = Path(environ.get("CONSUL_KAM_STATE_DIR") or top.node.state_dir or default_state_dir(environ))
     names = (*known_datasets(), *(name for name in tables if ":" in name))
     for name in tables:
         _known(name, source)
-    node = complete.node(top.node, socket.gethostname())
+    given = {key: value for key, value in (node_is or {}).items() if value}
+    node = complete.node(keys.replace(top.node, **given), socket.gethostname())
     status_url = complete.kamailio(top.kamailio, node, top.registration).status_url
     registration = complete.registration(top.registration, node, top.rtpengine, status_url)
     kamailio = _kamailio(complete.kamailio(top.kamailio, node, registration), source)
@@ -214,6 +221,7 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         registration=registration,
         drain=complete.drain(top.drain, kamailio.mode),
         supervise=top.supervise,
+        env=complete_env(top.env, variables, node.role, node.name, source),
         probes={name: _probe(name, table, source) for name, table in looks.items()},
         http=top.http,
         http_named="listen" in raw.get("http", {}),
@@ -223,7 +231,16 @@ def parse(text: str, source: str, environ: Mapping[str, str]) -> Settings:
         log=top.log,
     )
     _no_shared_files(whole)
+    refuse_secrets(whole.env, whole.kamailio.command or (), source)
     return replace(whole, order=_order(top.order, whole))
+
+
+def _table(raw: dict[str, Any], key: str, source: str, prefix: str = "") -> dict[str, Any]:
+    """Taken out: what is in it has a name of its own each."""
+    value = raw.pop(key, {})
+    if not isinstance(value, dict):
+        raise ConfigError(f"cannot use {source}: {prefix}{key}: expected a table, got {value!r}")
+    return value
 
 
 def _order(given: Sequence[str] | None, settings: Settings) -> tuple[str, ...]:

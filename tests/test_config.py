@@ -150,7 +150,7 @@ BAD = [
     (
         "x = 1",
         "x: expected one of mode, order, order_wait, verify_every, node, consul, consul_template, kamailio, rtpengine, "
-        "registration, drain, supervise, probes, http, datasets, alert, doctor, log, got 'x'",
+        "registration, drain, supervise, probes, env, http, datasets, alert, doctor, log, got 'x'",
     ),
     ("moed = 1", "moed: expected one of * got 'moed' (did you mean mode?)"),
     ('order = ["x"]', "order: x: expected one of *dispatcher*, got 'x'"),
@@ -293,6 +293,7 @@ def test_the_example_says_only_defaults_and_holds_every_key() -> None:
         keys.File: raw, keys.Node: raw["node"], keys.Consul: raw["consul"],
         keys.ConsulTemplate: raw["consul_template"], keys.Kamailio: raw["kamailio"],
         keys.Rtpengine: raw["rtpengine"], keys.Registration: raw["registration"], keys.Supervise: raw["supervise"],
+        keys.Env: raw["env"], keys.Var: raw["env"]["vars"]["HTTP_API_TIMEOUT"],
         keys.Probe: raw["probes"]["rpc"], keys.Http: raw["http"],
         keys.Alert: raw["alert"], keys.Log: raw["log"], keys.Dataset: datasets["dispatcher"],
         keys.Set: datasets["dispatcher"]["sets"][0],
@@ -301,6 +302,76 @@ def test_the_example_says_only_defaults_and_holds_every_key() -> None:
         assert set(table.__struct_fields__) - set(found) == set()
     for name, table in datasets.items():
         assert {key.name for key in dataset(name).set_keys} - set(table["sets"][0]) == set()
+
+
+ENV = """
+node = {{ role = "sbc", name = "n-1" }}
+[env]
+layers = ["g", "r/{{role}}/", "n/{{node}}"]
+[env.vars.{}]
+{}
+"""
+
+
+def test_an_environment_is_completed() -> None:
+    found = settings(ENV.format("DBURL", 'cfg = "g.v"\nchange = "cfg"') + "[env.vars.N]\ntype = 'int'\ndefault = 5").env
+    assert found.layers == ("g", "r/sbc", "n/n-1")
+    assert [(s.name, s.define, s.change, s.cfg, s.secret, s.default) for s in found.specs] == [
+        ("DBURL", "string", "cfg", ("g", "v"), True, None),
+        ("N", "bare", "restart", ("", ""), False, "5"),
+    ]
+    assert settings(ENV.format("B", 'type = "bool"\ndefault = true\nchange = "cfg"')).env.specs[0].default == "true"
+    assert settings(ENV.format("B", 'change = "cfg"')).env.specs[0].cfg == ("consul_kam", "b")
+    assert (found.spec("OTHER").define, found.spec("A_TOKEN").secret) == ("none", True)
+    assert settings("").env.layers == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "expected"),
+    [
+        ("LD_PRELOAD", "", "env.vars.LD_PRELOAD: never taken"),
+        ("sip_port", "", "env.vars.sip_port: no name of a define"),
+        ("NAME", "", "env.vars.NAME: no name of a define"),
+        ("A", 'type = "x"', "env.vars.A.type: expected one of"),
+        ("A", 'type = "int"\ndefault = "x"', "env.vars.A.default: it is no whole number"),
+        ("A", 'define = "flag"', "env.vars.A.define: expected another than flag"),
+        ("A", 'define = "bare"', "env.vars.A.define: expected another than bare"),
+        ("A", 'type = "enum"', "env.vars.A.values: expected what an enum may be"),
+        ("A", 'type = "enum"\ndefine = "bare"\nvalues = ["a b"]', "env.vars.A.values: expected words"),
+        ("A", 'pattern = "("', "env.vars.A.pattern: expected a regular expression"),
+        ("A", 'change = "cfg"\ncfg = "consul_kam.env"', "env.vars.A.cfg: expected another one"),
+        ("A", 'change = "cfg"\ncfg = "fr_timer"', "env.vars.A.cfg: expected `GROUP.NAME`"),
+        ("A", "pasword = 1", "env.vars.A.pasword: expected one of"),
+        ("A_B", 'define = "subst"\n[env.vars.A]\ndefine = "subst"', "env.vars.A_B: expected a name without A"),
+    ],
+)
+def test_a_variable_that_is_wrong_is_named(name: str, lines: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"cannot use f.toml: {expected}")):
+        settings(ENV.format(name, lines))
+
+
+def test_a_secret_is_no_argument() -> None:
+    text = 'kamailio = {{ command = ["kamailio", "-A", "X=${{DBURL}}"] }}\n{}\n[env.vars.DBURL]\n{}'
+    with pytest.raises(ConfigError, match=re.escape("kamailio.command: expected no secret, got ${DBURL}: everybody")):
+        settings(text.format('env.layers = ["g"]', ""))
+    assert settings(text.format('env.layers = ["g"]', "secret = false")).kamailio.command is not None
+    assert settings(text.format("", "")).kamailio.command is not None, "without [env] it stands for itself"
+
+
+def test_more_defines_than_kamailio_has_room_for() -> None:
+    many = "".join(f"[env.vars.A{number}]\n" for number in range(257))
+    with pytest.raises(ConfigError, match="expected at most 256 that are defined, got 257"):
+        settings(many)
+    assert len(settings(many + 'define = "none"').env.specs) == 257
+
+
+def test_layers_of_a_role_need_a_role() -> None:
+    with pytest.raises(ConfigError, match=re.escape("env.layers: expected no {role}")):
+        settings('env.layers = ["{role}"]')
+    with pytest.raises(ConfigError, match=r"env.layers\[0\]: expected letters"):
+        settings('env.layers = ["{x}"]')
+    with pytest.raises(ConfigError, match=r"env.vars: expected a table"):
+        settings("env.vars = 3")
 
 
 OWN = (

@@ -46,6 +46,8 @@ lists of text: `dropped refused draining blocked`, `states: {key: FLAGS}`, `unve
 | `{"do":"apply","wait":2.0}` | `verdicts: [{dataset verdict release detail}]`, `waiting: [dataset]` |
 | `{"do":"diff","dataset":NAME or null}` | `datasets: [{name known read_at stale equal missing extra \
 changed misordered}]` |
+| ... node.environment, null where `[env]` is off | `decided digest running missing troubles`, `restart`: names that \
+wait for one, null where not known, `values: {NAME: {value source change}}`; secrets are hidden |
 | `{"do":"history","dataset":NAME or null,"limit":20}` | `entries`: lines of the journal, oldest first; \
 `releases: {dataset: [name]}` |
 | `{"do":"drain","reason":TEXT or null,"lasts":SECONDS or null,"force":false}` | `drain`, as below, once it is \
@@ -100,6 +102,8 @@ def tables() -> list[tuple[str, Any, str]]:
             ("registration", settings.Registration),
             ("drain", settings.Drain),
             ("supervise", settings.Supervise),
+            ("env", settings.Env),
+            ("env.vars.NAME", settings.Var),
             ("probes.NAME", settings.Probe),
             ("http", settings.Http),
             ("datasets.NAME", settings.Dataset),

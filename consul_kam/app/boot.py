@@ -31,10 +31,19 @@ class Boot:
     """
 
     def __init__(
-        self, engine: Engine, settings: Settings, freshness: Freshness, reporter: Reporter, go: Callable[[], None]
+        self,
+        engine: Engine,
+        settings: Settings,
+        freshness: Freshness,
+        reporter: Reporter,
+        environment: Callable[[], str],
+        go: Callable[[], None],
     ) -> None:
+        """`environment`: why what Kamailio is started with is not known yet, or ""."""
         self._engine, self._settings, self._freshness, self._reporter = engine, settings, freshness, reporter
-        self._go = go
+        self._environment, self._go = environment, go
+        self._lists = False
+        """Whether the lists are as they shall be."""
         self._renders = settings.consul_template.mode == "spawn"
         self._began = self._told = time.monotonic()
         self._late = False
@@ -53,18 +62,15 @@ class Boot:
         if not self._late and now - self._began >= self._settings.node.boot_timeout:
             self._late = True
             self._without_consul()
-        if self._late and not self._unknown():
+        if self._lists or (self._late and not self._unknown()) or (not self._renders and not self._unstaged()):
             self._start()
-            return
-        if not self._renders and not self._unstaged():
-            self._start()
-            return
-        if self._renders and not self._looking:
+        elif self._renders and not self._looking:
             self._looking = True
             self._freshness.ask(self._looked)
-        if self._late and now - self._told >= AGAIN:
-            self._tell()
-        self._engine.loop.at(now + LOOK, self._look)
+        if self.waits_for:
+            if self._late and now - self._told >= AGAIN:
+                self._tell()
+            self._engine.loop.at(now + LOOK, self._look)
 
     def _looked(self, looked: Looked) -> None:
         self._looking = False
@@ -73,8 +79,11 @@ class Boot:
             self._start()
 
     def _start(self) -> None:
-        self.waits_for = ""
-        self._go()
+        """Or wait for the environment too: it says itself what it lacks."""
+        self._lists = True
+        self.waits_for = self._environment()
+        if not self.waits_for:
+            self._go()
 
     def _without_consul(self) -> None:
         """Consul is late. Static entries need none: a template that has no others renders them without asking."""

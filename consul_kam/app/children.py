@@ -11,6 +11,7 @@ from typing import Protocol
 
 from consul_kam.adapters import files, processes, trust
 from consul_kam.app import templates
+from consul_kam.app.env import Environment, Start
 from consul_kam.app.render import consul_flags, program_of
 from consul_kam.config import Settings
 from consul_kam.core import kamailio_cfg
@@ -142,12 +143,13 @@ class KamailioChild:
     """Kamailio in the foreground, in a session of its own, always with the same pid file.
 
     A configuration that came up is kept, in one text with all that it includes; one that does not come up gives way to
-    it until it is changed. `ready`: whether RPC and SIP answer.
+    it until it is changed. `ready`: whether RPC and SIP answer. `environment`: what Consul's KV gives it.
     """
 
     settings: Settings
     ready: Callable[[], bool]
     say: Say
+    environment: Environment | None = None
     name: str = KAMAILIO
     stop_signal: int = signal.SIGTERM
     standin: str = ""
@@ -165,6 +167,7 @@ class KamailioChild:
         self.good = self.directory / "good.cfg"
         self.policy = policy_of(self.settings, given.start_timeout, given.stop_timeout)
         self._command = list(given.command or ())
+        self._start = Start(self._command, {}, "")
 
     def launch(self) -> tuple[list[str], dict[str, str]]:
         trust.make_directory(self.directory, 0o700)
@@ -178,7 +181,9 @@ class KamailioChild:
         command = self._with_cfg(str(self.good)) if wrong else self._command
         pid_file = [] if "-P" in command else ["-P", str(self.directory / "kamailio.pid")]
         self._forget([*command, *pid_file])
-        return [*command, "-DD", "-E", *pid_file], _environment((*OURS, *SECRETS))
+        if self.environment is not None:
+            self.environment.started("" if wrong else self._start.digest)
+        return [*command, "-DD", "-E", *pid_file], self._surroundings
 
     def _forget(self, command: Sequence[str]) -> None:
         """The pid file of the one that ended: Kamailio ends with 255 where it names a process, be it a zombie.
@@ -195,11 +200,14 @@ class KamailioChild:
 
         That proves no more than its syntax (kamailio-facts.md, 11). Raises ConsulKamError.
         """
+        if self.environment is not None:
+            self._start = self.environment.for_start(self.settings.kamailio.command or ())
+            self._command = self._start.command
         self._whole = kamailio_cfg.whole(self._cfg, _read)
         if self._digest == self._bad:
             return f"{self._cfg} did not come up"
         if self._digest != self._checked:
-            code, said = processes.output([*self._command, "-c"], _environment((*OURS, *SECRETS)), 60.0)
+            code, said = processes.output([*self._command, "-c"], self._surroundings, 60.0)
             if code:
                 return kamailio_cfg.complaint(said)
             self._checked = self._digest
@@ -218,7 +226,7 @@ class KamailioChild:
             return
         candidate = self.directory / "candidate.cfg"
         files.write_atomic(candidate, self._whole.text.encode("utf-8", "surrogateescape"), 0o600)
-        code, said = processes.output([*self._with_cfg(str(candidate)), "-c"], _environment((*OURS, *SECRETS)), 60.0)
+        code, said = processes.output([*self._with_cfg(str(candidate)), "-c"], self._surroundings, 60.0)
         if code:
             self.say(f"cannot keep Kamailio's configuration to go back to: {kamailio_cfg.complaint(said)}")
         else:
@@ -229,6 +237,11 @@ class KamailioChild:
         kept = _read(str(self.good))
         if self._started and kept is not None and self._started != _digest(kept):
             self._bad = self._started
+
+    @property
+    def _surroundings(self) -> dict[str, str]:
+        """The environment that it is started with, and that its configuration is tried with."""
+        return {**_environment((*OURS, *SECRETS)), **self._start.texts}
 
     @property
     def _digest(self) -> str:

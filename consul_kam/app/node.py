@@ -15,6 +15,7 @@ from consul_kam.app.boot import Boot
 from consul_kam.app.children import Child, ConsulTemplateChild, KamailioChild
 from consul_kam.app.drain import Draining
 from consul_kam.app.engine import Engine, Lane
+from consul_kam.app.env import Environment
 from consul_kam.app.freshness import Freshness
 from consul_kam.app.health import Health
 from consul_kam.app.heartbeat import Heartbeat
@@ -51,6 +52,7 @@ class Node:
         heartbeat: Heartbeat,
         freshness: Freshness,
         consul: Callable[[], Consul],
+        environment: Environment,
         notifier: Notifier,
     ) -> None:
         """`consul` makes a client, for one user's use alone."""
@@ -58,9 +60,11 @@ class Node:
         self._reporter, self._notifier = engine.reporter, notifier
         reporter = engine.reporter
         self.code = 0
+        self.environment = environment
         self.supervisor = Supervisor(engine.loop, reporter, self._children(), self._before, self._gave_up)
         self.supervisor.listeners.append(self._changed)
-        self.boot = Boot(engine, settings, freshness, reporter, lambda: self.supervisor.start(KAMAILIO))
+        waits = lambda: environment.waits_for  # noqa: E731
+        self.boot = Boot(engine, settings, freshness, reporter, waits, lambda: self.supervisor.start(KAMAILIO))
         self._usage = Usage(self.supervisor.identity)
         self.health: Health | None = None
         """Without a role nobody asks how the node is."""
@@ -81,10 +85,11 @@ class Node:
         self._reaper = Reaper(lambda: self.supervisor.pids)
         self._reaping = Worker("reaper") if os.getpid() == 1 else None
         self._ending = self._announcing = self._told_ready = False
-        engine.at_end += [self.supervisor.close, self.registrar.close]
+        engine.at_end += [self.supervisor.close, self.registrar.close, environment.close]
 
     def start(self) -> None:
         """Its programs: those that a supervisor before us left are adopted."""
+        self.environment.start()
         if CONSUL_TEMPLATE in self.supervisor.names:
             self.supervisor.start(CONSUL_TEMPLATE)
         if KAMAILIO in self.supervisor.names:
@@ -169,6 +174,7 @@ class Node:
             "probes": [_probe(state) for state in self.health.states.values()] if self.health is not None else [],
             "registration": self.registrar.status(),
             "drain": self.draining.status() if self.draining is not None else None,
+            "environment": self.environment.status(),
         }
 
     @property
@@ -204,11 +210,13 @@ class Node:
         if settings.consul_template.mode == "spawn" and settings.enabled:
             found.append(ConsulTemplateChild(settings))
         if settings.kamailio.mode == "spawn":
-            found.append(KamailioChild(settings, _kamailio_answers(settings), self._reporter.warn))
+            found.append(KamailioChild(settings, _kamailio_answers(settings), self._reporter.warn, self.environment))
         return found
 
     def _watched(self, health: Health) -> Health:
         health.add_gate("programs", self._programs)
+        if self._settings.kamailio.mode == "attach":  # one that is ours waits for it before it is started
+            health.add_gate("environment", lambda: self.environment.waits_for)
         health.starts = self._starts
         health.listeners.append(self._turned)
         self._engine.at_end.append(health.close)
@@ -252,6 +260,7 @@ class Node:
             self.health.restarted(name)
         if name == KAMAILIO and service.stage is Stage.RUNNING:
             self._heartbeat.look()
+            self.environment.look()
         elif name == KAMAILIO and not service.pid:
             self._heartbeat.gone(f"Kamailio is {service.stage.value}: {service.why}".removesuffix(": "))
 

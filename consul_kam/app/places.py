@@ -27,7 +27,8 @@ def prepare(settings: Settings) -> None:
 
 def written(settings: Settings) -> tuple[Path, ...]:
     """The live files that this engine writes."""
-    return tuple(each.file for each in settings.enabled if each.file is not None and not each.observe)
+    include = [settings.env.include] if settings.env.include is not None and not settings.observe else []
+    return (*(each.file for each in settings.enabled if each.file is not None and not each.observe), *include)
 
 
 def exposed(settings: Settings) -> str:

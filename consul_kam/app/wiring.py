@@ -21,6 +21,7 @@ from consul_kam.adapters.systemd import Notifier
 from consul_kam.app import places, status_http
 from consul_kam.app.acls import AclWatch, sources_of
 from consul_kam.app.engine import Engine, Lane
+from consul_kam.app.env import Environment
 from consul_kam.app.freshness import Freshness
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
@@ -134,7 +135,7 @@ def _reload(engine: Engine, read: Callable[[], Settings] | None, notifier: Notif
 
 def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engine, Intake, Operator, Node | None]:
     """The engine, what feeds it and what surrounds it, not yet running. Raises ConfigError."""
-    if not settings.enabled and not settings.node.role:
+    if not settings.enabled and not settings.node.role and (detached or not settings.env.layers):
         raise ConfigError("cannot run: no dataset is enabled; set `file` in [datasets.dispatcher]")
     way = settings.kamailio
     client = rpc.connect(way.rpc, way.rpc_reply_dir, way.rpc_password_file, way.rpc_ca_file)
@@ -159,7 +160,10 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     ordering = Ordering(engine, settings.datasets, settings.order, settings.order_wait)
     freshness = Freshness(engine.loop, settings, consul_of(settings))
     engine.at_end.append(freshness.close)
-    node = None if detached else Node(engine, settings, heartbeat, freshness, consul_of(settings), notifier)
+    node = None
+    if not detached:
+        environment = Environment(engine.loop, settings, consul_of(settings), (engine.rpc, client), reporter)
+        node = Node(engine, settings, heartbeat, freshness, consul_of(settings), environment, notifier)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)

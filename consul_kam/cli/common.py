@@ -1,7 +1,7 @@
 """What all commands share."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -27,9 +27,12 @@ class Invocation:
             self._settings = self.read()
         return self._settings
 
-    def read(self) -> Settings:
-        """The configuration as it is now. Raises ConfigError."""
-        return config.load(self._path)
+    def read(self, node: Mapping[str, str] | None = None) -> Settings:
+        """The configuration as it is now; of [node], what is given counts in place of what the file says.
+
+        Raises ConfigError.
+        """
+        return config.load(self._path, node=node)
 
 
 pass_invocation = click.make_pass_decorator(Invocation)

@@ -58,6 +58,8 @@ def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
         out.print(word(f"  {kamailio['trouble']}", "red"))
     if order := (reply.get("order") or {}).get("datasets"):
         out.print(word(f"order: {', then '.join(order)}; one waits for another {reply['order']['wait']:g} s at most"))
+    for line in _environment((reply.get("node") or {}).get("environment")):
+        out.print(line)
     head = ("dataset", "verdict", "since", "records", "consul", "staging", "live file", "memory", "phase")
     out.print(table(head, map(_status_row, reply["datasets"])))
     for entry in reply["datasets"]:
@@ -69,6 +71,23 @@ def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
     for entry in reply["datasets"]:
         if entry.get("next"):
             out.print(word(f"{entry['name']}: next: {entry['next']}", "bold"))
+
+
+def _environment(told: Mapping[str, Any] | None) -> Iterable[Text]:
+    """Of a node's status; nothing where [env] is off."""
+    if told is None:
+        return
+    waits = told["restart"]
+    if waits:
+        yield word(f"environment: restart needed: {', '.join(waits)} changed since Kamailio's start", "yellow")
+        yield word("environment: next: consul-kam restart --rolling", "bold")
+    elif waits is None:
+        yield word("environment: not known what Kamailio was started with; the include and cfg_rpc.so tell", "yellow")
+    elif not told["missing"]:
+        yield word(f"environment: {len(told['values'])} variables, as Consul's KV says")
+    yield from (
+        word(f"environment: {line}", "red" if line in told["missing"] else "yellow") for line in told["troubles"]
+    )
 
 
 def _status_row(entry: Mapping[str, Any]) -> Sequence[object]:

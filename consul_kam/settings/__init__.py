@@ -5,6 +5,7 @@ A duration is a number of seconds.
 
 from typing import Annotated
 
+from consul_kam.settings.env import Env, EnvSettings, Var
 from consul_kam.settings.lists import Dataset, Set, set_table
 from consul_kam.settings.night import Alert, Doctor, Log
 from consul_kam.settings.node import (
@@ -40,6 +41,8 @@ __all__ = [
     "Dataset",
     "Doctor",
     "Drain",
+    "Env",
+    "EnvSettings",
     "File",
     "Http",
     "Kamailio",
@@ -50,6 +53,7 @@ __all__ = [
     "Rtpengine",
     "Set",
     "Supervise",
+    "Var",
     "convert",
     "describe",
     "plain",
@@ -82,6 +86,7 @@ class File(Keys, frozen=True):
     drain: Drain = Drain()
     supervise: Supervise = Supervise()
     probes: dict[str, Probe] = {}
+    env: Env = Env()
     http: Http = Http()
     datasets: dict[str, Dataset] = {}
     alert: Alert = Alert()

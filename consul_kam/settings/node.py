@@ -105,7 +105,8 @@ class Kamailio(Keys, frozen=True):
     command: Annotated[
         Annotated[list[Line], Meta(min_length=1)] | None,
         doc(
-            "With `spawn`: program and arguments; `-DD -E` and the pid file (`-P`) are added.",
+            "With `spawn`: program and arguments; `-DD -E` and the pid file (`-P`) are added. With `[env]`, `${NAME}` "
+            "is the variable's value.",
             '`["kamailio", "-f", "/etc/kamailio/kamailio.cfg"]`',
         ),
     ] = None

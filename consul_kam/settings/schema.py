@@ -31,6 +31,10 @@ URL = r"^(https?://[!-~]+)?\Z"
 SERVICE = r"^[A-Za-z0-9_-]*\Z"
 TAG = r"^[A-Za-z0-9._:=-]*\Z"
 PREFIX = r"^[A-Za-z0-9._/-]*\Z"
+LAYER = r"^([A-Za-z0-9._/-]|\{role\}|\{node\})+\Z"
+GLOB = r"^[A-Za-z0-9_*?]+\Z"
+TABLE = r"^[A-Za-z0-9_-]{1,64}\Z"
+CFG_VARIABLE = r"^([A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*)?\Z"
 RPC = r"^((unix|fifo):/.+|(tcp|udp):.+:[0-9]+|https?://[!-~]+|kamcmd:.*)?\Z"
 Line = Annotated[str, Meta(pattern=TEXT)]
 Name = Annotated[str, Meta(pattern=NAME)]
@@ -44,6 +48,10 @@ PATTERNS = {
     PATH: "an absolute path",
     DATASET: "a dataset's name",
     TEXT: "text of one line",
+    LAYER: "letters, digits, `.`, `_`, `-`, `/`, `{role}` and `{node}`",
+    GLOB: "letters, digits, `_`, `*` and `?`",
+    TABLE: "1 to 64 letters, digits, `_` and `-`",
+    CFG_VARIABLE: "`GROUP.NAME`",
     PREFIX: "letters, digits, `.`, `_`, `-` and `/`",
     LISTEN: "`HOST:PORT`",
     ENDPOINT: "`udp:HOST:PORT` or `tcp:HOST:PORT`",

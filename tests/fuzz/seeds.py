@@ -29,6 +29,22 @@ def _lines(data: bytes) -> Iterator[bytes]:
         yield first + b"".join(lines[at : at + 8])
 
 
+def env_files() -> Iterator[bytes]:
+    yield (TESTS.parent / "examples" / "environment" / "c4.env").read_bytes()
+    yield b"A='x'\nexport B=\"y\\n\"\n# c\nC=$D\n"
+
+
+def env_values() -> Iterator[bytes]:
+    yield from (b"5060", b"yes", b"a", b"10.0.0.1:5060", b"udp:[::1]:5060", b"http://h:1/p", b'x"\n#!define Y\n\\')
+
+
+def env_known() -> Iterator[bytes]:
+    yield (
+        b'{"values": {"A": {"text": "1", "source": "g/A"}}, "at": 1.0, "started": "d", '
+        b'"versions": [{"digest": "d", "texts": {"A": "1"}}]}'
+    )
+
+
 def version_files() -> Iterator[bytes]:
     yield b"table_name(string) table_version(int)\n"
     yield b"table_name(string) table_version(int)\ndomain:2\nsubscriber:7\n"

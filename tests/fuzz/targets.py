@@ -17,8 +17,11 @@ from consul_kam.adapters.binrpc_wire import Decoder, decode_header
 from consul_kam.adapters.jsonrpc_wire import decode_reply
 from consul_kam.app import check
 from consul_kam.app.work import DAMAGED
-from consul_kam.core import past
+from consul_kam.core import env_file, env_known, past
 from consul_kam.core.dataset import Dataset
+from consul_kam.core.env import Layer, resolve
+from consul_kam.core.env_define import include
+from consul_kam.core.env_spec import Spec, why_not, why_not_name
 from consul_kam.core.plan import live_file, make_release
 from consul_kam.core.ports import Value
 from consul_kam.core.records import Answer
@@ -106,6 +109,44 @@ def guessed(data: bytes) -> None:
         clear(problem)
     if found.error:
         clear(found.error)
+
+
+def env_file_(data: bytes) -> None:
+    """docker-compose's, of `env import`."""
+    for name, text in env_file.parse(".env", data).items():
+        assert not why_not_name(name)
+        _one_line(why_not(Spec(name, define="string"), text))
+
+
+def _one_line(said: str) -> None:
+    assert said.isprintable()
+    assert len(said) <= 200
+
+
+_KINDS = ("text", "int", "bool", "enum", "address", "socket", "uri")
+_SPECS = [
+    *(Spec(f"V_{kind.upper()}", kind, values=("a",), define="string") for kind in _KINDS),
+    *(Spec(f"B_{kind.upper()}", kind, values=("a",), define="bare") for kind in ("int", "address", "socket", "enum")),
+    Spec("F", "bool", define="flag"),
+    Spec("S_", define="subst", rivals=("S_", "S_N")),
+    Spec("C", change="cfg", cfg=("consul_kam", "c")),
+]
+
+
+def env_value(data: bytes) -> None:
+    """What stands in KV, for a variable of each kind; whatever is let through is one line of the include."""
+    found = resolve(_SPECS, ("X",), [Layer("g", {**{spec.name: data for spec in _SPECS}, "X": data})], {})
+    for trouble in (*found.troubles, *found.missing):
+        _one_line(trouble)
+    lines = include(_SPECS, found.texts).split("\n")
+    assert lines.pop() == ""
+    assert all(re.fullmatch(r"#( [^\x00-\x1f]*|!\w+ [^\x00-\x1f]+)|consul_kam\.\w+ = .*", line) for line in lines)
+
+
+def env_known_(data: bytes) -> None:
+    """known.json."""
+    loaded = env_known.load(json.loads(data))
+    assert env_known.load(json.loads(json.dumps(env_known.dump(loaded)))) == loaded
 
 
 # -- replies ----------------------------------------------------------------------------------------------------------
@@ -199,6 +240,9 @@ TARGETS: dict[str, Target] = {
     "jsonrpc-wire": Target(jsonrpc_wire, RPC, partial(seeds.documents, "*")),
     "kamcmd-output": Target(kamcmd_output, RPC, seeds.printed),
     "toml": Target(toml, (ConfigError,), seeds.configurations),
+    "env-file": Target(env_file_, LISTS, seeds.env_files),
+    "env-value": Target(env_value, (), seeds.env_values),
+    "env-known": Target(env_known_, (*FROM_DISK, AttributeError), seeds.env_known, told=False),
     "memory-file": Target(remembered, FROM_DISK, seeds.memories, told=False),
     "release": Target(ends.release, DAMAGED, seeds.releases, told=False),
     "boot": Target(ends.boot, (), seeds.left_behind),

@@ -1,0 +1,300 @@
+"""The environment of this node, kept: KV is read, what it comes to is remembered, included, and set where it is live.
+
+One flow, over and over, level-triggered: `_look` (KV, on the worker) -> `_looked` (decided, on the decision thread) ->
+`_put_down` (known values and include, on the worker) -> `_compare` (htable and cfg variables of the running Kamailio,
+on the RPC worker) -> `_rest`. Kamailio is never restarted from here.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from consul_kam.adapters import consul_kv, files
+from consul_kam.adapters.consul import Consul
+from consul_kam.adapters.env_store import EnvStore
+from consul_kam.app.env_kamailio import EnvKamailio, Found
+from consul_kam.app.loop import Loop, Worker
+from consul_kam.app.reports import Reporter
+from consul_kam.config import Settings
+from consul_kam.core import env_known, env_live
+from consul_kam.core.env import Env, Layer, digest, filled, needs_restart, policy, resolve, shown
+from consul_kam.core.env_define import include
+from consul_kam.core.env_known import Known
+from consul_kam.core.ports import Rpc
+from consul_kam.errors import ConsulError, ConsulKamError
+
+DIRECTORY = "env"
+"""In the state directory."""
+NAMED = "env"
+"""What its lines in the journal are filed under."""
+FIRST = 0.5
+"""Seconds between two looks before the first answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """What is in force. `known`: as on disk, or as it would be."""
+
+    env: Env = field(default_factory=Env)
+    known: Known = field(default_factory=Known)
+    digest: str = ""
+    decided: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """`command`: with each `${NAME}` replaced. `texts`: NAME -> value, for the program's environment."""
+
+    command: list[str]
+    texts: dict[str, str]
+    digest: str
+
+
+class Environment:
+    """Every method but those of a start on the decision thread. `consul` makes a client."""
+
+    def __init__(
+        self, loop: Loop, settings: Settings, consul: Callable[[], Consul], rpc: tuple[Worker, Rpc], reporter: Reporter
+    ) -> None:
+        self._loop, self._settings, self._given, self._reporter = loop, settings, settings.env, reporter
+        self._consul = consul
+        self._client: Consul | None = None
+        self._rpc, self._kamailio = rpc[0], EnvKamailio(settings, rpc[1])
+        self._store = EnvStore(settings.state_dir / DIRECTORY)
+        self._worker = Worker("env")
+        self._now = _Now()
+        self._loaded = self._busy = self._again = self._closed = False
+        self._kept: Known | None = None
+        """As it is on disk."""
+        self._away = self._unwritten = ""
+        self._found = Found()
+        self._told: tuple[str, ...] = ()
+        self._began = time.monotonic()
+
+    @property
+    def on(self) -> bool:
+        return bool(self._given.layers)
+
+    def start(self) -> None:
+        """Look now, and from then on by itself."""
+        self._began = time.monotonic()
+        if self.on:
+            self._loop.at(self._began + self._settings.node.boot_timeout, self.look)
+            self._tick()
+
+    def look(self) -> None:
+        """Look now: Kamailio has just come up."""
+        self._again = self._busy
+        if self.on and not self._busy and not self._closed:
+            self._busy = True
+            self._worker.submit(self._look)
+
+    def close(self) -> None:
+        self._closed = True
+        self._worker.close(0.5)
+
+    @property
+    def waits_for(self) -> str:
+        """Why Kamailio may not be started, or ""."""
+        if not self.on:
+            return ""
+        if not self._now.decided:
+            return "the environment from Consul's KV"
+        return "the environment: " + "; ".join(self._now.env.missing) if self._now.env.missing else ""
+
+    # -- for a start, on whatever thread ------------------------------------------------------------------------------
+
+    def for_start(self, command: Sequence[str]) -> Start:
+        """What Kamailio is started with now. Raises ConsulKamError where something is missing."""
+        now = self._now
+        if not self.on:
+            return Start(list(command), {}, "")
+        if now.env.missing or not now.decided:
+            raise ConsulKamError(f"cannot start Kamailio: {self.waits_for}")
+        words, unknown = filled(command, now.env.texts)
+        if unknown:
+            raise ConsulKamError(f"cannot use [kamailio] command: there is no {', '.join(sorted(set(unknown)))}")
+        return Start(words, now.env.texts, now.digest)
+
+    def started(self, digest: str) -> None:
+        """Kamailio is about to be started with this; "": with something older."""
+        if self.on:
+            self._loop.post(lambda: self._started(digest))
+
+    # -- the flow -----------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        if not self._closed:
+            self.look()
+            often = self._given.every if self._now.decided else min(FIRST, self._given.every)
+            self._loop.at(time.monotonic() + often, self._tick)
+
+    def _look(self) -> None:
+        """On the worker."""
+        known, trouble = self._load()
+        layers: list[Layer] | str
+        try:
+            self._client = self._client or self._consul()
+            place = self._settings.consul.datacenter
+            layers = [consul_kv.read(self._client, prefix, place).layer for prefix in self._given.layers]
+        except ConsulError as error:
+            layers = str(error)
+        self._loop.post(lambda: self._looked(layers, known, trouble))
+
+    def _load(self) -> tuple[Known | None, str]:
+        """What outlived the last engine, once."""
+        if self._loaded:
+            return None, ""
+        self._loaded = True
+        try:
+            self._kept = self._store.load()
+            return self._kept, ""
+        except ConsulKamError as error:
+            return Known(), str(error)
+
+    def _looked(self, layers: list[Layer] | str, loaded: Known | None, trouble: str) -> None:
+        if loaded is not None:
+            self._now = replace(self._now, known=loaded)
+        if trouble:
+            self._reporter.warn(f"{trouble}; the last good environment is not known")
+        self._away = layers if isinstance(layers, str) else ""
+        late = time.monotonic() - self._began >= self._settings.node.boot_timeout
+        if isinstance(layers, str) and (self._now.decided or not late):
+            self._tell()
+            self._compare()  # KV is away; Kamailio may have started anew
+            return
+        before, known = self._now, self._now.known
+        env = resolve(self._given.specs, self._given.allow, None if isinstance(layers, str) else layers, known.values)
+        found = digest(self._given.specs, env.texts)
+        if not env.missing and not isinstance(layers, str) and env.values != known.values:
+            known = env_known.taken(known, env, found, time.time())
+        elif not env.missing and found not in known.versions:
+            known = env_known.used(known, env, found)
+        self._now = _Now(env, known, found, decided=True)
+        self._tell()
+        self._note(before, self._now)
+        self._put_down()
+
+    def _started(self, started: str) -> None:
+        self._now = replace(self._now, known=replace(self._now.known, started=started))
+        self._save()
+
+    def _put_down(self) -> None:
+        """Written where it is not as on disk: so what was lost there comes back."""
+        now, path = self._now, self._given.include
+        if self._closed:
+            return
+        text = include(self._given.specs, now.env.texts).encode() if not now.env.missing else None
+
+        def job() -> None:
+            unwritten = self._written(now.known)
+            if path is not None and text is not None and not self._settings.observe:
+                try:
+                    if files.read_if_there(path) != text:
+                        files.write_atomic(path, text, 0o640)
+                except OSError as error:
+                    unwritten = f"cannot write the include {path}: {error.strerror or error}"
+            self._loop.post(lambda: self._put(unwritten))
+
+        self._worker.submit(job)
+
+    def _save(self) -> None:
+        known = self._now.known
+        self._worker.submit(lambda: self._written(known))
+
+    def _written(self, known: Known) -> str:
+        """On the worker: why it is not on disk, or ""."""
+        try:
+            if self._kept != known:
+                self._store.save(known)
+                self._kept = known
+        except OSError as error:
+            return f"cannot remember the environment: {self._store.path}: {error.strerror or error}"
+        return ""
+
+    def _put(self, unwritten: str) -> None:
+        self._unwritten = unwritten
+        self._tell()
+        self._compare()
+
+    def _compare(self) -> None:
+        """With the running Kamailio."""
+        now = self._now
+        if self._closed or self._settings.kamailio.mode == "none" or not now.decided:
+            self._rest(Found())
+            return
+        want = env_live.wanted(self._given.specs, now.env.texts)
+        mend = not now.env.missing and not self._settings.observe
+
+        def job() -> None:
+            found = self._kamailio.look(want, mend)
+            self._loop.post(lambda: self._rest(found))
+
+        self._rpc.submit(job)
+
+    def _rest(self, found: Found) -> None:
+        for name in found.set:
+            self._reporter.note(NAMED, "set in the running Kamailio", variable=name)
+        self._found, self._busy = found, False
+        if found.digest != self._now.known.started and found.digest in self._now.known.versions:
+            self._started(found.digest)
+        self._tell()
+        if self._again:
+            self._again = False
+            self.look()
+
+    # -- what is told -------------------------------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> str:
+        """Digest of what Kamailio runs with: as it says itself, or as we started it; "" where nobody knows."""
+        spawned = self._settings.kamailio.mode == "spawn"
+        return self._found.digest or (self._now.known.started if spawned else "")
+
+    def _waiting(self) -> list[str] | None:
+        """Variables whose new value waits for a restart; None where nobody knows."""
+        if self._settings.kamailio.mode == "none":
+            return []
+        running = self._now.known.versions.get(self._running)
+        if self._running == self._now.digest:
+            return []
+        return None if running is None else needs_restart(self._given.specs, running, self._now.env.texts)
+
+    def _troubles(self) -> tuple[str, ...]:
+        away = f"{self._away}; the environment stays as it was" if self._away and self._now.decided else self._away
+        env = self._now.env
+        return tuple(filter(None, (away, *env.missing, *env.troubles, self._unwritten, *self._found.troubles)))
+
+    def _tell(self) -> None:
+        """What is new, once."""
+        now = self._troubles()
+        for trouble in now:
+            if trouble not in self._told:
+                self._reporter.warn(f"environment: {trouble}")
+        self._told = now
+
+    def _note(self, before: _Now, after: _Now) -> None:
+        old, new = before.env.texts, after.env.texts
+        names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+        if before.decided and names:
+            waits = [name for name in names if policy(self._given.specs, name) == "restart"]
+            self._reporter.note(NAMED, "environment changed", variables=names, restart_needed=waits)
+
+    def status(self) -> dict[str, Any] | None:
+        """For `status`: no secret's value. None where there is no environment of ours. `restart`: None: not known."""
+        if not self.on:
+            return None
+        specs, env = self._given.specs, self._now.env
+        return {
+            "decided": self._now.decided,
+            "digest": self._now.digest,
+            "running": self._running,
+            "restart": self._waiting(),
+            "values": {
+                name: {"value": shown(specs, name, value.text), "source": value.source, "change": policy(specs, name)}
+                for name, value in env.values.items()
+            },
+            "missing": list(env.missing),
+            "troubles": list(self._troubles()),
+        }

@@ -1,0 +1,182 @@
+"""The environment of a node: layers of Consul's KV, later ones win; what is wrong keeps its last good value.
+
+One flow: layers and the last good values in, an `Env` out. Whoever holds it writes the include, sets what is live, and
+starts Kamailio only where nothing is `missing`.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from consul_kam.core.env_spec import HTABLE, NAME, RESTART, Spec, is_secret, why_not, why_not_name
+from consul_kam.core.grammar import shown as shown_value
+
+HIDDEN = "(hidden)"
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)\S*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """`place`: a KV prefix; `entries`: NAME -> value as it stands there."""
+
+    place: str
+    entries: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """`source`: a KV path, `default`, or either behind `last known: `."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """`troubles`: what is not as it should be, and is lived with. `missing`: why nothing may be started with this."""
+
+    values: Mapping[str, Value] = field(default_factory=dict)
+    troubles: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return {name: value.text for name, value in self.values.items()}
+
+
+DEFAULT, KEPT = "default", "last known: "
+
+
+def resolve(
+    specs: Sequence[Spec], allow: Sequence[str], layers: Sequence[Layer] | None, known: Mapping[str, Value]
+) -> Env:
+    """What the layers come to. None: nobody can say, and the last good values `known` go on.
+
+    `allow`: patterns (of fnmatch) of names that are taken without being declared; they reach the environment alone.
+    """
+    values: dict[str, Value] = {}
+    troubles: list[str] = []
+    missing: list[str] = []
+    found = _merged(layers) if layers is not None else {}
+    for spec in specs:
+        place, raw = found.pop(spec.name, ("", None))
+        value, wrong = _taken(spec, place, raw, known.get(spec.name), asked=layers is not None)
+        if value is not None:
+            values[spec.name] = value
+        if wrong:
+            (troubles if value is not None or not (raw is not None or spec.required) else missing).append(wrong)
+    if layers is None:
+        found = {name: ("", value.text.encode()) for name, value in known.items() if name not in values}
+    for name, (place, raw) in sorted(found.items()):
+        wrong = _undeclared(name, allow, raw)
+        if wrong:
+            told = name if NAME.fullmatch(name) else shown_value(name)  # a key of KV may hold anything
+            troubles.append(f"{place}/{told}: {wrong}" if place else f"{told}: {wrong}")
+        else:
+            values[name] = Value(raw.decode(), f"{place}/{name}" if place else _kept(known[name].source))
+    return Env(dict(sorted(values.items())), tuple(troubles), tuple(missing))
+
+
+def _merged(layers: Sequence[Layer]) -> dict[str, tuple[str, bytes]]:
+    return {name: (layer.place, raw) for layer in layers for name, raw in layer.entries.items()}
+
+
+def _taken(spec: Spec, place: str, raw: bytes | None, last: Value | None, asked: bool) -> tuple[Value | None, str]:
+    """Its value, and what is wrong with what KV has. `asked`: whether KV was."""
+    good = last is not None and not why_not(spec, last.text)
+    kept = Value(last.text, _kept(last.source)) if last is not None and good else None
+    if raw is not None:
+        wrong = unfit(spec, raw)
+        if not wrong:
+            return Value(raw.decode(), f"{place}/{spec.name}"), ""
+        rest = "; its last good value stays" if kept is not None else "; there is no last good one"
+        return kept, f"{place}/{spec.name} {wrong}{rest}"
+    if not asked and kept is not None:
+        return kept, ""
+    if spec.default is not None:
+        return Value(spec.default, DEFAULT), ""
+    if not spec.required:
+        return None, ""
+    where = "in no layer" if asked else "not known while Consul does not answer"
+    return kept, f"{spec.name} is required and {where}" + ("; its last good value stays" if kept is not None else "")
+
+
+def _kept(source: str) -> str:
+    return source if source.startswith(KEPT) else KEPT + source
+
+
+def unfit(spec: Spec, raw: bytes) -> str:
+    """Why these bytes of KV are no value of the variable, or ""."""
+    try:
+        return why_not(spec, raw.decode())
+    except UnicodeDecodeError:
+        return "is no UTF-8"
+
+
+def _undeclared(name: str, allow: Sequence[str], raw: bytes) -> str:
+    wrong = why_not_name(name)
+    if wrong:
+        return wrong
+    if not any(fnmatchcase(name, pattern) for pattern in allow):
+        return f"ignored: neither [env.vars.{name}] nor [env] allow names it"
+    return unfit(Spec(name), raw)
+
+
+def digest(specs: Sequence[Spec], texts: Mapping[str, str]) -> str:
+    """Of all that only a restart brings to Kamailio."""
+    live = {spec.name for spec in specs if spec.change != RESTART}
+    whole = "\0".join(f"{name}={text}" for name, text in sorted(texts.items()) if name not in live)
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def needs_restart(specs: Sequence[Spec], running: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Names whose new value waits for a restart."""
+    live = {spec.name for spec in specs if spec.change != RESTART}
+    return [name for name in sorted({*running, *now}) if name not in live and running.get(name) != now.get(name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One variable's; None: it is not there."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+    @property
+    def sign(self) -> str:
+        return "+" if self.before is None else "-" if self.after is None else "~"
+
+
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
+    """What differs, by name."""
+    names = sorted({*before, *after})
+    return [Change(n, before.get(n), after.get(n)) for n in names if before.get(n) != after.get(n)]
+
+
+def shown(specs: Sequence[Spec], name: str, text: str) -> str:
+    """A value for people: a secret is hidden, and so is a password in a URI."""
+    secret = next((spec.secret for spec in specs if spec.name == name), is_secret(name))
+    return HIDDEN if secret else _PASSWORD.sub(r"\1...@", text)
+
+
+def policy(specs: Sequence[Spec], name: str) -> str:
+    """What becomes of a new value: `restart`, `htable`, or `cfg GROUP.NAME`."""
+    spec = next((spec for spec in specs if spec.name == name), Spec(name))
+    return spec.change if spec.change in (RESTART, HTABLE) else f"{spec.change} {'.'.join(spec.cfg)}"
+
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def references(words: Sequence[str]) -> list[str]:
+    """The names of each `${NAME}` in a command."""
+    return [name for word in words for name in _REFERENCE.findall(word)]
+
+
+def filled(words: Sequence[str], texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Words of a command with each `${NAME}` replaced, and the names that nobody knows. A word stays one word."""
+    unknown = [name for name in references(words) if name not in texts]
+    return [_REFERENCE.sub(lambda found: texts.get(found[1], ""), word) for word in words], unknown
