@@ -17,15 +17,21 @@ from tools.kamailio_roots import DEBIAN, RootError, keyring, mirror, roots, run
 
 SUITES = tuple(DEBIAN.values())
 
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "iproute2", "netbase", "python3", "python3-venv", "kamailio")
-"""netbase: without /etc/protocols Kamailio has no TCP. No procps, no sudo: a minimal Debian has none either."""
+PACKAGES = (
+    *("systemd", "systemd-sysv", "dbus", "iproute2", "netbase", "python3", "python3-venv", "kamailio"),
+    *("openssh-server", "python3-apt", "rtpengine-daemon"),
+)
+"""netbase: without /etc/protocols Kamailio has no TCP. No procps, no sudo: a minimal Debian has none either.
+
+The second line is for tests/ansible: what a machine has that Ansible reaches, and the third of the article's roles.
+"""
 
 UNREAD = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
-# A host has no network but what a test gives it: without a name server a look-up fails at once. Kamailio comes enabled;
-# which test starts it, and with what configuration, is the test's matter.
+# A host has no network but what a test gives it: without a name server a look-up fails at once. Services come enabled;
+# which test starts them, and with what configuration, is the test's matter.
 AFTERWARDS = (
-    'chroot "$1" systemctl disable kamailio.service',
+    'chroot "$1" systemctl disable kamailio.service rtpengine-daemon.service ssh.service',
     'rm -f "$1/etc/resolv.conf" && echo "# no name server" >"$1/etc/resolv.conf"',
     'printf "127.0.0.1 localhost\\n::1 localhost\\n" >"$1/etc/hosts"',
     'chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer',
