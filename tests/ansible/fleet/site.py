@@ -1,0 +1,150 @@
+"""Hosts with sshd, and the machine from which Ansible reaches them: a namespace without a way out."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.ansible.fleet.network import Namespace, Network
+from tests.hosts.host import Host
+from tests.lab.process import LabError, program, wait_for
+
+REPO = Path(__file__).parents[3]
+CONTROLLER = "192.0.2.1"
+ADDRESSES = {
+    **{f"sbc{number}": f"192.0.2.1{number}" for number in (1, 2)},
+    **{f"router{number}": f"192.0.2.2{number}" for number in (1, 2, 3)},
+    **{f"rtp{number}": f"192.0.2.3{number}" for number in (1, 2)},
+    **{f"consul{number}": f"192.0.2.4{number}" for number in (1, 2, 3)},
+    "carrier": "192.0.2.50",
+    "gateway": "192.0.2.51",
+    "caller": "192.0.2.52",
+}
+"""As ansible/inventories has them; what comes last is no host of Ansible's."""
+
+
+class Machine:
+    """A host by its name in the inventory, in a namespace that outlasts its reboots; root's ssh key is `key`."""
+
+    def __init__(
+        self, directory: Path, network: Network, name: str, suite: str, key: Path | None, binds: Mapping[Path, str]
+    ) -> None:
+        self.name, self.address = name, ADDRESSES[name]
+        self.namespace = network.add(name, self.address)
+        self.host = Host(directory / name, suite, binds=binds, network=self.namespace.path)
+        self._key = key
+
+    def start(self) -> Self:
+        # in the overlay before the boot: the host's own name is what Consul calls it
+        (self.host.upper / "etc").mkdir(exist_ok=True)
+        (self.host.upper / "etc/hostname").write_text(f"{self.name}\n")
+        self.host.start()
+        self.host.run("hostname", self.name)
+        if self._key is not None:
+            self.host.path("/root/.ssh").mkdir(mode=0o700, exist_ok=True)
+            self.host.write("/root/.ssh/authorized_keys", self._key.with_suffix(".pub").read_text(), 0o600)
+            self.host.systemctl("enable", "--now", "ssh.service")
+        return self
+
+    def run(self, *argv: str | Path, check: bool = True, timeout: float = 60.0) -> str:
+        return self.host.run(*argv, check=check, timeout=timeout).stdout
+
+
+class Site:
+    """`with Site(tmp_path, "bookworm") as site: site.boot("sbc1", "router1"); site.play("site.yml", "-i", inventory)`
+
+    Ansible works on a copy of `ansible/` beside one of `examples/`, as a clone of the repository has them: `site.tree`.
+    """
+
+    def __init__(self, directory: Path, suite: str) -> None:
+        self.directory, self.suite = directory, suite
+        self.machines: dict[str, Machine] = {}
+        self._stack = ExitStack()
+        self.network = self._stack.enter_context(Network(directory / "net"))
+        self.controller: Namespace = self.network.add("controller", CONTROLLER)
+        self.tree = directory / "tree"
+        for name in ("ansible", "examples"):
+            shutil.copytree(REPO / name, self.tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        self.home = directory / "home"
+        (self.home / ".ssh").mkdir(mode=0o700, parents=True)
+        self.key = self.home / ".ssh" / "id_ed25519"
+        self._run = Path(tempfile.mkdtemp(prefix="ck-"))  # ssh's control sockets: their paths have to be short
+        self._stack.callback(shutil.rmtree, self._run, ignore_errors=True)
+        (self.home / "bin").mkdir()
+        # ssh asks the user database for a home, not the environment
+        (self.home / "bin/ssh").write_text(f'#!/bin/sh\nexec {program("ssh")} -F {self.home}/.ssh/config "$@"\n')
+        (self.home / "bin/ssh").chmod(0o755)
+        (self.home / ".ssh/config").write_text(
+            f"User root\nIdentityFile {self.key}\nUserKnownHostsFile {self.home}/.ssh/known_hosts\n"
+            "StrictHostKeyChecking accept-new\n"
+        )
+        keygen = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)]
+        subprocess.run(keygen, check=True, timeout=30)
+
+    def boot(self, *names: str, key: bool = True, suite: str = "") -> None:
+        """Debian as it is before Ansible was ever there, but with consul and consul-template in /usr/local/bin."""
+        binds = {Path(program(name)): f"/usr/local/bin/{name}" for name in ("consul", "consul-template")}
+        place = self.directory / "hosts"
+        for name in names:
+            with_key = self.key if key else None
+            made = Machine(place, self.network, name, suite or self.suite, with_key, binds)
+            self._stack.callback(made.host.stop)
+            self.machines[name] = made.start()
+
+    def __getitem__(self, name: str) -> Machine:
+        return self.machines[name]
+
+    def shell(self, line: str, timeout: float = 600.0) -> subprocess.CompletedProcess[str]:
+        """A line of shell, typed in `ansible/` on the controller."""
+        env = {
+            "HOME": str(self.home),
+            "PATH": f"{self.home}/bin:{ansible()}:/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._run),
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        argv = self.controller.enter("sh", "-ec", line)
+        return subprocess.run(
+            argv, cwd=self.tree / "ansible", env=env, text=True, timeout=timeout, check=False, **_CAPTURED
+        )
+
+    def play(self, playbook: str, *words: str, check: bool = True, timeout: float = 900.0) -> str:
+        """What ansible-playbook said; LabError where it failed, unless `check` is False."""
+        line = f"ansible-playbook {playbook} {shlex.join(words)}"
+        done = self.shell(line, timeout)
+        (self.directory / "ansible.log").open("a").write(f"$ {line}\n{done.stdout}\n")
+        if check and done.returncode:
+            raise LabError(f"cannot play {line}: {done.returncode}\n{done.stdout[-8000:]}")
+        return done.stdout
+
+    def inventory(self, **groups: list[str]) -> Path:
+        """One that names these hosts; all else is as group_vars of the shipped ones say."""
+
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+_CAPTURED = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+
+
+def ansible() -> Path:
+    """The directory of ansible-playbook."""
+    return Path(os.environ.get("CONSUL_KAM_ANSIBLE") or REPO / ".venv" / "ansible") / "bin"
+
+
+def wait_for_ssh(site: Site, *names: str) -> None:
+    for name in names:
+        wait_for(f"sshd of {name}", lambda name=name: site.shell(f"ssh-keyscan {name}").returncode == 0, 20)  # type: ignore[misc]
