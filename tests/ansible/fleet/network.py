@@ -89,14 +89,6 @@ class Network:
             each.close()
 
 
-def udp(namespace: Namespace, port: int) -> socket.socket:
-    """A datagram socket at the namespace's address."""
-    with namespace.inside():
-        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    made.bind((namespace.address, port))
-    return made
-
-
 def _enter(number: int) -> None:
     if _libc.setns(number, _CLONE_NEWNET):
         raise LabError(f"cannot enter a network namespace: {os.strerror(ctypes.get_errno())}")
