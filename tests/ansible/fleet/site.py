@@ -5,7 +5,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import Self
 
 from tests.ansible.fleet.network import Namespace, Network
 from tests.hosts.host import Host
-from tests.lab.process import LabError, program, wait_for
+from tests.lab.process import LabError, program
 
 REPO = Path(__file__).parents[3]
 CONTROLLER = "192.0.2.1"
@@ -33,11 +33,18 @@ class Machine:
     """A host by its name in the inventory, in a namespace that outlasts its reboots; root's ssh key is `key`."""
 
     def __init__(
-        self, directory: Path, network: Network, name: str, suite: str, key: Path | None, binds: Mapping[Path, str]
+        self,
+        directory: Path,
+        network: Network,
+        name: str,
+        suite: str,
+        key: Path | None,
+        below: Sequence[Path],
+        binds: Mapping[Path, str],
     ) -> None:
         self.name, self.address = name, ADDRESSES[name]
         self.namespace = network.add(name, self.address)
-        self.host = Host(directory / name, suite, binds=binds, network=self.namespace.path)
+        self.host = Host(directory / name, suite, below, binds, self.namespace.path)
         self._key = key
 
     def start(self) -> Self:
@@ -87,13 +94,17 @@ class Site:
         keygen = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)]
         subprocess.run(keygen, check=True, timeout=30)
 
-    def boot(self, *names: str, key: bool = True, suite: str = "") -> None:
-        """Debian as it is before Ansible was ever there, but with consul and consul-template in /usr/local/bin."""
+    def boot(self, *names: str, key: bool = True, suite: str = "", kept: Mapping[str, Path] | None = None) -> None:
+        """Debian as it is before Ansible was ever there, but with consul and consul-template in /usr/local/bin.
+
+        With `kept`: as they were when that was kept.
+        """
         binds = {Path(program(name)): f"/usr/local/bin/{name}" for name in ("consul", "consul-template")}
         place = self.directory / "hosts"
         for name in names:
             with_key = self.key if key else None
-            made = Machine(place, self.network, name, suite or self.suite, with_key, binds)
+            below = [kept[name]] if kept is not None else []
+            made = Machine(place, self.network, name, suite or self.suite, with_key, below, binds)
             self._stack.callback(made.host.stop)
             self.machines[name] = made.start()
 
@@ -123,10 +134,12 @@ class Site:
             raise LabError(f"cannot play {line}: {done.returncode}\n{done.stdout[-8000:]}")
         return done.stdout
 
-    def inventory(self, **groups: list[str]) -> Path:
-        """One that names these hosts; all else is as group_vars of the shipped ones say."""
-
-        raise NotImplementedError
+    def keep(self) -> dict[str, Path]:
+        """Power off; what each host has on its disk by now, for `boot` of another site."""
+        for machine in self.machines.values():
+            machine.host.stop()
+            shutil.rmtree(machine.host.upper / "var/log/journal", ignore_errors=True)
+        return {name: machine.host.upper for name, machine in self.machines.items()}
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +157,3 @@ def ansible() -> Path:
     """The directory of ansible-playbook."""
     return Path(os.environ.get("CONSUL_KAM_ANSIBLE") or REPO / ".venv" / "ansible") / "bin"
 
-
-def wait_for_ssh(site: Site, *names: str) -> None:
-    for name in names:
-        wait_for(f"sshd of {name}", lambda name=name: site.shell(f"ssh-keyscan {name}").returncode == 0, 20)  # type: ignore[misc]
