@@ -1,5 +1,6 @@
 """A fleet that site.yml made, once for all tests of a run; each test powers on clones of its hosts."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -60,9 +61,9 @@ def inventory(site: Site) -> str:
     """Of `FLEET`, on the controller."""
     place = site.tree / "ansible" / "inventories" / "fleet"
     if not place.exists():
-        place.mkdir()
+        shutil.copytree(place.with_name("minimal"), place)
         (place / "hosts.yml").write_text(HOSTS)
-        (place / "group_vars").symlink_to("../minimal/group_vars")
+        (place / "group_vars" / "sbc.yml").write_text(SBC)
     return "inventories/fleet"
 
 
