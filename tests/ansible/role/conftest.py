@@ -55,6 +55,7 @@ def booted(suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boo
         host.start()
         host.write("/etc/systemd/system/consul.service", CONSUL)
         host.systemctl("daemon-reload")
+        host.systemctl("add-wants", "multi-user.target", "consul.service")  # at the next boot it is there by itself
         start_consul(host)
         register(host, "r1")
         return host
