@@ -72,7 +72,13 @@ class Controller:
         playbook.write_text(_PLAYBOOK.format(facts="true", tasks=tasks_from) if tasks_from else _ROLE)
         argv = [str(self.venv / "bin" / "ansible-playbook"), "-i", str(inventory), str(playbook), *words]
         done = subprocess.run(
-            argv, env=self._environment(), cwd=self.directory, capture_output=True, text=True, timeout=timeout, check=False
+            argv,
+            env=self._environment(),
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         said = done.stdout + done.stderr
         with (self.directory / "ansible.log").open("a") as log:

@@ -20,7 +20,9 @@ def catalog(host: Host) -> str:
 
 def ours(host: Host) -> set[str]:
     """Files, but for backups that Debian's own tools make (/etc/passwd-), and what Kamailio had in its directory."""
-    return {line for line in files(host) if not line.split()[0].endswith("-") and not line.startswith(tuple(IDENTITIES))}
+    return {
+        line for line in files(host) if not line.split()[0].endswith("-") and not line.startswith(tuple(IDENTITIES))
+    }
 
 
 def test_nothing_is_left_behind(pristine: Host, controller: Controllers) -> None:

@@ -35,12 +35,19 @@ def test_its_user_may_ask_kamailio_and_write_its_lists_and_no_more(node: Host) -
     assert answers(node, "consul_kam")
     assert not answers(node, "nobody")
     live = "/var/lib/consul_kam/live"
-    said = node.run("stat", "-c", "%U:%G %a", live, f"{live}/dispatcher.list", "/opt/consul_kam/current/bin").stdout.split("\n")
+    said = node.run(
+        "stat", "-c", "%U:%G %a", live, f"{live}/dispatcher.list", "/opt/consul_kam/current/bin"
+    ).stdout.split("\n")
     assert said[:3] == ["consul_kam:kamailio 2750", "consul_kam:kamailio 640", "root:root 755"]
     assert node.run("cat", f"{live}/dispatcher.list", user="kamailio").returncode == 0
     for user in ("kamailio", "nobody"):
         assert node.run("touch", f"{live}/dispatcher.list", user=user, check=False).returncode != 0
-    for name in ("/opt/consul_kam/current", "/etc/consul_kam/consul-kam.toml", "/etc/kamailio/consul_kam.cfg", "/usr/local/bin/consul-template"):
+    for name in (
+        "/opt/consul_kam/current",
+        "/etc/consul_kam/consul-kam.toml",
+        "/etc/kamailio/consul_kam.cfg",
+        "/usr/local/bin/consul-template",
+    ):
         assert node.run("sh", "-c", f"test -w {name}", user="consul_kam", check=False).returncode != 0, name
     pid = kamailio_pid(node)
     assert node.run("systemctl", "--no-ask-password", "restart", "kamailio", user="consul_kam", check=False).returncode
@@ -48,7 +55,10 @@ def test_its_user_may_ask_kamailio_and_write_its_lists_and_no_more(node: Host) -
     assert not node.path(ASK).parent.joinpath("restart-kamailio").exists()
     assert node.show("consul-kam-restart-kamailio.path")["LoadState"] == "not-found"
     assert kamailio_pid(node) == pid
-    status = dict(line.split(":\t", 1) for line in node.path(f"/proc/{node.show(UNIT)['MainPID']}/status").read_text().splitlines())
+    status = dict(
+        line.split(":\t", 1)
+        for line in node.path(f"/proc/{node.show(UNIT)['MainPID']}/status").read_text().splitlines()
+    )
     assert {status[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {"0" * 16}
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 

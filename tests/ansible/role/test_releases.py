@@ -43,6 +43,9 @@ def test_up_and_back(node: Host, controller: Controllers, wheel: Path, tmp_path:
     play = controller(node)
     new = {"consul_kam_wheel": str(variant(wheel, "50.0", tmp_path / "new"))}
     settings = {"consul_kam_settings": {"verify_every": 25}}
+    told = play.play("--check", "--diff", **new, **settings)
+    assert (told.counts["failed"], told.did("The current release")) == (0, ["changed"])
+    assert (links(node), listed(node)) == ((old, ""), [old])
     done = play.play(**new, **settings)
     assert done.did("The current release") == ["changed"]
     assert links(node) == ("50.0", old)
@@ -128,3 +131,15 @@ def test_old_ones_go(node: Host, controller: Controllers, wheel: Path, tmp_path:
     assert (links(node), listed(node)) == (("62.0", "60.0"), ["60.0", "61.0", "62.0"][0:1] + ["62.0"])
     assert first not in listed(node)
     wait_for("it is ready", lambda: node.show(UNIT)["StatusText"] == "ready", 30)
+
+
+def test_a_first_one_that_does_not_come_up_has_none_to_go_back_to(
+    pristine: Host, controller: Controllers, wheel: Path, tmp_path: Path
+) -> None:
+    broken = variant(wheel, "51.0", tmp_path / "broken", **{"app.wiring": f"def run(*_, **__):\n    {NEVER_READY}"})
+    done = controller(pristine).play(check=False, consul_kam_wheel=str(broken))
+    assert done.code != 0
+    assert "there is none to go back to" in done.said
+    assert "this release is broken" in done.said
+    controller(pristine).play()
+    holds(pristine, "r1", unit=UNIT)

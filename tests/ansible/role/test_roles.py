@@ -25,7 +25,9 @@ def health(host: Host, service: str) -> dict[str, str]:
 
 
 def test_an_rtpengine(pristine: Host, controller: Controllers) -> None:
-    play = controller(pristine, consul_kam_role="rtp", consul_kam_rtpengine_settings={"port-min": 31000, "port-max": 31999})
+    play = controller(
+        pristine, consul_kam_role="rtp", consul_kam_rtpengine_settings={"port-min": 31000, "port-max": 31999}
+    )
     told = play.play("--check", "--diff")
     assert told.counts["failed"] == 0
     done = play.play()
@@ -74,7 +76,11 @@ def test_a_kamailio_with_a_configuration_of_its_own_is_left_alone(pristine: Host
         pristine.copy(EXAMPLES / name, f"/etc/kamailio/{name}")
     pristine.write("/etc/default/kamailio", "CFGFILE=/etc/kamailio/sbc.cfg\n")
     lists = "/var/lib/consul_kam/live"
-    pristine.run("sh", "-c", f"mkdir -p {lists}/dbtext && chmod -R 755 /var/lib/consul_kam && cd {lists} && touch dispatcher.list")
+    pristine.run(
+        "sh",
+        "-c",
+        f"mkdir -p {lists}/dbtext && chmod -R 755 /var/lib/consul_kam && cd {lists} && touch dispatcher.list",
+    )
     tables = [line for line in TMPFILES.read_text().splitlines() if line.startswith(f"f {lists}/dbtext")]
     for line in tables:
         _, name, _, _, _, _, text = line.split(" ", 6)
