@@ -1,4 +1,4 @@
-"""Configuration is reloaded, unit and secret restart, Kamailio only where its own file is another; a wrong file stays out."""
+"""Configuration is a reload, unit and secret a restart, Kamailio's only for its own file; a wrong file stays out."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ def test_configuration_is_a_reload(node: Host, controller: Controllers) -> None:
     assert pids(node) == before
     assert "configuration read again" in node.journal(UNIT)
     holds(node, "r9", "r1", unit=UNIT)
-    # without a word of it in this run's inventory it is taken back, by the part that configures alone: its handler does it
+    # this run's inventory has no word of it: it is taken back, and by the part that configures alone, by its handler
     done = play.play("--tags", "configure")
     assert "RUNNING HANDLER [consul_kam : The service consul-kam]" in done.said
     assert pids(node) == before

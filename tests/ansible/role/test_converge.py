@@ -1,4 +1,4 @@
-"""From a bare Debian to a node that works, without a network; the second time nothing happens; check mode tells the truth."""
+"""From a bare Debian to a node that works, without a network; then nothing changes; check mode tells the truth."""
 
 from collections.abc import Callable
 from typing import Any

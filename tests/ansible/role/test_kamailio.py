@@ -116,8 +116,10 @@ def repository(suite: str, host: Host, place: Path, *packages: str) -> Mapping[s
 
 
 WATCH = """\
-[Service]
-ExecStart=/bin/sh -c 'while sleep 0.02; do ss -Hlun sport = :5060; pidof kamailio >/dev/null && tr "\\0" " " </proc/$(pidof -s kamailio)/cmdline && echo; done'
+while sleep 0.02; do
+    ss -Hlun sport = :5060
+    pid=$(pidof -s kamailio) && tr '\\0' ' ' </proc/$pid/cmdline && echo
+done
 """
 
 
@@ -133,7 +135,8 @@ def test_debians_default_kamailio_never_answers(
     told = controller(pristine).play("--check", "--diff")
     assert told.did("In check mode, what would be installed") == ["changed"]
     assert not pristine.path("/usr/sbin/kamailio").exists()
-    pristine.write("/etc/systemd/system/watch.service", WATCH)
+    pristine.write("/srv/watch", WATCH)
+    pristine.write("/etc/systemd/system/watch.service", "[Service]\nExecStart=/bin/sh /srv/watch\n")
     pristine.systemctl("daemon-reload")
     pristine.systemctl("start", "watch.service")
     done = controller(pristine).play()

@@ -1,4 +1,4 @@
-"""What the role says of itself: its variables in three places, its settings and the examples', its files' validators."""
+"""What the role says of itself: variables in three places, settings and those of the examples, validators, lint."""
 
 import re
 import subprocess
@@ -20,8 +20,8 @@ TABLE = re.findall(
     r"^\| `(consul_kam_\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", (ROLE / "README.md").read_text(), re.MULTILINE
 )
 UNPROVED = {"consul_template.yml": 3, "release.yml": 3, "apply.yml": 1, "service.yml": 1}
-"""Files without a validator, and why: a checksum of ours, a key and a source of apt's; the wheel, the wheelhouse, the mark; the
-record of what was applied; a copy of a configuration that just proved itself.
+"""Files without a validator, and why: a checksum of ours, a key and a source of apt's; the wheel, the wheelhouse, the
+mark; the record of what was applied; a copy of a configuration that just proved itself.
 """
 
 
@@ -97,7 +97,8 @@ def test_every_file_is_proved_before_it_is_put_in_place() -> None:
         for task in tasks(path):
             for module in ("copy", "template", "get_url"):
                 if (words := task.get(f"ansible.builtin.{module}")) is not None:
-                    assert words["mode"] and words["owner"] == "root", task["name"]
+                    assert words["mode"], task["name"]
+                    assert words["owner"] == "root", task["name"]
                     if "validate" in words:
                         proved += 1
                     else:
