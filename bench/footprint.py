@@ -1,4 +1,5 @@
-"""What `consul-kam run` costs at rest: resident memory at 10 and 10,000 destinations, CPU while nothing happens.
+"""What `consul-kam run` costs at rest: resident memory at 10 and 10,000 destinations, after the list is published and
+changed some times, since two lists side by side take more than one; CPU while nothing happens.
 
 Attached to a Kamailio at both; at 10 also as the supervisor of a whole node.
 """
@@ -13,10 +14,12 @@ from bench.restarted import Ours
 from tests.lab import Lab
 
 SETTLE, IDLE = 3.0, 60.0
+CHANGES, SPACING = 6, 6.0
+"""Each further from the one before than our gap at 10,000 (5.1 s)."""
 
 
 def run() -> dict[str, Any]:
-    """MB as in VmRSS of /proc, after the list is published; CPU in % of one core over 60 s."""
+    """MB as in VmRSS of /proc, after the last change; CPU in % of one core over 60 s."""
     return {**{str(count): _one(count) for count in (10, 10_000)}, "node-10": node()}
 
 
@@ -35,6 +38,11 @@ def _one(count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="ck-bench-") as place, Lab(Path(place)) as lab:
         pipeline = ours(lab, (), "max_records = 20000", **options)
         pipeline.fill(count)
+        for change in range(CHANGES):
+            number, join = count + change // 2, change % 2 == 0
+            (pipeline.register if join else pipeline.deregister)(number)
+            pipeline.until(number, join)
+            sleep(SPACING)
         assert pipeline.engine is not None
         return _at_rest(pipeline.engine.pid)
 

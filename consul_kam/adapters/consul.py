@@ -102,6 +102,7 @@ class Consul:
         # A proxy from the environment must not come between us and the local agent, and nobody else gets our token.
         self._client.http.session.trust_env = False
         self._client.http.session.max_redirects = 0
+        self._client.http.session.hooks["response"].append(self._bounded)
         if url.scheme == "unix":
             self._client.http = UnixHttp(unquote(url.path), deadline)
 
@@ -166,34 +167,26 @@ class Consul:
 
     def _look(self, source: Source, where: list[tuple[str, str]]) -> int | None:
         try:
-            status, filtered, _ = self._get(source.path, [source.least, *where])
             # 404: a KV prefix without keys, or with none that the token may see.
-            if status not in (200, 404) or not filtered:
+            if not self.get(source.path, source.least, *where).filtered:
                 return None
-            status, _, body = self._get(source.path, [*source.all, *where])
-            return len(json.loads(body)) if status == 200 else 0
-        except (OSError, ValueError, TypeError, RecursionError, ConsulError):  # none, or one of another shape
+            found = self.get(source.path, *source.all, *where)
+            return len(found.json()) if found.code == 200 else 0
+        except (TypeError, ConsulError):  # none, or one of another shape
             return None
 
-    def _get(self, path: str, params: list[tuple[str, str]]) -> tuple[int, bool, bytes]:
-        """(status, whether ACLs hide something, body). Redirects, which Consul never sends, are not followed.
+    def _bounded(self, response: Any, **_: Any) -> None:
+        """Reads the body, before requests does, which knows no limits: of a redirect too, that it does not follow.
 
-        Raises OSError, for an answer that is too long or too late as well.
+        Raises OSError for an answer that is too long or too late.
         """
-        if isinstance(self._client.http, UnixHttp):
-            found = self.get(path, *params)
-            return found.code, found.filtered, found.body.encode()
-        http = self._client.http
-        until, body = time.monotonic() + http.timeout, bytearray()
-        with http.session.get(
-            http.uri(path, params), headers=self._token(), verify=http.verify, cert=http.cert, timeout=http.timeout,
-            stream=True, allow_redirects=False,
-        ) as response:  # fmt: skip
-            for chunk in response.iter_content(1 << 16):
-                body += chunk
-                if len(body) > LARGEST or time.monotonic() > until:
-                    raise OSError("too long")
-            return response.status_code, _FILTERED in response.headers, bytes(body)
+        until, body = time.monotonic() + self._deadline, bytearray()
+        for chunk in response.iter_content(1 << 16):
+            body += chunk
+            if len(body) > LARGEST or time.monotonic() > until:
+                response.close()
+                raise TimeoutError if len(body) <= LARGEST else OSError(f"it answers more than {LARGEST >> 20} MiB")
+        response._content = bytes(body)  # where requests itself keeps what it has read
 
     def leader(self) -> str:
         """The address of the leader that the agent knows, "" for none. Raises Unanswered."""

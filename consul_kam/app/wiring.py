@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from consul_kam.adapters import files, rpc
+from consul_kam.adapters import allocator, files, rpc
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.control import ControlUnreachable, Server, ask
 from consul_kam.adapters.journal import Journal
@@ -55,6 +55,7 @@ def run(settings: Settings, detached: bool = False, reload: Callable[[], Setting
     `reload` reads the configuration again, for SIGHUP; it raises ConfigError. With another one everything is made anew
     in this process, and the programs that it had started are adopted.
     """
+    allocator.thrifty()
     threading.excepthook = end_loudly
     notifier = Notifier.from_environment(os.environ)
     before: Settings | None = None

@@ -10,6 +10,7 @@ import pytest
 
 from consul_kam.adapters import consul
 from consul_kam.adapters.consul import Consul, Source
+from consul_kam.errors import ConsulError
 
 ROUTER = Source("service", "router")
 HEAD = b"HTTP/1.1 200 OK\r\nX-Consul-Results-Filtered-By-ACLs: true\r\n"
@@ -39,6 +40,7 @@ def agent(*pieces: bytes, again: bool = False) -> Iterator[tuple[str, list[bytes
         yield f"127.0.0.1:{listener.getsockname()[1]}", asked
         listener.shutdown(socket.SHUT_RDWR)
     thread.join(10)
+    assert not thread.is_alive(), "somebody still reads an answer that never ends"
 
 
 def said(body: bytes) -> bytes:
@@ -82,6 +84,16 @@ def test_an_answer_that_never_ends_is_none(start: bytes) -> None:
         assert Consul(address, deadline=0.05).seen_of_filtered(ROUTER) is None
 
 
+@pytest.mark.parametrize("verb", ["get", "put"])
+def test_whatever_is_asked_an_answer_has_to_end(verb: str) -> None:
+    endless = agent(HEAD + b"\r\n", b"5\r\nhello\r\n" * 1_000, again=True)
+    with (
+        endless as (address, _),
+        pytest.raises(ConsulError, match=r"cannot reach Consul at .*: no answer within 0\.05 s"),
+    ):
+        getattr(Consul(address, deadline=0.05), verb)("/v1/agent/self")
+
+
 def test_an_answer_of_one_byte_at_a_time_is_given_up_and_one_thread_waits_for_it() -> None:
     """Each byte comes within the time that requests allows between two."""
     waits = threading.Event()
@@ -103,6 +115,8 @@ def test_an_answer_of_one_byte_at_a_time_is_given_up_and_one_thread_waits_for_it
 
 
 def test_an_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consul, "LARGEST", 100)
-    with agent(said(b"[" + b"1," * 100 + b"1]")) as (address, _):
+    monkeypatch.setattr(consul, "LARGEST", 1_000_000)
+    with agent(said(b"[" + b"1," * 1_000_000 + b"1]")) as (address, _):
         assert Consul(address).seen_of_filtered(ROUTER) is None
+        with pytest.raises(ConsulError, match="answers more than 0 MiB"):
+            Consul(address).get("/v1/agent/self")

@@ -13,6 +13,7 @@ from consul_kam.adapters import processes
 from consul_kam.errors import ConsulKamError
 from tests.lab import ConsulAgent, Lab, Node, Rpc, program, uris, wait_for
 from tests.lab.engine import ROOT
+from tests.lab.process import freeze
 from tests.lab.world import BASE, empty, every_version, uri
 
 PYTHON = (sys.executable, "-m", "consul_kam")
@@ -275,13 +276,13 @@ def test_what_ended_while_the_configuration_was_read_again_is_no_zombie(lab: Lab
     node.ready()
     old = node.identity("consul-template")
     assert old is not None
-    os.kill(node.pid, signal.SIGSTOP)
+    freeze(node.pid)
     node.hup()
     os.kill(old.pid, signal.SIGKILL)
     os.kill(node.pid, signal.SIGCONT)
     node.runs("consul-template", other_than=old.pid)
     node.ready()
-    assert not os.path.exists(f"/proc/{old.pid}")
+    wait_for("the zombie gone", lambda: not os.path.exists(f"/proc/{old.pid}"), 10)
 
 
 def _name(node: Node) -> str:

@@ -8,6 +8,7 @@ import urllib.request
 from typing import Any
 
 from tests.lab import ConsulAgent, Lab, Node, Process, free_port, wait_for
+from tests.lab.process import freeze
 from tests.lab.world import BASE, every_version
 
 QUICK = """
@@ -89,7 +90,7 @@ def test_stuck_sip_workers_are_told_from_a_dead_rpc_and_kamailio_is_started_anew
     stuck = [int(str(each["PID"])) for each in told if str(each["DSC"]).startswith("udp receiver")]
     assert stuck
     for each in stuck:
-        os.kill(each, signal.SIGSTOP)
+        freeze(each)
     node.runs(other_than=pid)
     node.ready()
     assert "probe=sip_options" in node.logged("RPC answers, so its SIP workers are stuck")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.lab import ConsulAgent, Engine, Lab, Rpc, Sampler, wait_for
 from tests.lab.consul_template import ConsulTemplate
+from tests.lab.process import freeze
 
 Both = tuple[frozenset[str], frozenset[str]]
 """Hosts routed to, hosts trusted."""
@@ -78,7 +79,7 @@ class Two:
 
 
 def stop(program: ConsulTemplate) -> None:
-    os.kill(program.pid, signal.SIGSTOP)
+    freeze(program.pid)
 
 
 def go_on(program: ConsulTemplate) -> None:

@@ -13,6 +13,7 @@ from consul_kam.core.ports import Rpc, Value
 from consul_kam.errors import RpcFault, RpcTimeout, RpcTooBig, RpcUnreachable
 from tests.lab.kamailio import DOMAIN_HEADER, VERSIONS, Kamailio
 from tests.lab.ports import free_port
+from tests.lab.process import freeze
 
 RAISED = {"ctl_body": 8192, "ctl_struct": 4096}
 CURE = r'modparam\("ctl","binrpc_struct_max_body_size",4096\)'
@@ -155,7 +156,7 @@ def test_a_frozen_kamailio(tmp_path: Path, transport: str) -> None:
         processes = one.rpc("unix").call("core.psx", deadline=10)
         serving = JSONRPCS.get(transport, "ctl handler")
         handler = next(dict(struct) for struct in processes if serving in str(struct))  # type: ignore[arg-type]
-        os.kill(int(str(handler["PID"])), signal.SIGSTOP)
+        freeze(int(str(handler["PID"])))
         with pytest.raises(RpcTimeout, match=r"cannot tell whether dispatcher\.reload was carried out"):
             rpc.call("dispatcher.reload", deadline=0.5)
         os.kill(int(str(handler["PID"])), signal.SIGCONT)

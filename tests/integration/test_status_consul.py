@@ -14,6 +14,7 @@ import pytest
 from consul_kam.adapters.control import ControlUnreachable
 from tests.integration.test_engine_article import article, gone, pid_of
 from tests.lab import ConsulAgent, Lab, program, wait_for
+from tests.lab.process import freeze
 from tests.lab.world import World, uri
 
 LOGGED = """\
@@ -71,7 +72,7 @@ def test_staging_is_what_consul_says_and_a_stalled_consul_template_is_seen(lab: 
     assert (found["reason"], found["missing"], found["extra"]) == ("", [], [])
     code, shown = command(world, "status")
     assert (code, "differs" in shown, "unknown" in shown) == (0, False, False)
-    os.kill(world.ct.pid, signal.SIGSTOP)
+    freeze(world.ct.pid)
     world.add(3)
     world.remove(1)
     found = say(world, "differs")
@@ -185,7 +186,7 @@ def test_a_template_of_the_users_own_counts_where_it_is_known(lab: Lab, consul: 
     world.expect(1, 2, 3)
     detached = pid_of(world)
     say(world, "equal")
-    os.kill(world.ct.pid, signal.SIGSTOP)
+    freeze(world.ct.pid)
     world.remove(1)
     assert [uri(1) in line for line in say(world, "differs")["extra"]] == [True]
     os.kill(world.ct.pid, signal.SIGCONT)

@@ -46,6 +46,21 @@ def tail(log: Path, lines: int = 30) -> str:
     return "\n".join([f"--- {log}", *text.splitlines()[-lines:]])
 
 
+def freeze(pid: int) -> None:
+    """SIGSTOP; returns when it stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(f"process {pid} standing still", lambda: stands_still(pid), 10)
+
+
+def stands_still(pid: int) -> bool:
+    """All of its threads, or it is gone: SIGSTOP reaches them one after the other."""
+    try:
+        tasks = [(each / "stat").read_text() for each in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return not Path(f"/proc/{pid}").exists()
+    return {stat.rpartition(")")[2].split()[0] for stat in tasks} <= {"T", "t", "Z"}
+
+
 class Process:
     """One child in a session of its own, output appended to `log`.
 
@@ -87,8 +102,12 @@ class Process:
         return self._popen.poll()
 
     def send(self, number: int) -> None:
+        """With SIGSTOP: returns when it stands still."""
         if self.alive():
-            self._popen.send_signal(number)
+            if number == signal.SIGSTOP:
+                freeze(self.pid)
+            else:
+                self._popen.send_signal(number)
 
     def wait(self, timeout: float) -> int:
         """The exit status; LabError where it does not end within `timeout` s."""

@@ -16,6 +16,7 @@ from consul_kam.core import health
 from consul_kam.errors import RpcFault
 from consul_kam.probes.sip_options import SILENT, STUCK
 from tests.lab import Kamailio, Lab
+from tests.lab.process import freeze
 from tests.lab.world import every_version
 from tests.probes.node import becomes, found, loop, on, settings, until, world
 
@@ -38,7 +39,7 @@ def stopped(kam: Kamailio, *kinds: str) -> Iterator[None]:
     pids = [pid for pid, name in processes(kam).items() if name.startswith(kinds or "")]
     assert pids
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
     try:
         yield
     finally:

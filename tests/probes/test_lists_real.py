@@ -19,7 +19,7 @@ from consul_kam.core.health import ProbeState
 from consul_kam.core.plan import make_release
 from tests.lab import ConsulAgent, Kamailio, Lab
 from tests.lab.engine import TEMPLATES
-from tests.lab.process import wait_for
+from tests.lab.process import freeze, wait_for
 from tests.lab.world import BASE, uri
 from tests.probes.node import becomes, found, loop, nobody, on, settings, until, world
 
@@ -140,7 +140,7 @@ def test_a_frozen_consul_template_is_named_with_the_record_that_it_kept_back(lab
         on(one, health.start)
         until(one, lambda: age(health).healthy is True)
         assert (age(health).action, age(health).target) == ("restart", "consul-template")
-        os.kill(ct.pid, signal.SIGSTOP)
+        freeze(ct.pid)
         register(consul, 2)
         until(one, lambda: age(health).healthy is False)
         assert age(health).bad >= 3

@@ -1,4 +1,4 @@
-"""Debian before Ansible was ever there; one on which the role ran, for the whole run; each test boots a clone of either."""
+"""Debian before Ansible was there; one on which the role ran, for the whole run; each test boots a clone of either."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from tests.lab.process import LabError, program
 REPO = Path(__file__).parents[3]
 ROLES = REPO / "ansible" / "roles"
 NEWEST, OLDEST = REPO / ".venv" / "ansible", REPO / ".venv" / "ansible-oldest"
-"""Where ./dev puts the newest ansible-core that this machine's Python can have, and the oldest that the role declares."""
+"""Where ./dev puts the newest ansible-core that this machine can have, and the oldest that the role declares."""
 _PLAYBOOK = """\
 - hosts: all
   gather_facts: {facts}
@@ -50,7 +50,7 @@ class Played(NamedTuple):
 
 
 class Controller:
-    """`Controller(tmp_path, host, consul_kam_role="sbc").play("--check")`. `variables` are the host's in the inventory."""
+    """`Controller(tmp_path, host, consul_kam_role="sbc").play("--check")`. `variables`: the host's in the inventory."""
 
     def __init__(self, directory: Path, host: Host, venv: Path = NEWEST, **variables: Any) -> None:
         self.host, self.venv, self.variables = host, venv, dict(variables)

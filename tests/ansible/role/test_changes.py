@@ -1,4 +1,4 @@
-"""Configuration is reloaded, unit and secret restart, Kamailio only where its own file is another; a wrong file stays out."""
+"""Configuration is a reload, unit and secret a restart, Kamailio's only for its own file; a wrong file stays out."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ def test_configuration_is_a_reload(node: Host, controller: Controllers) -> None:
     assert pids(node) == before
     assert "configuration read again" in node.journal(UNIT)
     holds(node, "r9", "r1", unit=UNIT)
-    # without a word of it in this run's inventory it is taken back, by the part that configures alone: its handler does it
+    # this run's inventory has no word of it: it is taken back, and by the part that configures alone, by its handler
     done = play.play("--tags", "configure")
     assert "RUNNING HANDLER [consul_kam : The service consul-kam]" in done.said
     assert pids(node) == before
@@ -35,7 +35,10 @@ def test_configuration_is_a_reload(node: Host, controller: Controllers) -> None:
 def test_unit_and_token_are_a_restart_that_kamailio_does_not_feel(node: Host, controller: Controllers) -> None:
     ours, kamailio = pids(node)
     play = controller(node)
-    for change in ({"consul_kam_ready_timeout": 100}, {"consul_kam_ready_timeout": 100, "consul_kam_consul_token": TOKEN}):
+    for change in (
+        {"consul_kam_ready_timeout": 100},
+        {"consul_kam_ready_timeout": 100, "consul_kam_consul_token": TOKEN},
+    ):
         done = play.play(**change)
         assert done.did("The service consul-kam")[0] == "changed"
         assert pids(node)[0] != ours
@@ -56,7 +59,9 @@ def test_unit_and_token_are_a_restart_that_kamailio_does_not_feel(node: Host, co
 
 def test_kamailios_own_configuration_restarts_kamailio_alone(node: Host, controller: Controllers) -> None:
     ours, kamailio = pids(node)
-    done = controller(node).play(consul_kam_kamailio_defines={"PING_EVERY": 7}, consul_kam_kamailio_environment={"PKG_MEMORY": 16})
+    done = controller(node).play(
+        consul_kam_kamailio_defines={"PING_EVERY": 7}, consul_kam_kamailio_environment={"PKG_MEMORY": 16}
+    )
     assert done.did("What consul_kam serves")[0] == "changed"
     assert pids(node)[0] == ours
     assert pids(node)[1] not in (0, kamailio)
@@ -71,9 +76,17 @@ def test_kamailios_own_configuration_restarts_kamailio_alone(node: Host, control
 def test_a_wrong_file_is_not_put_in_place(node: Host, controller: Controllers) -> None:
     before, play = pids(node), controller(node)
     cases = (
-        ({"consul_kam_settings": {"node": {"boot_timeout": "soon"}}}, "boot_timeout", "/etc/consul_kam/consul-kam.toml"),
+        (
+            {"consul_kam_settings": {"node": {"boot_timeout": "soon"}}},
+            "boot_timeout",
+            "/etc/consul_kam/consul-kam.toml",
+        ),
         ({"consul_kam_kamailio_defines": {"SILENCE": "never("}}, "kamailio_cfg", "/etc/kamailio/consul_kam.cfg"),
-        ({"consul_kam_kamailio_environment": {"not a name": 1}}, "new.conf", "/etc/systemd/system/kamailio.service.d/consul_kam.conf"),
+        (
+            {"consul_kam_kamailio_environment": {"not a name": 1}},
+            "new.conf",
+            "/etc/systemd/system/kamailio.service.d/consul_kam.conf",
+        ),
         ({"consul_kam_ready_timeout": "7", "consul_kam_consul_token": "with a blank"}, "", "/etc/consul_kam/token"),
     )
     for change, said, name in cases:

@@ -1,4 +1,4 @@
-"""From a bare Debian to a node that works, without a network; the second time nothing happens; check mode tells the truth."""
+"""From a bare Debian to a node that works, without a network; then nothing changes; check mode tells the truth."""
 
 from collections.abc import Callable
 from typing import Any
@@ -86,7 +86,9 @@ def node_is_off(host: Host) -> bool:
 
 def test_check_mode_tells_of_a_change(node: Host, controller: Controllers) -> None:
     before, pid = standing(node), node.show(UNIT)["MainPID"]
-    told = controller(node).play("--check", "--diff", consul_kam_settings={"verify_every": 20}, consul_kam_ready_timeout=90)
+    told = controller(node).play(
+        "--check", "--diff", consul_kam_settings={"verify_every": 20}, consul_kam_ready_timeout=90
+    )
     assert "+verify_every = 20" in told.said
     assert "+TimeoutStartSec=90s" in told.said
     assert told.did("The service consul-kam")[:1] == ["changed"]

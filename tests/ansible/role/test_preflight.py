@@ -20,7 +20,10 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({f"{TEMPLATE}_sha256": "0" * 64}, "has not the SHA-256"),
     ({f"{TEMPLATE}_sha256": ""}, "has not the SHA-256"),
     ({f"{TEMPLATE}_file": "/nowhere/consul-template"}, "there is no file /nowhere/consul-template"),
-    ({f"{TEMPLATE}_source": "installed", f"{TEMPLATE}_file": ""}, "there is no consul-template in /usr/local/bin or /usr/bin"),
+    (
+        {f"{TEMPLATE}_source": "installed", f"{TEMPLATE}_file": ""},
+        "there is no consul-template in /usr/local/bin or /usr/bin",
+    ),
     ({"consul_kam_python": "/bin/false"}, "Python 3.11 or newer"),
     ({"consul_kam_role": "proxy"}, "value of consul_kam_role must be one of: sbc, router, rtp, got: proxy"),
 )
@@ -40,7 +43,9 @@ def test_a_stranger_is_refused(pristine: Host, controller: Controllers) -> None:
     """A Debian that nobody tried: the host says that it is another."""
     release = pristine.path("/etc/os-release")
     release.unlink()
-    release.write_text('ID=debian\nNAME="Debian GNU/Linux"\nVERSION_ID="11"\nPRETTY_NAME="Debian GNU/Linux 11 (bullseye)"\n')
+    release.write_text(
+        'ID=debian\nNAME="Debian GNU/Linux"\nVERSION_ID="11"\nPRETTY_NAME="Debian GNU/Linux 11 (bullseye)"\n'
+    )
     pristine.path("/etc/debian_version").write_text("11.0\n")
     done = controller(pristine).play(check=False)
     assert done.code != 0

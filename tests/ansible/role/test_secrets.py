@@ -1,4 +1,7 @@
-"""A canary for a token: whatever Ansible says or leaves, it is nowhere but in one file of root's. A control shows that it would be seen."""
+"""A canary for a token: whatever Ansible says or leaves, it is nowhere but in one file of root's.
+
+A control, which nothing protects, shows that it would be seen; and what ran is asked for.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator

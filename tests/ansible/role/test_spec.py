@@ -1,4 +1,4 @@
-"""What the role says of itself: its variables in three places, its settings and the examples', its files' validators."""
+"""What the role says of itself: variables in three places, settings and those of the examples, validators, lint."""
 
 import re
 import subprocess
@@ -16,10 +16,12 @@ ROLE = ROLES / "consul_kam"
 OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
 DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 VARS = yaml.safe_load((ROLE / "vars/main.yml").read_text())
-TABLE = re.findall(r"^\| `(consul_kam_\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", (ROLE / "README.md").read_text(), re.MULTILINE)
+TABLE = re.findall(
+    r"^\| `(consul_kam_\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", (ROLE / "README.md").read_text(), re.MULTILINE
+)
 UNPROVED = {"consul_template.yml": 3, "release.yml": 3, "apply.yml": 1, "service.yml": 1}
-"""Files without a validator, and why: a checksum of ours, a key and a source of apt's; the wheel, the wheelhouse, the mark; the
-record of what was applied; a copy of a configuration that just proved itself.
+"""Files without a validator, and why: a checksum of ours, a key and a source of apt's; the wheel, the wheelhouse, the
+mark; the record of what was applied; a copy of a configuration that just proved itself.
 """
 
 
@@ -69,7 +71,11 @@ def test_settings_are_those_of_the_examples(role: str) -> None:
     shipped = tomllib.loads((REPO / f"examples/kamailio/{role}.toml").read_text())
     assert shipped.pop("node") == {"role": role}
     assert shipped.pop("registration").keys() == {"address"}
-    ours = yaml.safe_load(yaml.safe_dump(VARS["__consul_kam_settings_of"][role]).replace("{{ __consul_kam_live }}", VARS["__consul_kam_live"]))
+    ours = yaml.safe_load(
+        yaml.safe_dump(VARS["__consul_kam_settings_of"][role]).replace(
+            "{{ __consul_kam_live }}", VARS["__consul_kam_live"]
+        )
+    )
     del ours["registration"]
     assert ours == shipped
 
@@ -91,7 +97,8 @@ def test_every_file_is_proved_before_it_is_put_in_place() -> None:
         for task in tasks(path):
             for module in ("copy", "template", "get_url"):
                 if (words := task.get(f"ansible.builtin.{module}")) is not None:
-                    assert words["mode"] and words["owner"] == "root", task["name"]
+                    assert words["mode"], task["name"]
+                    assert words["owner"] == "root", task["name"]
                     if "validate" in words:
                         proved += 1
                     else:
@@ -113,10 +120,15 @@ def test_where_the_token_is_nothing_is_shown() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["ansible-lint", "--offline", "--profile", "production", "--strict", "--nocolor", "-q"], ["yamllint", "--strict", "."]],
+    [
+        ["ansible-lint", "--offline", "--profile", "production", "--strict", "--nocolor", "-q"],
+        ["yamllint", "--strict", "."],
+    ],
     ids=lambda words: str(words[0]),
 )
 def test_lint(words: list[str]) -> None:
     env = {"PATH": f"{NEWEST / 'bin'}:/usr/bin:/bin", "HOME": str(Path.home()), "LANG": "C.UTF-8"}
-    done = subprocess.run(words, cwd=REPO / "ansible", env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        words, cwd=REPO / "ansible", env=env, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
