@@ -9,7 +9,7 @@ from tests.ansible.fleet.network import Namespace
 from tests.ansible.fleet.site import ADDRESSES, REPO, Machine, Site
 from tests.lab.callee import Callee, _headers
 from tests.lab.fleet import SCENARIO
-from tests.lab.kamailio import _VERSION, DOMAIN_HEADER
+from tests.lab.kamailio import _VERSION, DOMAIN_ATTRS_HEADER, DOMAIN_HEADER
 from tests.lab.process import wait_for
 from tests.lab.sip import Sipp
 
@@ -53,6 +53,7 @@ def carrier(site: Site, *sbcs: str) -> Machine:
     host.write("/etc/kamailio/dispatcher.list", "".join(f"2 sip:{each}:{PORT} 0\n" for each in targets))
     rows = "".join(f"{number}:{each}:{each}:0\n" for number, each in enumerate(targets, 1))
     host.write("/etc/kamailio/dbtext/version", _VERSION)
+    host.write("/etc/kamailio/dbtext/domain_attrs", DOMAIN_ATTRS_HEADER)
     host.write("/etc/kamailio/dbtext/domain", DOMAIN_HEADER + rows)
     host.systemctl("start", "kamailio.service")
     wait_for("the carrier", lambda: host.run("kamcmd", "core.uptime", check=False).returncode == 0, 30, every=0.1)

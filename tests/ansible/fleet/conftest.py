@@ -3,15 +3,18 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
+from consul_kam import __version__
 from tests.ansible.fleet.site import Site
 from tests.hosts.packages import build_wheel, wheelhouse
 
 SUITE = "bookworm"
-FLEET = ("consul1", "router1", "router2", "router3", "sbc1", "sbc2")
+OLD, NEW = __version__, "99.0"
+NODES = ("router1", "router2", "router3", "sbc1", "sbc2")
+"""In the order in which they are upgraded."""
+FLEET = ("consul1", *NODES)
 HOSTS = """\
 all:
   children:
@@ -38,27 +41,26 @@ consul_kam_settings: {drain: {quiet_for: 5}}
 """
 
 
-class Wheels(NamedTuple):
-    old: Path
-    new: Path
-    house: Path
-
-
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
-    """Two releases, and the wheels of all that they need: hosts and controller have no way out."""
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with this tree's release, one of number 99.0, and all that they need: nobody has a way out."""
     scratch = tmp_path_factory.mktemp("wheels")
-    old = build_wheel(scratch / "old")
-    return Wheels(old, build_wheel(scratch / "new", "99.0"), wheelhouse(SUITE, old))
+    house = scratch / "wheels"
+    house.mkdir()
+    for wheel in (build_wheel(scratch / "old"), build_wheel(scratch / "new", NEW)):
+        shutil.copy(wheel, house)
+    for wheel in wheelhouse(SUITE, next(house.glob("*.whl"))).iterdir():
+        shutil.copy(wheel, house)
+    return house
 
 
-def release(wheel: Path, wheels: Wheels) -> list[str]:
+def release(number: str) -> list[str]:
     """What names a release on the command line."""
-    return ["-e", f"consul_kam_wheel={wheel}", "-e", f"consul_kam_wheelhouse={wheels.house}"]
+    return ["-e", f"consul_kam_version={number}"]
 
 
 def inventory(site: Site) -> str:
-    """Of `FLEET`, on the controller."""
+    """Of `FLEET`, on the controller; it finds its releases in `wheels` of the tree."""
     place = site.tree / "ansible" / "inventories" / "fleet"
     if not place.exists():
         shutil.copytree(place.with_name("minimal"), place)
@@ -68,18 +70,20 @@ def inventory(site: Site) -> str:
 
 
 @pytest.fixture(scope="session")
-def converged(wheels: Wheels, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def converged(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The disks of `FLEET` as site.yml left them, the older release on them."""
     with Site(tmp_path_factory.mktemp("converged"), SUITE) as site:
+        (site.tree / "wheels").symlink_to(wheels)
         site.boot(*FLEET)
-        site.play("site.yml", "-i", inventory(site), *release(wheels.old, wheels))
+        site.play("site.yml", "-i", inventory(site), *release(OLD))
         return site.keep()
 
 
 @pytest.fixture
-def fleet(converged: dict[str, Path], tmp_path: Path) -> Iterator[Site]:
+def fleet(converged: dict[str, Path], wheels: Path, tmp_path: Path) -> Iterator[Site]:
     """`FLEET`, powered on, each node ready."""
     with Site(tmp_path / "site", SUITE) as site:
+        (site.tree / "wheels").symlink_to(wheels)
         site.boot(*FLEET, kept=converged)
         site.play("undrain.yml", "-i", inventory(site))
         yield site

@@ -6,7 +6,6 @@ That network is for documentation (RFC 5737): the shipped inventories name its a
 import contextlib
 import ctypes
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path

@@ -77,7 +77,7 @@ class Site:
         self.controller: Namespace = self.network.add("controller", CONTROLLER)
         self.tree = directory / "tree"
         for name in ("ansible", "examples"):
-            shutil.copytree(REPO / name, self.tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(REPO / name, self.tree / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         self.home = directory / "home"
         (self.home / ".ssh").mkdir(mode=0o700, parents=True)
         self.key = self.home / ".ssh" / "id_ed25519"
@@ -94,25 +94,28 @@ class Site:
         keygen = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)]
         subprocess.run(keygen, check=True, timeout=30)
 
-    def boot(self, *names: str, key: bool = True, suite: str = "", kept: Mapping[str, Path] | None = None) -> None:
-        """Debian as it is before Ansible was ever there, but with consul and consul-template in /usr/local/bin.
+    def boot(
+        self, *names: str, key: bool = True, kept: Mapping[str, Path] | None = None, programs: bool = True
+    ) -> None:
+        """Debian before Ansible was ever there; with `programs` consul and consul-template are in /usr/local/bin.
 
-        With `kept`: as they were when that was kept.
+        With `kept`: as they were when that was kept. `key`: whether Ansible may enter.
         """
-        binds = {Path(program(name)): f"/usr/local/bin/{name}" for name in ("consul", "consul-template")}
+        there = ("consul", "consul-template") if programs else ()
+        binds = {Path(program(name)): f"/usr/local/bin/{name}" for name in there}
         place = self.directory / "hosts"
         for name in names:
             with_key = self.key if key else None
             below = [kept[name]] if kept is not None else []
-            made = Machine(place, self.network, name, suite or self.suite, with_key, below, binds)
+            made = Machine(place, self.network, name, self.suite, with_key, below, binds)
             self._stack.callback(made.host.stop)
             self.machines[name] = made.start()
 
     def __getitem__(self, name: str) -> Machine:
         return self.machines[name]
 
-    def shell(self, line: str, timeout: float = 600.0) -> subprocess.CompletedProcess[str]:
-        """A line of shell, typed in `ansible/` on the controller."""
+    def typed(self, line: str) -> subprocess.Popen[str]:
+        """A line of shell, typed in `ansible/` on the controller; both streams come by `stdout`."""
         env = {
             "HOME": str(self.home),
             "PATH": f"{self.home}/bin:{ansible()}:/usr/local/bin:/usr/bin:/bin",
@@ -121,18 +124,33 @@ class Site:
             "ANSIBLE_NOCOLOR": "1",
         }
         argv = self.controller.enter("sh", "-ec", line)
-        return subprocess.run(
-            argv, cwd=self.tree / "ansible", env=env, text=True, timeout=timeout, check=False, **_CAPTURED
+        made = subprocess.Popen(
+            argv,
+            cwd=self.tree / "ansible",
+            env=env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
+        self._stack.callback(made.kill)
+        return made
 
-    def play(self, playbook: str, *words: str, check: bool = True, timeout: float = 900.0) -> str:
-        """What ansible-playbook said; LabError where it failed, unless `check` is False."""
-        line = f"ansible-playbook {playbook} {shlex.join(words)}"
-        done = self.shell(line, timeout)
-        (self.directory / "ansible.log").open("a").write(f"$ {line}\n{done.stdout}\n")
-        if check and done.returncode:
-            raise LabError(f"cannot play {line}: {done.returncode}\n{done.stdout[-8000:]}")
-        return done.stdout
+    def shell(self, line: str, timeout: float = 900.0, check: bool = True) -> str:
+        """What such a line said; LabError where it failed, unless `check` is False."""
+        return self.ended(self.typed(line), timeout, check)
+
+    def ended(self, typed: subprocess.Popen[str], timeout: float = 900.0, check: bool = True) -> str:
+        said, _ = typed.communicate(timeout=timeout)
+        with (self.directory / "ansible.log").open("a") as log:
+            log.write(f"$ {typed.args!r}\n{said}\n")
+        if check and typed.returncode:
+            raise LabError(f"cannot run {typed.args!r}: {typed.returncode}\n{said[-8000:]}")
+        return said
+
+    def play(self, playbook: str, *words: str, check: bool = True, timeout: float = 1200.0) -> str:
+        """What ansible-playbook said, as `shell`."""
+        return self.shell(f"ansible-playbook {playbook} {shlex.join(words)}", timeout, check)
 
     def keep(self) -> dict[str, Path]:
         """Power off; what each host has on its disk by now, for `boot` of another site."""
@@ -150,10 +168,6 @@ class Site:
         self._stack.close()
 
 
-_CAPTURED = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-
-
 def ansible() -> Path:
     """The directory of ansible-playbook."""
     return Path(os.environ.get("CONSUL_KAM_ANSIBLE") or REPO / ".venv" / "ansible") / "bin"
-
