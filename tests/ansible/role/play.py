@@ -18,7 +18,7 @@ NEWEST, OLDEST = REPO / ".venv" / "ansible", REPO / ".venv" / "ansible-oldest"
 """Where ./dev puts the newest ansible-core that this machine can have, and the oldest that the role declares."""
 _PLAYBOOK = """\
 - hosts: all
-  gather_facts: {facts}
+  gather_facts: false
   tasks:
     - ansible.builtin.include_role:
         name: consul_kam
@@ -28,6 +28,7 @@ _PLAYBOOK = """\
 """
 _ROLE = """\
 - hosts: all
+  gather_facts: false
   roles: [consul_kam]
 """
 
@@ -69,7 +70,7 @@ class Controller:
         }
         given = {**inside, **self.variables, **variables}
         inventory.write_text(json.dumps({"all": {"hosts": {"node": given}}}))
-        playbook.write_text(_PLAYBOOK.format(facts="true", tasks=tasks_from) if tasks_from else _ROLE)
+        playbook.write_text(_PLAYBOOK.format(tasks=tasks_from) if tasks_from else _ROLE)
         argv = [str(self.venv / "bin" / "ansible-playbook"), "-i", str(inventory), str(playbook), *words]
         done = subprocess.run(
             argv,
