@@ -12,10 +12,10 @@ TEMPLATE = "consul_kam_consul_template"
 REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"consul_kam_wheel": ""}, "consul_kam_wheel names no wheel of consul_kam: it is empty"),
     ({"consul_kam_wheel": "/nowhere/consul_kam-1.0-py3-none-any.whl"}, "there is no file /nowhere/consul_kam-1.0"),
-    ({"consul_kam_wheel": "/etc/hostname"}, "cannot"),
+    ({"consul_kam_wheel": "/etc/hostname"}, "names no wheel of consul_kam: /etc/hostname"),
     ({"consul_kam_source": "wheelhouse", "consul_kam_version": "77.0"}, "one consul_kam-*.whl is wanted"),
     ({"consul_kam_source": "index"}, "cannot install from an index without consul_kam_version"),
-    ({"consul_kam_version": "../../etc"}, "cannot"),
+    ({"consul_kam_version": "../../etc"}, "consul_kam_version has to be a name"),
     ({"consul_kam_address": ""}, "set consul_kam_address"),
     ({f"{TEMPLATE}_sha256": "0" * 64}, "has not the SHA-256"),
     ({f"{TEMPLATE}_sha256": ""}, "has not the SHA-256"),
