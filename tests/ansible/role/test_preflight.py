@@ -40,7 +40,14 @@ def test_what_cannot_go_well_stops_first(pristine: Host, controller: Controllers
 
 
 def test_a_stranger_is_refused(pristine: Host, controller: Controllers) -> None:
-    """A Debian that nobody tried: the host says that it is another."""
+    """A Debian that nobody tried, and a systemd that is too old: by what the host says of itself."""
+    older = pristine.path("/usr/local/bin/systemctl")
+    pristine.write("/usr/local/bin/systemctl", "#!/bin/sh\necho 'systemd 247 (247.3-7)'\n", 0o755)
+    done = controller(pristine).play("--tags", "preflight", check=False)
+    older.unlink()
+    assert done.code != 0
+    assert "systemd 252 or newer" in " ".join(done.said.split())
+    assert "systemd 247 (booted)" in " ".join(done.said.split())
     release = pristine.path("/etc/os-release")
     release.unlink()
     release.write_text(
