@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.ansible.role.play import Controller
 from tests.hosts.host import Host
 from tests.hosts.node import holds, register
@@ -10,6 +12,7 @@ from tests.lab import wait_for
 UNIT, KAMAILIO = "consul-kam.service", "kamailio.service"
 TOKEN = "aaaaaaaa-2222-3333-4444-555555555555"
 Controllers = Callable[..., Controller]
+THESE = ("--tags", "configure,service")
 
 
 def pids(host: Host) -> tuple[int, int]:
@@ -20,7 +23,7 @@ def pids(host: Host) -> tuple[int, int]:
 def test_configuration_is_a_reload(node: Host, controller: Controllers) -> None:
     before, play = pids(node), controller(node)
     static = {"setid": 1, "service": "router", "critical": "disable", "static": ["sip:192.0.2.9:5060 0 20"]}
-    done = play.play(consul_kam_settings={"datasets": {"dispatcher": {"sets": [static]}}})
+    done = play.play(*THESE, consul_kam_settings={"datasets": {"dispatcher": {"sets": [static]}}})
     assert done.did("The service consul-kam")[0] == "changed"
     assert pids(node) == before
     assert "configuration read again" in node.journal(UNIT)
@@ -39,7 +42,7 @@ def test_unit_and_token_are_a_restart_that_kamailio_does_not_feel(node: Host, co
         {"consul_kam_ready_timeout": 100},
         {"consul_kam_ready_timeout": 100, "consul_kam_consul_token": TOKEN},
     ):
-        done = play.play(**change)
+        done = play.play(*THESE, **change)
         assert done.did("The service consul-kam")[0] == "changed"
         assert pids(node)[0] != ours
         assert pids(node)[1] == kamailio
@@ -47,16 +50,17 @@ def test_unit_and_token_are_a_restart_that_kamailio_does_not_feel(node: Host, co
     assert node.show(UNIT)["TimeoutStartUSec"] == "1min 40s"
     # a token that somebody put there by hand is on the disk already, and not yet what runs
     node.write("/etc/consul_kam/token", "bbbbbbbb\n", 0o600)
-    done = play.play(consul_kam_ready_timeout=100, consul_kam_consul_token="bbbbbbbb")
+    done = play.play(*THESE, consul_kam_ready_timeout=100, consul_kam_consul_token="bbbbbbbb")
     assert done.did("Consul's token") == ["ok"]
     assert pids(node)[0] != ours
     ours = pids(node)[0]
-    done = play.play(consul_kam_ready_timeout=100)
+    done = play.play(*THESE, consul_kam_ready_timeout=100)
     assert done.did("No token of Consul's") == ["changed"]
     assert not node.path("/etc/consul_kam/token").exists()
     assert pids(node)[0] != ours
 
 
+@pytest.mark.slow
 def test_kamailios_own_configuration_restarts_kamailio_alone(node: Host, controller: Controllers) -> None:
     ours, kamailio = pids(node)
     done = controller(node).play(
@@ -92,17 +96,18 @@ def test_a_wrong_file_is_not_put_in_place(node: Host, controller: Controllers) -
     for change, said, name in cases:
         path = node.path(name)
         was = path.read_bytes() if path.exists() else None
-        done = play.play(check=False, **change)
+        done = play.play("--tags", "configure", check=False, **change)
         assert done.code != 0, change
         assert "failed to validate" in done.said or "no_log" in done.said, done.said
         assert said in done.said or said == "kamailio_cfg", done.said
         assert (path.read_bytes() if path.exists() else None) == was
         assert pids(node) == before
-    assert play.play().counts["failed"] == 0
+    assert play.play(*THESE).counts["failed"] == 0
     assert pids(node) == before
     holds(node, "r1", unit=UNIT)
 
 
+@pytest.mark.slow
 def test_a_configuration_with_which_it_is_not_ready_is_left_again(node: Host, controller: Controllers) -> None:
     """It is valid, and wrong: no Kamailio is there. The one before is what it works with again."""
     before = node.path("/etc/consul_kam/consul-kam.toml").read_text()

@@ -54,6 +54,7 @@ def test_the_second_run_changes_nothing(node: Host, controller: Controllers, cor
     assert [node.show(unit)["MainPID"] for unit in (UNIT, "kamailio.service")] == pids
 
 
+@pytest.mark.slow
 def test_the_oldest_ansible_makes_the_same_of_a_bare_host(
     converged: Converged, pristine: Host, controller: Controllers
 ) -> None:
@@ -84,6 +85,7 @@ def node_is_off(host: Host) -> bool:
     return host.show(UNIT)["LoadState"] == "not-found" and kamailio_pid(host) == 0
 
 
+@pytest.mark.slow
 def test_check_mode_tells_of_a_change(node: Host, controller: Controllers) -> None:
     before, pid = standing(node), node.show(UNIT)["MainPID"]
     told = controller(node).play(

@@ -63,6 +63,7 @@ def test_its_user_may_ask_kamailio_and_write_its_lists_and_no_more(node: Host) -
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
+@pytest.mark.slow
 def test_it_may_have_kamailio_restarted_where_that_is_wanted(node: Host, controller: Controllers) -> None:
     play = controller(node)
     play.play(consul_kam_kamailio_may_restart=True)
@@ -123,7 +124,7 @@ done
 """
 
 
-@pytest.mark.parametrize("apt_module", ["there", "missing"])
+@pytest.mark.parametrize("apt_module", ["there", pytest.param("missing", marks=pytest.mark.slow)])
 def test_debians_default_kamailio_never_answers(
     pristine: Host, controller: Controllers, suite: str, tmp_path: Path, apt_module: str
 ) -> None:

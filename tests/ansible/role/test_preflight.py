@@ -12,10 +12,10 @@ TEMPLATE = "consul_kam_consul_template"
 REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"consul_kam_wheel": ""}, "consul_kam_wheel names no wheel of consul_kam: it is empty"),
     ({"consul_kam_wheel": "/nowhere/consul_kam-1.0-py3-none-any.whl"}, "there is no file /nowhere/consul_kam-1.0"),
-    ({"consul_kam_wheel": "/etc/hostname"}, "cannot"),
+    ({"consul_kam_wheel": "/etc/hostname"}, "names no wheel of consul_kam: /etc/hostname"),
     ({"consul_kam_source": "wheelhouse", "consul_kam_version": "77.0"}, "one consul_kam-*.whl is wanted"),
     ({"consul_kam_source": "index"}, "cannot install from an index without consul_kam_version"),
-    ({"consul_kam_version": "../../etc"}, "cannot"),
+    ({"consul_kam_version": "../../etc"}, "consul_kam_version has to be a name"),
     ({"consul_kam_address": ""}, "set consul_kam_address"),
     ({f"{TEMPLATE}_sha256": "0" * 64}, "has not the SHA-256"),
     ({f"{TEMPLATE}_sha256": ""}, "has not the SHA-256"),
@@ -40,7 +40,14 @@ def test_what_cannot_go_well_stops_first(pristine: Host, controller: Controllers
 
 
 def test_a_stranger_is_refused(pristine: Host, controller: Controllers) -> None:
-    """A Debian that nobody tried: the host says that it is another."""
+    """A Debian that nobody tried, and a systemd that is too old: by what the host says of itself."""
+    older = pristine.path("/usr/local/bin/systemctl")
+    pristine.write("/usr/local/bin/systemctl", "#!/bin/sh\necho 'systemd 247 (247.3-7)'\n", 0o755)
+    done = controller(pristine).play("--tags", "preflight", check=False)
+    older.unlink()
+    assert done.code != 0
+    assert "systemd 252 or newer" in " ".join(done.said.split())
+    assert "systemd 247 (booted)" in " ".join(done.said.split())
     release = pristine.path("/etc/os-release")
     release.unlink()
     release.write_text(

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.ansible.role.play import Controller, variant
 from tests.hosts.host import Host
 from tests.hosts.node import holds, kamailio_pid, register
@@ -12,7 +14,7 @@ from tests.lab import wait_for
 
 UNIT = "consul-kam.service"
 HOME = "/opt/consul_kam"
-NEVER_READY = "raise SystemExit('this release is broken')"
+BROKEN = {"app.wiring": "def run(*_, **__):\n    raise SystemExit('this release is broken')"}
 Controllers = Callable[..., Controller]
 
 
@@ -38,6 +40,7 @@ def works(host: Host, which: str) -> None:
     holds(host, "r1", "r2", unit=UNIT)
 
 
+@pytest.mark.slow
 def test_up_and_back(node: Host, controller: Controllers, wheel: Path, tmp_path: Path) -> None:
     old, kamailio = version(node), kamailio_pid(node)
     play = controller(node)
@@ -69,7 +72,7 @@ def test_one_that_does_not_become_ready_is_left_again(
 ) -> None:
     old, kamailio = version(node), kamailio_pid(node)
     play = controller(node)
-    broken = variant(wheel, "51.0", tmp_path / "broken", **{"app.wiring": f"def run(*_, **__):\n    {NEVER_READY}"})
+    broken = variant(wheel, "51.0", tmp_path / "broken", **BROKEN)
     config = node.path("/etc/consul_kam/consul-kam.toml").read_text()
     done = play.play(check=False, consul_kam_wheel=str(broken), consul_kam_settings={"verify_every": 25})
     assert done.code != 0
@@ -81,12 +84,21 @@ def test_one_that_does_not_become_ready_is_left_again(
     assert node.path("/etc/consul_kam/consul-kam.toml").read_text() == config
     works(node, old)
     assert kamailio_pid(node) == kamailio
+
+
+@pytest.mark.slow
+def test_a_mended_one_of_the_same_version_may_come(
+    node: Host, controller: Controllers, wheel: Path, tmp_path: Path
+) -> None:
+    old, play = version(node), controller(node)
+    broken = variant(wheel, "51.0", tmp_path / "broken", **BROKEN)
+    assert play.play(check=False, consul_kam_wheel=str(broken)).code != 0
     mended = variant(wheel, "51.0", tmp_path / "mended")
     play.play(consul_kam_wheel=str(mended))
     assert links(node) == ("51.0", old)
     works(node, "51.0")
     # and one that fails later goes back to that, with the one before still there
-    broken = variant(wheel, "52.0", tmp_path / "broken", **{"app.wiring": f"def run(*_, **__):\n    {NEVER_READY}"})
+    broken = variant(wheel, "52.0", tmp_path / "broken", **BROKEN)
     assert play.play(check=False, consul_kam_wheel=str(broken)).code != 0
     assert links(node) == ("51.0", old)
     works(node, "51.0")
@@ -111,6 +123,7 @@ def test_one_that_does_not_even_start_touches_nothing(
     assert node.show(UNIT)["MainPID"] == pid
 
 
+@pytest.mark.slow
 def test_an_installation_that_was_cut_off_is_begun_anew(
     node: Host, controller: Controllers, wheel: Path, tmp_path: Path
 ) -> None:
@@ -120,6 +133,7 @@ def test_an_installation_that_was_cut_off_is_begun_anew(
     works(node, "54.0")
 
 
+@pytest.mark.slow
 def test_old_ones_go(node: Host, controller: Controllers, wheel: Path, tmp_path: Path) -> None:
     first: Any = version(node)
     play = controller(node, consul_kam_releases_kept=2)
@@ -133,10 +147,11 @@ def test_old_ones_go(node: Host, controller: Controllers, wheel: Path, tmp_path:
     wait_for("it is ready", lambda: node.show(UNIT)["StatusText"] == "ready", 30)
 
 
+@pytest.mark.slow
 def test_a_first_one_that_does_not_come_up_has_none_to_go_back_to(
     pristine: Host, controller: Controllers, wheel: Path, tmp_path: Path
 ) -> None:
-    broken = variant(wheel, "51.0", tmp_path / "broken", **{"app.wiring": f"def run(*_, **__):\n    {NEVER_READY}"})
+    broken = variant(wheel, "51.0", tmp_path / "broken", **BROKEN)
     done = controller(pristine).play(check=False, consul_kam_wheel=str(broken))
     assert done.code != 0
     assert "there is none to go back to" in done.said

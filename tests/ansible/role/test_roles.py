@@ -24,6 +24,7 @@ def health(host: Host, service: str) -> dict[str, str]:
     return {check["CheckID"]: check["Status"] for check in json.loads(said)}
 
 
+@pytest.mark.slow
 def test_an_rtpengine(pristine: Host, controller: Controllers) -> None:
     play = controller(
         pristine, consul_kam_role="rtp", consul_kam_rtpengine_settings={"port-min": 31000, "port-max": 31999}
@@ -70,6 +71,7 @@ def test_a_router(pristine: Host, controller: Controllers) -> None:
     assert play.play().counts["changed"] == 0
 
 
+@pytest.mark.slow
 def test_a_kamailio_with_a_configuration_of_its_own_is_left_alone(pristine: Host, controller: Controllers) -> None:
     """The operator's own, which runs before the role comes: neither touched nor restarted."""
     for name in ("common.cfg", "drain.cfg", "sbc.cfg"):

@@ -32,6 +32,7 @@ def index(host: Host, house: Path, wheel: Path) -> str:
     return "http://user:secret-of-the-index@127.0.0.1:8099/simple/"
 
 
+@pytest.mark.slow
 def test_an_index_and_a_consul_template_that_is_there(
     pristine: Host, controller: Controllers, given: dict[str, Any], wheel: Path
 ) -> None:
