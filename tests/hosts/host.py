@@ -21,7 +21,7 @@ _BOOT = """\
 set -e
 mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$UPPER,workdir=$WORK" "$MERGED"
 for group in $CGROUPS; do echo $$ >"$group/cgroup.procs"; done
-exec systemd-nspawn --boot --directory="$MERGED" --machine="$NAME" --register=no --keep-unit --private-network \\
+exec systemd-nspawn --boot --directory="$MERGED" --machine="$NAME" --register=no --keep-unit \\
   --resolv-conf=off --timezone=off --console=pipe "$@"
 """
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -31,12 +31,18 @@ class Host:
     """`with Host(tmp_path, "bookworm") as host: host.systemctl("start", "kamailio.service")`
 
     `below`: directories whose files it has besides Debian's, the uppermost first; only read. `binds`: files of
-    this machine that it may read, by the path that they have there.
+    this machine that it may read, by the path that they have there. `network`: the network namespace that it is
+    in, as a file; by default one of its own, in which there is nothing.
     It keeps what is written until the directory goes: `stop` and `start` are a power cycle.
     """
 
     def __init__(
-        self, directory: Path, suite: str, below: Sequence[Path] = (), binds: Mapping[Path, str] | None = None
+        self,
+        directory: Path,
+        suite: str,
+        below: Sequence[Path] = (),
+        binds: Mapping[Path, str] | None = None,
+        network: str = "",
     ) -> None:
         if os.geteuid() != 0:
             raise LabError("cannot boot a host: only root can; run the tests as root")
@@ -48,7 +54,8 @@ class Host:
         self.name = f"h{os.urandom(4).hex()}"
         self.console = directory / "console.log"
         self.upper = directory / "upper"
-        self._binds = [f"--bind-ro={source}:{path}" for source, path in (binds or {}).items()]
+        self._options = [f"--bind-ro={source}:{path}" for source, path in (binds or {}).items()]
+        self._options.append(f"--network-namespace-path={network}" if network else "--private-network")
         for name in ("upper", "work", "merged"):
             # it becomes / of the host, where users of its own want to enter
             (directory / name).mkdir(mode=0o755, parents=True)
@@ -72,7 +79,7 @@ class Host:
             env["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"
         for name in ("mount", "systemd-nspawn", "nsenter"):
             program(name)
-        argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _BOOT, "sh", *self._binds]
+        argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _BOOT, "sh", *self._options]
         self._process = Process(argv, self.console, env=env)
         wait_for(f"the systemd of {self.name}", self._booted, timeout, self.console)
         state = self.run("systemctl", "is-system-running", "--wait", check=False, timeout=timeout).stdout.strip()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,9 +18,12 @@ PYTHON = {"bookworm": "3.11", "trixie": "3.13"}
 _NOT_SOURCE = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "tests", "bench")
 
 
-def build_wheel(scratch: Path) -> Path:
-    """The wheel of this tree, from a copy: a build leaves its traces."""
+def build_wheel(scratch: Path, version: str = "") -> Path:
+    """The wheel of this tree, from a copy: a build leaves its traces. `version`: another one than it has."""
     copy = shutil.copytree(REPO, scratch / "source", symlinks=True, ignore=_NOT_SOURCE)
+    if version:
+        names = copy / "consul_kam" / "__init__.py"
+        names.write_text(re.sub('(?m)^__version__ = ".*"$', f'__version__ = "{version}"', names.read_text()))
     _pip("-m", "build", "--wheel", "--no-isolation", "--outdir", scratch / "dist", copy)
     (wheel,) = (scratch / "dist").glob("*.whl")
     return wheel

@@ -70,7 +70,7 @@ class Callee(Uas):
             return
         call, routes = found["call-id"][0], found.get("record-route", [])
         target = found["contact"][0].partition("<")[2].partition(">")[0]
-        lines = [f"BYE {target} SIP/2.0", f"Via: SIP/2.0/UDP 127.0.0.1:{self.port};branch=z9hG4bK{call}"]
+        lines = [f"BYE {target} SIP/2.0", f"Via: SIP/2.0/UDP {self.address}:{self.port};branch=z9hG4bK{call}"]
         lines += [f"Route: {route}" for route in routes]
         lines += [f"From: {_headers(reply)['to'][0]}", f"To: {found['from'][0]}", f"Call-ID: {call}", "CSeq: 1 BYE"]
         bye = "\r\n".join([*lines, "Max-Forwards: 70", "Content-Length: 0", "", ""]).encode("latin-1")

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -23,6 +24,8 @@ class Uas:
     `requests` counts by method (retransmissions included), `calls` the different Call-IDs of INVITEs.
     """
 
+    address = "127.0.0.1"
+
     def __init__(self, port: int | None = None) -> None:
         self.port = port if port is not None else free_port()
         self.silent = False
@@ -30,15 +33,19 @@ class Uas:
         self.options_status = "200 OK"
         self.requests: Counter[str] = Counter()
         self._calls: set[str] = set()
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket = self._open()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._socket.bind(("127.0.0.1", self.port))
+        self._socket.bind((self.address, self.port))
         self._thread = threading.Thread(target=self._serve, name=f"uas-{self.port}", daemon=True)
         self._thread.start()
 
     @property
     def uri(self) -> str:
-        return f"sip:127.0.0.1:{self.port}"
+        return f"sip:{self.address}:{self.port}"
+
+    def _open(self) -> socket.socket:
+        """Where it lives; another network namespace has sockets of its own."""
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     @property
     def calls(self) -> int:
@@ -80,8 +87,8 @@ class Uas:
     def close(self) -> None:
         """Give the port back; nothing answers there from now on."""
         # an empty datagram wakes the thread: closing a socket does not interrupt recvfrom
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
-            waker.sendto(b"", ("127.0.0.1", self.port))
+        with self._open() as waker:
+            waker.sendto(b"", (self.address, self.port))
         self._thread.join(5)
         self._socket.close()
 
@@ -104,7 +111,10 @@ class Calls(NamedTuple):
 
 
 class Sipp:
-    """Background calls through `target_port`: `rate` a second, `calls` in all, each `duration` ms long."""
+    """Background calls through `target_port`: `rate` a second, `calls` in all, each `duration` ms long.
+
+    `between`: its own address and that of the target; `enter`: what starts a program where they are.
+    """
 
     def __init__(
         self,
@@ -115,6 +125,8 @@ class Sipp:
         duration: int = 100,
         scenario: Path = _SCENARIO,
         *more: str,
+        between: tuple[str, str] = ("127.0.0.1", "127.0.0.1"),
+        enter: Sequence[str] = (),
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         number = free_port()
@@ -122,12 +134,13 @@ class Sipp:
         self._errors = directory / f"sipp-{number}.err"
         self.log = directory / f"sipp-{number}.log"
         argv: list[str | Path] = [
+            *enter,
             "sipp",
-            f"127.0.0.1:{target_port}",
+            f"{between[1]}:{target_port}",
             "-sf",
             scenario,
             "-i",
-            "127.0.0.1",
+            between[0],
             "-p",
             str(number),
             "-r",
