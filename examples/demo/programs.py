@@ -24,7 +24,7 @@ class Instance(Uas):
 
     def __init__(self, port: int | None = None) -> None:
         self.dying = False
-        self._open: set[str] = set()
+        self._up: set[str] = set()
         super().__init__(port)
 
     @property
@@ -36,14 +36,14 @@ class Instance(Uas):
         self.dying = self.silent = False
 
     def _answer(self, text: str) -> str | None:
-        if self.dying and not self._open:
+        if self.dying and not self._up:
             self.silent = True
         reply = super()._answer(text)
         call = next((line for line in text.split("\r\n") if line.lower().startswith("call-id:")), "")
         if reply is not None and text.startswith("INVITE "):
-            self._open.add(call)
+            self._up.add(call)
         if text.startswith("BYE "):
-            self._open.discard(call)
+            self._up.discard(call)
         return reply
 
 
