@@ -44,7 +44,7 @@ consul_kam_settings: {drain: {quiet_for: 5}}
 
 
 LONGEST = 3600
-"""Seconds that a test may take: its hosts run one after the other, and pyproject.toml's 600 are for tests that do not."""
+"""Seconds that a test may take: node by node it needs more than pyproject.toml's 600 on a busy machine."""
 
 
 @pytest.hookimpl(tryfirst=True)
