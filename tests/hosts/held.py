@@ -1,4 +1,4 @@
-"""`python -m tests.hosts.held DIRECTORY SUITE`: a host that lives until SIGTERM, for Molecule, whose steps are processes.
+"""`python -m tests.hosts.held DIRECTORY SUITE`: a host until SIGTERM, for Molecule, whose steps are processes.
 
 Below DIRECTORY lie `wheels` (this tree's, and all that it needs) and, once the host is up, `held.json`: leader, pid.
 """

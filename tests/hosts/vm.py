@@ -1,4 +1,4 @@
-"""A machine of QEMU's, emulated: what a container does not enforce is enforced in it. It is slow; no /dev/kvm is needed."""
+"""A machine of QEMU's, emulated: what a container does not enforce is enforced in it. Slow; no /dev/kvm."""
 
 import subprocess
 from collections.abc import Mapping
