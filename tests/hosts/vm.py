@@ -1,4 +1,4 @@
-"""A machine of QEMU's, emulated: what a container does not enforce, it does. It is slow, and needs no /dev/kvm."""
+"""A machine of QEMU's, emulated: what a container does not enforce is enforced in it. Slow; no /dev/kvm."""
 
 import subprocess
 from collections.abc import Mapping

@@ -1,6 +1,8 @@
 """A fleet that site.yml made, once for all tests of a run; each test powers on clones of its hosts."""
 
+import faulthandler
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +41,16 @@ consul_kam_role: sbc
 # The carrier of the tests waits for 2 s, too.
 consul_kam_settings: {drain: {quiet_for: 5}}
 """
+
+
+LONGEST = 3600
+"""Seconds that a test may take: node by node it needs more than pyproject.toml's 600 on a busy machine."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """One that hangs is ended all the same."""
+    faulthandler.dump_traceback_later(LONGEST, exit=True, file=sys.__stderr__)
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,8 @@ class Newcomer:
 def test_from_an_empty_inventory_to_calls(tmp_path: Path) -> None:
     suite = {python: suite for suite, python in PYTHON.items()}[".".join(map(str, sys.version_info[:2]))]
     with Site(tmp_path / "site", suite) as site:
-        shutil.copytree(REPO, site.tree, symlinks=True, ignore=_not_cloned, dirs_exist_ok=True)
+        shutil.rmtree(site.tree)
+        shutil.copytree(REPO, site.tree, symlinks=True, ignore=_not_cloned)
         (site.tree / "bin").mkdir()
         for name in ("consul", "consul-template"):
             shutil.copy(program(name), site.tree / "bin" / name)
