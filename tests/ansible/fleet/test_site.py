@@ -45,6 +45,7 @@ def call(site: Site, sbc: str) -> None:
         assert (failed, created > 30) == (set(), True), calls.errors()
 
 
+@pytest.mark.slow
 def test_three_bare_hosts_become_a_fleet(site: Site) -> None:
     """Without a way out; again, and nothing is changed."""
     words = ("-i", "inventories/minimal", *release(OLD))
