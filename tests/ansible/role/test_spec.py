@@ -66,7 +66,8 @@ def test_secrets_are_marked() -> None:
 
 
 def test_no_variable_is_used_that_is_not_said() -> None:
-    texts = [path.read_text() for path in ROLE.rglob("*") if path.is_file() and path.suffix in (".yml", ".j2")]
+    files = [path for path in ROLE.rglob("*") if path.is_file() and path.suffix in (".yml", ".j2")]
+    texts = [path.read_text() for path in files if "molecule" not in path.parts]  # its plays have names of their own
     used = {name for text in texts for name in re.findall(r"(?<![\w/])consul_kam_[a-z]\w*", text)}
     registered = {name for text in texts for name in re.findall(r"(?<![\w/])__consul_kam_\w+", text)}
     assert used <= set(OPTIONS), used - set(OPTIONS)
