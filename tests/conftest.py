@@ -4,6 +4,7 @@ eats the machine's memory is named, instead of the run being killed without a wo
 
 import faulthandler
 import os
+import signal
 import threading
 from pathlib import Path
 
@@ -18,6 +19,8 @@ MOST = 6 << 30
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Ignored where a shell put the run into the background, and then by all that is started here: some are sent it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_watch, args=(config,), name="memory", daemon=True).start()
 
 

@@ -158,8 +158,10 @@ def test_who_rang_is_not_called_twice(tmp_path: Path, version: str) -> None:
     with phone_that_rings() as (rings, uri), way(tmp_path, version, uri) as road, phone(road.sbc.sip_port) as client:
         client.send(request("INVITE", f"sip:a@127.0.0.1:{road.sbc.sip_port}", client.getsockname()[1]))
         invite, sbc = rings.recvfrom(65535)
-        for status in ("180 Ringing", "408 Request Timeout"):
-            rings.sendto(answer(invite, status), sbc)
+        rings.sendto(answer(invite, "180 Ringing"), sbc)
+        while b" 180 " not in client.recv(65535):  # two workers of Kamailio's might take them in the other order
+            pass
+        rings.sendto(answer(invite, "408 Request Timeout"), sbc)
         assert final(client) == 408
         assert road.gateway.calls == 0
 
