@@ -170,7 +170,10 @@ class Consul:
             # 404: a KV prefix without keys, or with none that the token may see.
             if not self.get(source.path, source.least, *where).filtered:
                 return None
-            found = self.get(source.path, *source.all, *where)
+            try:
+                found = self.get(source.path, *source.all, *where)
+            except ConsulRefused:
+                return 0
             return len(found.json()) if found.code == 200 else 0
         except (TypeError, ConsulError):  # none, or one of another shape
             return None

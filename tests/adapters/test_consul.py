@@ -67,6 +67,22 @@ def test_an_answer(answer: bytes, seen: int | None) -> None:
         assert Consul(address).seen_of_filtered(ROUTER) == seen
 
 
+def test_who_may_not_even_count_what_acls_hide_sees_none_of_it() -> None:
+    answers = [said(b"[1]"), said(b"denied").replace(b"200 OK", b"403 No")]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for answer in answers:
+                with listener.accept()[0] as client:
+                    client.recv(65_536)
+                    client.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        assert Consul(f"127.0.0.1:{listener.getsockname()[1]}").seen_of_filtered(ROUTER) == 0
+        thread.join(10)
+
+
 def test_a_redirect_is_not_followed() -> None:
     with agent(said(b"[1]")) as (other, asked):
         moved = b"HTTP/1.1 302 Found\r\nLocation: http://%s/\r\nContent-Length: 0\r\n\r\n" % other.encode()
