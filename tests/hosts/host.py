@@ -7,11 +7,10 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.hosts.cgroup import Cgroup
-from tests.lab.process import LabError, Process, program, tail, wait_for
+from tests.lab.process import LabError, Process, Started, program, tail, wait_for
 from tools import host_roots
 from tools.kamailio_roots import RootError
 
@@ -27,7 +26,7 @@ exec systemd-nspawn --boot --directory="$MERGED" --machine="$NAME" --register=no
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class Host:
+class Host(Started):
     """`with Host(tmp_path, "bookworm") as host: host.systemctl("start", "kamailio.service")`
 
     `below`: directories whose files it has besides Debian's, the uppermost first; only read. `binds`: files of
@@ -183,18 +182,6 @@ class Host:
 
     def journal(self, unit: str) -> str:
         return self.run("journalctl", "--no-pager", "--output=cat", "--unit", unit).stdout
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _leader(nspawn: int) -> int:

@@ -3,11 +3,10 @@
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.lab.ports import free_port
-from tests.lab.process import LabError, Process, program, wait_for
+from tests.lab.process import LabError, Process, Started, program, wait_for
 from tools import vm_roots
 from tools.kamailio_roots import RootError
 
@@ -19,7 +18,7 @@ exec mkfs.ext4 -q -d "$4" "$5"
 """
 
 
-class Vm:
+class Vm(Started):
     """`with Vm(tmp_path) as vm: vm.run("uname", "-r")`: Debian with sshd on a loopback port of ours, and no way out.
 
     `files`: of this machine, by the path that they have there.
@@ -84,15 +83,3 @@ class Vm:
     def stop(self) -> None:
         if self._process is not None:
             self._process.stop(timeout=10)
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -3,11 +3,10 @@
 import json
 import shutil
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.lab.consul import ConsulAgent
-from tests.lab.process import LabError, wait_for
+from tests.lab.process import LabError, Started, wait_for
 
 SERVERS = 3
 
@@ -62,7 +61,7 @@ class Member(ConsulAgent):
             return False
 
 
-class Cluster:
+class Cluster(Started):
     """`with Cluster(tmp_path) as cluster:` then cluster.servers and cluster.agent."""
 
     def __init__(self, directory: Path, acl: bool = False) -> None:
@@ -116,15 +115,3 @@ class Cluster:
     def stop(self) -> None:
         for member in self.all:
             member.stop()
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

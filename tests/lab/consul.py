@@ -5,16 +5,15 @@ import json
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.lab.ports import free_port
-from tests.lab.process import LabError, Process, wait_for
+from tests.lab.process import LabError, Process, Started, wait_for
 
 Meta = Mapping[str, str]
 
 
-class ConsulAgent:
+class ConsulAgent(Started):
     """`with ConsulAgent(tmp_path) as consul:`; `consul agent -dev`, or with `persist` a real single server that keeps
     its data over stop() and start(). With `acl` everything is denied but to `token` (the management token)."""
 
@@ -181,18 +180,6 @@ class ConsulAgent:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _quote(text: str, safe: str = "") -> str:

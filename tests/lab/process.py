@@ -9,6 +9,8 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -59,6 +61,28 @@ def stands_still(pid: int) -> bool:
     except OSError:
         return not Path(f"/proc/{pid}").exists()
     return {stat.rpartition(")")[2].split()[0] for stat in tasks} <= {"T", "t", "Z"}
+
+
+class Started:
+    """In a `with` block: what `start` begins, `stop` ends, also where it began only half of it."""
+
+    def start(self) -> Self:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
 
 class Process:
