@@ -11,7 +11,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,6 +22,7 @@ from consul_kam.adapters import processes
 from tests.integration.registering import passing
 from tests.lab import ConsulAgent, Lab, wait_for
 from tests.lab.fleet import Calls, Fleet, Member
+from tests.lab.process import meanwhile
 
 RATE = 20
 DEFINE = '#!define PING_EVERY 5\n#!define ALGORITHM "4"\n#!redefine SILENCE 2000'
@@ -97,22 +97,15 @@ def _for_good(router: Member) -> Iterator[None]:
 @contextmanager
 def _again_and_again(router: Member) -> Iterator[None]:
     """Kamailio alone with its workers, and each one that `run` starts, before it answers anybody."""
-    ended = threading.Event()
 
-    def killer() -> None:
-        while not ended.wait(0.005):
-            found = router.identity("kamailio")
-            if found is not None and processes.alive(found):
-                with suppress(processes.ProcessError):
-                    processes.empty(found)
+    def kill() -> None:
+        found = router.identity("kamailio")
+        if found is not None and processes.alive(found):
+            with suppress(processes.ProcessError):
+                processes.empty(found)
 
-    thread = threading.Thread(target=killer)
-    thread.start()
-    try:
+    with meanwhile(kill, 0.005):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 KILLS: dict[str, Kill] = {

@@ -12,6 +12,7 @@ import pytest
 from consul_kam.config import load
 from tests.lab import VERSIONS, ConsulAgent, Kamailio, Lab, Sampler
 from tests.lab.permissions import Address, addresses, allows, options
+from tests.lab.process import meanwhile
 
 SETS = """
 [[datasets.address.sets]]
@@ -71,20 +72,13 @@ class Doors:
     @contextmanager
     def asked(self, ip: str, port: int = 5060) -> Iterator[None]:
         """SIP requests from this source, 3 ms apart; those that were turned away are in `refused`."""
-        ended = threading.Event()
 
         def ask() -> None:
-            while not ended.wait(0.003):
-                if not allows(self.kam, 1, ip, port):
-                    self.refused.append(ip)
+            if not allows(self.kam, 1, ip, port):
+                self.refused.append(ip)
 
-        thread = threading.Thread(target=ask)
-        thread.start()
-        try:
+        with meanwhile(ask, 0.003):
             yield
-        finally:
-            ended.set()
-            thread.join()
 
 
 @contextmanager

@@ -6,8 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -40,6 +42,24 @@ def wait_for(
         if time.monotonic() > deadline:
             raise LabError(f"cannot see {what} within {timeout} s" + (f"\n{tail(log)}" if log else ""))
         time.sleep(every)
+
+
+@contextmanager
+def meanwhile(act: Callable[[], object], every: float) -> Iterator[None]:
+    """On a thread of its own: `act`, `every` s after it was through, until the block is left."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(every):
+            act()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def tail(log: Path, lines: int = 30) -> str:
