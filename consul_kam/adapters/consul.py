@@ -1,6 +1,7 @@
 """Consul's HTTP API through python-consul2: what consul-template's answer cannot tell."""
 
 import contextlib
+import hashlib
 import json
 import os
 import threading
@@ -21,7 +22,7 @@ LARGEST = 64 * 2**20
 """Bytes of an answer; 10,000 entries of a service are some 20 MB."""
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
-_FILTERED = "X-Consul-Results-Filtered-By-ACLs"
+_FILTERED, _TOKEN = "X-Consul-Results-Filtered-By-ACLs", "X-Consul-Token"
 
 
 class Source(NamedTuple):
@@ -37,8 +38,9 @@ class Source(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The configuration allows only names that need no quoting."""
-        return f"/v1/health/service/{self.place}" if self.kind == "service" else f"/v1/kv/{self.place}"
+        """The configuration allows only names that need no quoting. The slash as in our templates: what else begins
+        with these letters is not meant, and may be hidden."""
+        return f"/v1/health/service/{self.place}" if self.kind == "service" else f"/v1/kv/{self.place.rstrip('/')}/"
 
     @property
     def least(self) -> tuple[str, str]:
@@ -118,11 +120,7 @@ class Consul:
     def _ask(self, method: str, path: str, params: list[tuple[str, str]], **more: Any) -> Response:
         if self._unusable:
             raise ConsulError(self._unusable)
-        try:
-            token = self._token()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ConsulError(f"cannot read the token file {self._token_file}: {reason}") from None
+        token = self._headers()
         found = self._answer(lambda: getattr(self._client.http, method)(_whole, path, params, headers=token, **more))
         if found.code not in (200, 404):
             reason = " ".join(str(found.body).split())[:200]
@@ -191,6 +189,11 @@ class Consul:
                 raise TimeoutError if len(body) <= LARGEST else OSError(f"it answers more than {LARGEST >> 20} MiB")
         response._content = bytes(body)  # where requests itself keeps what it has read
 
+    def token_mark(self) -> str:
+        """Tells one token from another, and tells nobody which it is; "" for none. Raises ConsulError."""
+        token = self._headers().get(_TOKEN, "")
+        return hashlib.sha256(token.encode()).hexdigest()[:16] if token else ""
+
     def leader(self) -> str:
         """The address of the leader that the agent knows, "" for none. Raises Unanswered."""
         try:
@@ -200,12 +203,24 @@ class Consul:
         except (ConsulError, ValueError) as error:
             raise Unanswered(str(error)) from None
 
-    def _token(self) -> dict[str, str]:
+    def _headers(self) -> dict[str, str]:
+        """An empty token file is no token: without one Consul would answer, to somebody who may see nothing."""
         if not self._token_file:
             token = os.environ.get("CONSUL_HTTP_TOKEN", "")
-        else:
+            return {_TOKEN: token} if token else {}
+        try:
             token = files.read_regular(Path(self._token_file), LARGEST_TOKEN, follow=True).decode("ascii").strip()
-        return {"X-Consul-Token": token} if token else {}
+            reason = "" if token else "it is empty"
+        except (OSError, ValueError) as error:
+            token, reason = "", str(getattr(error, "strerror", None) or error)
+        if reason:
+            raise ConsulError(f"cannot read the token file {self._token_file}: {reason}")
+        return {_TOKEN: token}
+
+
+def hidden_from_us(what: str) -> str:
+    """For messages."""
+    return f"Consul's ACLs hide some of {what} from our token (docs/acl.md)"
 
 
 def _split(address: str) -> tuple[SplitResult, int | None, str]:

@@ -1,5 +1,5 @@
-"""A Consul cluster as it should be: three servers and a client agent, mutual TLS everywhere, gossip encrypted, ACLs that
-deny. Policies are those of examples/acl.
+"""A Consul cluster as it should be: three servers and a client agent, mutual TLS everywhere, gossip encrypted, and ACLs
+that deny. Policies are those of examples/acl.
 """
 
 import base64

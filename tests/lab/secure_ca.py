@@ -48,7 +48,9 @@ class Authority:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory, self.certificate = directory, directory / "ca.pem"
         subject = [word.format(name=name).strip() for word in _SUBJECT]
-        _openssl("req", "-x509", *_NEW, "-days", "2", *subject, "-keyout", directory / "ca.key", "-out", self.certificate)
+        _openssl(
+            "req", "-x509", *_NEW, "-days", "2", *subject, "-keyout", directory / "ca.key", "-out", self.certificate
+        )
         (directory / "index").write_text("")
         (directory / "serial").write_text("1000\n")
 
