@@ -101,11 +101,12 @@ class SecureMember(Member):
         self._drop()
         self._process.send(signal.SIGHUP)
 
-    def meta(self, **values: str) -> None:
-        """Its own node's meta, told to the catalog by its own token."""
-        self._more["node_meta"] = values
+    def restart(self, **meta: str) -> None:
+        """With other meta of its node, which it tells to the catalog at once by its own token."""
+        self._more["node_meta"] = meta
         (self.directory / "consul.json").write_text(json.dumps(self._config(True)))
-        self.reload()
+        self.stop()
+        self.spawn()
 
 
 class SecureCluster(Cluster):
@@ -149,6 +150,14 @@ class SecureCluster(Cluster):
         except OSError:
             return False
 
+    def consul_lines(self, token_file: Path, us: "Identity | None" = None) -> str:
+        """Lines of [consul] for a node of ours, its address among them."""
+        us = us or self.us
+        certificate, key = us.pair.names
+        files = {"token_file": token_file, "ca_file": us.ca, "cert_file": certificate, "key_file": key}
+        lines = {"address": self.agent.address, **files}
+        return "".join(f'{name} = "{value}"\n' for name, value in lines.items())
+
     # -- ACLs ---------------------------------------------------------------------------------------------------------
 
     def grant(self, name: str, rules: str, secret: str = "") -> str:
@@ -158,11 +167,15 @@ class SecureCluster(Cluster):
         return self.token(name, secret)
 
     def token(self, name: str, secret: str = "") -> str:
-        """One more token with this policy."""
+        """One more token with this policy, known to each server: one that hears of it late would call it unknown."""
         wanted = {"Policies": [{"Name": name}], **({"SecretID": secret} if secret else {})}
         made = self.servers[0].ask("PUT", "/v1/acl/token", wanted)
         assert isinstance(made, dict)
-        return str(made["SecretID"])
+        token = str(made["SecretID"])
+        for server in self.servers:
+            known = lambda server=server: server.request("GET", "/v1/acl/token/self?stale", token=token)[0] == 200  # noqa: E731
+            wait_for(f"the new token at {server.name}", known, 20, server.log, every=0.01)
+        return token
 
     def change(self, name: str, rules: str) -> None:
         """The policy, for all tokens that have it; see `seen_by` for when an agent heeds it."""
