@@ -111,6 +111,15 @@ class DrainVitals:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateVitals:
+    """One certificate in use. `left`: seconds until its end, None: none is in use; `trouble`: its files do not fit."""
+
+    name: str
+    left: float | None
+    trouble: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """The node."""
 
@@ -130,6 +139,7 @@ class Vitals:
     registration: Registered | None = None
     drain: DrainVitals | None = None
     """None: without a role it has no calls of its own."""
+    certificates: tuple[CertificateVitals, ...] = ()
     lag: Spread = Spread((), (0,))
     """Seconds that the decision thread was late."""
     unwritten: int = 0

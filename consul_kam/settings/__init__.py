@@ -33,6 +33,7 @@ from consul_kam.settings.schema import (
     schema_at,
     unknown_key,
 )
+from consul_kam.settings.tls import Tls
 
 __all__ = [
     "Alert",
@@ -53,6 +54,7 @@ __all__ = [
     "Rtpengine",
     "Set",
     "Supervise",
+    "Tls",
     "Var",
     "convert",
     "describe",
