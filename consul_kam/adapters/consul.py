@@ -78,8 +78,8 @@ class Response(NamedTuple):
 
 
 class Consul:
-    """One agent. `deadline`: seconds for one answer; a method takes no longer than two, or, to find out what is wrong with
-    TLS, three more."""
+    """One agent. `deadline`: seconds for one answer; a method takes no longer than two, or, where TLS fails and it is
+    found out why, five."""
 
     def __init__(
         self,
@@ -94,8 +94,7 @@ class Consul:
         `ca`. An address that is none is told at the first request."""
         self.address, self._token_file, self._deadline = address, token_file, deadline
         url, port, self._unusable = _split(address)
-        secure = url.scheme == "https" and url.hostname
-        self._peer = consul_tls.Peer(url.hostname or "", port or 8501, ca_file, certificate) if secure else None
+        self._peer = consul_tls.peer(url, ca_file, certificate)
         self._looking: threading.Thread | None = None
         self._followed = Followed(certificate, closed=False) if certificate is not None else None
         self._files: list[int] = []
