@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from consul_kam.adapters import files, processes
-from consul_kam.adapters.identity import files_of
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.consul_agent import ConsulAgent
 from consul_kam.adapters.consul_lock import TTL, ConsulLock
+from consul_kam.adapters.identity import files_of
 from consul_kam.app import leaving
 from consul_kam.app.client import request
 from consul_kam.app.leaving import Say

@@ -44,6 +44,14 @@ class Tls(Keys, frozen=True):
     servers: Annotated[
         bool | None, doc("Whether those that Kamailio connects to must have a good one.", "where there is a `ca_file`")
     ] = None
+    apply: Annotated[
+        Literal["auto", "reload", "restart"],
+        doc(
+            "How a running Kamailio gets a new one. `reload`: by `tls.reload`; `restart`: it waits for the next "
+            "restart, and `status` says so; `auto`: reload from 6.0 on, since before that a reload may cut connections "
+            "that are up, or crash it."
+        ),
+    ] = "auto"
     gap: Annotated[
         float, Meta(ge=1, le=3600), doc("Least time between two reloads, s: each costs Kamailio memory for good.")
     ] = 5.0
