@@ -94,7 +94,7 @@ class Consul:
         `ca`. An address that is none is told at the first request."""
         self.address, self._token_file, self._deadline = address, token_file, deadline
         url, port, self._unusable = _split(address)
-        self._peer = consul_tls.peer(url, ca_file, certificate)
+        self._peer = consul_tls.peer(address, ca_file, certificate)
         self._looking: threading.Thread | None = None
         self._followed = Followed(certificate, closed=False) if certificate is not None else None
         self._files: list[int] = []

@@ -10,7 +10,7 @@ import ssl
 import time
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import SplitResult
+from urllib.parse import urlsplit
 
 from consul_kam.adapters import files, identity
 from consul_kam.adapters.identity import Files, Identity, Unfit
@@ -30,9 +30,13 @@ class Peer(NamedTuple):
     ours: Files | None = None
 
 
-def peer(url: SplitResult, ca_file: str, ours: Files | None) -> Peer | None:
-    """None where it is not asked by TLS."""
-    return Peer(url.hostname, url.port or 8501, ca_file, ours) if url.scheme == "https" and url.hostname else None
+def peer(address: str, ca_file: str, ours: Files | None) -> Peer | None:
+    """None where it is not asked by TLS, and where the address is none."""
+    try:
+        url = urlsplit(address)
+        return Peer(url.hostname, url.port or 8501, ca_file, ours) if url.scheme == "https" and url.hostname else None
+    except ValueError:
+        return None
 
 
 def ours(peer: Peer) -> str:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from consul_kam.adapters import consul_tls, files
 from consul_kam.adapters.identity import files_of
@@ -174,7 +173,7 @@ def _rendered(file: str, path: Path) -> Rendered:
 def _why(settings: Settings, words: str) -> str:
     """What is wrong with TLS, as we say it everywhere else; consul-template's own words where we find nothing."""
     given = settings.consul
-    peer = consul_tls.peer(urlsplit(given.address), given.ca_file, files_of(given))
+    peer = consul_tls.peer(given.address, given.ca_file, files_of(given))
     found = consul_tls.why(peer, PATIENCE) if peer is not None else ""
     return f"consul-template cannot reach Consul at {given.address}: {found}" if found else words
 
