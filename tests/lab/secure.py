@@ -108,7 +108,11 @@ class SecureMember(Member):
         """It reads its certificates and its CA again, and we speak to it anew; until it shows the certificate."""
         assert self._process is not None
         self._drop()
-        self._process.send(signal.SIGHUP)
+        try:
+            self.ask("PUT", "/v1/agent/reload")  # answers once that is done
+        except OSError:  # it shows what we do not trust
+            self._process.send(signal.SIGHUP)
+        self._drop()
         wait_for(f"{self.name} to show its certificate", self._shows, 20, self.log)
 
     def _shows(self) -> bool:
