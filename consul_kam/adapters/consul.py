@@ -1,6 +1,7 @@
 """Consul's HTTP API through python-consul2: what consul-template's answer cannot tell."""
 
 import contextlib
+import hashlib
 import json
 import os
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from consul_kam.adapters import files
+from consul_kam.adapters import consul_tls, files
 from consul_kam.adapters.consul_unix import UnixHttp
 from consul_kam.adapters.identity import Files, Followed, kept, path_of
 from consul_kam.errors import ConsulError, ConsulRefused, ConsulUnreachable, Unanswered
@@ -21,9 +22,11 @@ LARGEST_TOKEN = 4096
 """Bytes; a token is 36 letters."""
 LARGEST = 64 * 2**20
 """Bytes of an answer; 10,000 entries of a service are some 20 MB."""
+_TLS_ONLY = "HTTP request to an HTTPS server"
+"""What a Go program answers to plain HTTP where it speaks TLS."""
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
-_FILTERED = "X-Consul-Results-Filtered-By-ACLs"
+_FILTERED, _TOKEN = "X-Consul-Results-Filtered-By-ACLs", "X-Consul-Token"
 
 
 class Source(NamedTuple):
@@ -39,8 +42,9 @@ class Source(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The configuration allows only names that need no quoting."""
-        return f"/v1/health/service/{self.place}" if self.kind == "service" else f"/v1/kv/{self.place}"
+        """The configuration allows only names that need no quoting. The slash as in our templates: what else begins
+        with these letters is not meant, and may be hidden."""
+        return f"/v1/health/service/{self.place}" if self.kind == "service" else f"/v1/kv/{self.place.rstrip('/')}/"
 
     @property
     def least(self) -> tuple[str, str]:
@@ -74,7 +78,8 @@ class Response(NamedTuple):
 
 
 class Consul:
-    """One agent. `deadline`: seconds for one answer; a method takes no longer than two."""
+    """One agent. `deadline`: seconds for one answer; a method takes no longer than two, or, where TLS fails and it is
+    found out why, five."""
 
     def __init__(
         self,
@@ -89,6 +94,7 @@ class Consul:
         `ca`. An address that is none is told at the first request."""
         self.address, self._token_file, self._deadline = address, token_file, deadline
         url, port, self._unusable = _split(address)
+        self._peer = consul_tls.peer(address, ca_file, certificate)
         self._looking: threading.Thread | None = None
         self._followed = Followed(certificate, closed=False) if certificate is not None else None
         self._files: list[int] = []
@@ -124,14 +130,11 @@ class Consul:
         if self._unusable:
             raise ConsulError(self._unusable)
         self._follow()
-        try:
-            token = self._token()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ConsulError(f"cannot read the token file {self._token_file}: {reason}") from None
+        token = self._headers()
         found = self._answer(lambda: getattr(self._client.http, method)(_whole, path, params, headers=token, **more))
         if found.code not in (200, 404):
             reason = " ".join(str(found.body).split())[:200]
+            reason += "; let [consul] address begin with https://" if _TLS_ONLY in reason else ""
             raise ConsulRefused(f"cannot {method} {path} at {self.address}: {found.code} {reason}", found.code)
         return Response(found.code, found.body, _FILTERED in found.headers)
 
@@ -152,7 +155,7 @@ class Consul:
             self._client.http.session.close()
             _close(before)
         if followed.current is None:
-            raise ConsulError(followed.trouble)
+            raise ConsulError(f"{followed.trouble}; mend or renew what [consul] cert_file, key_file and ca_file name")
 
     def _answer(self, ask: Callable[[], Any]) -> Any:
         """Once again where a connection that was kept has died meanwhile: all that we ask may be asked twice."""
@@ -166,10 +169,14 @@ class Consul:
         raise ConsulUnreachable(f"cannot reach Consul at {self.address}: {reason}")
 
     def _reason(self, error: BaseException) -> str:
-        """The system's own word, from below the layers that wrap it."""
+        """What is wrong with TLS, or the system's own word, from below the layers that wrap it."""
         below = _bottom(error)
         if any(isinstance(each, TimeoutError) or type(each).__name__.endswith("Timeout") for each in (error, below)):
             return f"no answer within {self._deadline:g} s"
+        if self._peer is not None and not isinstance(below, ConnectionRefusedError):
+            found = consul_tls.why(self._peer, self._deadline)
+            if found:
+                return found
         return (isinstance(below, OSError) and below.strerror) or " ".join(str(below).split())[:200]
 
     def seen_of_filtered(self, source: Source, datacenter: str = "") -> int | None:
@@ -216,6 +223,11 @@ class Consul:
                 raise TimeoutError if len(body) <= LARGEST else OSError(f"it answers more than {LARGEST >> 20} MiB")
         response._content = bytes(body)  # where requests itself keeps what it has read
 
+    def token_mark(self) -> str:
+        """Tells one token from another, and tells nobody which it is; "" for none. Raises ConsulError."""
+        token = self._headers().get(_TOKEN, "")
+        return hashlib.sha256(token.encode()).hexdigest()[:16] if token else ""
+
     def leader(self) -> str:
         """The address of the leader that the agent knows, "" for none. Raises Unanswered."""
         try:
@@ -225,12 +237,24 @@ class Consul:
         except (ConsulError, ValueError) as error:
             raise Unanswered(str(error)) from None
 
-    def _token(self) -> dict[str, str]:
+    def _headers(self) -> dict[str, str]:
+        """An empty token file is no token: without one Consul would answer, to somebody who may see nothing."""
         if not self._token_file:
             token = os.environ.get("CONSUL_HTTP_TOKEN", "")
-        else:
+            return {_TOKEN: token} if token else {}
+        try:
             token = files.read_regular(Path(self._token_file), LARGEST_TOKEN, follow=True).decode("ascii").strip()
-        return {"X-Consul-Token": token} if token else {}
+            reason = "" if token else "it is empty"
+        except (OSError, ValueError) as error:
+            token, reason = "", str(getattr(error, "strerror", None) or error)
+        if reason:
+            raise ConsulError(f"cannot read the token file {self._token_file}: {reason}")
+        return {_TOKEN: token}
+
+
+def hidden_from_us(what: str) -> str:
+    """For messages."""
+    return f"Consul's ACLs hide some of {what} from our token (docs/acl.md)"
 
 
 def _close(descriptors: list[int]) -> None:

@@ -89,6 +89,8 @@ class Seen:
     """Who else has our ID; None where nobody can say now."""
     pinned_lives: bool | None = None
     """Whether the agent that we are registered with still is a living member; asked only where another one answered."""
+    token: str = ""
+    """A mark of the token that we asked with, or "" where there is none."""
 
     def check(self, id: str) -> Check | None:
         return next((check for check in self.checks if check.id == id), None)
@@ -107,6 +109,8 @@ class Record:
     """The reason of somebody else's maintenance when last seen."""
     drain: str = ""
     """The reason of our own while a drain is under way."""
+    token: str = ""
+    """The mark of the token that it was registered with."""
 
     def of(self, service: Service) -> bool:
         """Whether this is what we registered, at the place where we did."""
@@ -117,6 +121,7 @@ def load(raw: object) -> Record:
     """A Record of JSON's types; what is damaged is no record."""
     given = raw if isinstance(raw, Mapping) else {}
     kinds = {"node": str, "id": str, "name": str, "address": str, "port": int, "maintenance": str, "drain": str}
+    kinds |= {"token": str}
     return Record(**{key: given[key] for key, kind in kinds.items() if isinstance(given.get(key), kind)})
 
 

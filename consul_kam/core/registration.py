@@ -33,6 +33,9 @@ QUIET = 600.0
 MOVE = 10.0
 """Seconds that the agent that we are registered with has to be dead, says Consul, until we move to another: gossip errs
 now and then, and who moves too soon leaves a ghost."""
+ANOTHER_TOKEN = "our token is another one"
+"""An agent tells the catalog of a service with the token that it was registered with, for ever: once that is deleted it
+falls silent, and calls what it could not tell told (Consul: agent/local/state.go, `syncService`; tried)."""
 LONGEST = 3600.0
 """A registration that is fought over is left alone for QUIET seconds, then twice that, at most so many."""
 
@@ -166,18 +169,19 @@ class _Look:
         if state.missing > PATIENCE:
             trouble = f"cannot bring {self.wanted.service.id} into Consul's catalog: {lost}; the log of {on(self.seen)}"
             trouble += " says why: a token without the right, or a node ID that changed under its name"
+        turned = found is not None and bool(self.seen.token) and self.record.token != self.seen.token
         mine = self._mine()
         old = self.seen.old is not None and self.record.of(self.seen.old)
         # The record of the old ID stays until that is gone.
-        before = self.record if old else mine
-        why = self._first() if found is None else "; ".join(wrong)
+        before = self.record if old else replace(mine, token=self.record.token)
+        why = self._first() if found is None else "; ".join([*wrong, *[ANOTHER_TOKEN] * turned])
         fresh = self.ready and not state.contradicted
         unasked = fresh and self._unasked()
         state = replace(state, right=True, renewed=unasked or (state.renewed and not self._heard()))
         why = why or ("its agent has not asked its status page yet" if unasked else "")
         broken = [id for id in checks if self.seen.check(id) is not None] if found is not None else []
         broken += [self.wanted.http_id] if unasked else []
-        actions = self._mend(fresh, broken, bool(why), wrong == [lost])
+        actions = self._mend(fresh, broken, bool(why), turned or wrong == [lost])
         actions += (Deregister(self.record.id),) if old else ()
         if any(isinstance(action, FeedTtl) for action in actions):
             state = replace(state, fed=self.now)
@@ -212,7 +216,7 @@ class _Look:
 
     def _mend(self, fresh: bool, broken: Sequence[str], wrong: bool, lost: bool) -> tuple[Action, ...]:
         """`broken`: checks that shall begin anew. Registering again keeps the status and output of a check whatever its
-        definition, so these are taken away first. `lost`: the agent knows it all, the catalog does not."""
+        definition, so these are taken away first. `lost`: the agent knows it all, the catalog does not, or will not."""
         wanted, seen, drain = self.wanted, self.seen, self.record.drain
         maintenance = seen.check(wanted.maintenance_id)
         reason = None
@@ -242,7 +246,7 @@ class _Look:
 
     def _mine(self) -> Record:
         is_ = self.wanted.service
-        return replace(self.record, id=is_.id, name=is_.name, address=is_.address, port=is_.port)
+        return replace(self.record, id=is_.id, name=is_.name, address=is_.address, port=is_.port, token=self.seen.token)
 
     def _first(self) -> str:
         known = self.record.id == self.wanted.service.id
