@@ -33,9 +33,11 @@ from consul_kam.settings.schema import (
     schema_at,
     unknown_key,
 )
+from consul_kam.settings.vault import Auth, Secret, Vault, VaultSettings
 
 __all__ = [
     "Alert",
+    "Auth",
     "Consul",
     "ConsulTemplate",
     "Dataset",
@@ -51,9 +53,12 @@ __all__ = [
     "Probe",
     "Registration",
     "Rtpengine",
+    "Secret",
     "Set",
     "Supervise",
     "Var",
+    "Vault",
+    "VaultSettings",
     "convert",
     "describe",
     "plain",
@@ -87,6 +92,7 @@ class File(Keys, frozen=True):
     supervise: Supervise = Supervise()
     probes: dict[str, Probe] = {}
     env: Env = Env()
+    vault: Vault = Vault()
     http: Http = Http()
     datasets: dict[str, Dataset] = {}
     alert: Alert = Alert()
