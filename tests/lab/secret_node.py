@@ -8,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.lab.engine import ROOT, Engine
+from tests.lab.engine import ROOT
+from tests.lab.node import Node
 from tests.lab.ports import free_port
 from tests.lab.process import tail, wait_for
 from tests.lab.vault import Vault
@@ -38,7 +39,7 @@ SHM = Path("/dev/shm")
 """A tmpfs on every Linux."""
 
 
-class SecretNode(Engine):
+class SecretNode(Node):
     """`with SecretNode(tmp_path, vault, auth, secrets) as node:`; `auth`: of [vault.auth], `secrets`: its tables."""
 
     def __init__(
