@@ -13,7 +13,7 @@ JITTER = 1 / 15
 """Of its life: so much earlier at most, so that a fleet which started together does not renew together."""
 LEAST = 1 / 2
 """A renewal that gives less than this share of what the lease had at first has met its maximum: it is the last one."""
-FIRST, LONGEST = 0.5, 30.0
+FIRST, LONGEST = 0.5, 15.0
 """Seconds: what the wait after a failure is drawn from at first, and at most."""
 SOONEST, BRIEFEST = 0.1, 1.0
 """Seconds between two tries at least, and before something that was just given is renewed."""
