@@ -231,7 +231,6 @@ class Vault:
                 namespace=self._namespace or None,
             )
             client.session.trust_env = False
-            client.session.max_redirects = 0
             client.session.hooks["response"].append(self._bounded)
             self._client = client
         return self._client
