@@ -17,7 +17,7 @@ from consul_kam.app.loop import Loop
 from consul_kam.app.reports import Reporter
 from consul_kam.app.secret_each import Each, first_end
 from consul_kam.app.secret_turns import Turns
-from consul_kam.app.secret_work import Found, Hands, LoggedOut, Taken, clock
+from consul_kam.app.secret_work import Found, Hands, LoggedOut, NotKept, Taken, clock
 from consul_kam.config import Settings
 from consul_kam.core import lease
 from consul_kam.core.lease import Held, Login, Retry, Verb
@@ -77,6 +77,8 @@ class Secrets:
         self._turns.do(self._look, self._took_up, self._no_place)
 
     def close(self) -> None:
+        if self._hands is not None:
+            self._hands.close()
         self._turns.close()
 
     @property
@@ -247,6 +249,7 @@ class Secrets:
             self._vault_away(error)
             return
         self._answered()
+        each.number += isinstance(error, NotKept)  # what is there half may be in the way
         each.failed(error, renewing, now, self._login)
 
     def _let_go(self, name: str, held: Held) -> None:
