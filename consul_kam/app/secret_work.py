@@ -58,12 +58,14 @@ class Taken:
 
 
 class Hands:
-    """Every method raises ConsulKamError; `chance`: from 0 to below 1."""
+    """Every method raises ConsulKamError; `chance`: from 0 to below 1; `vault`: another than the one that is given."""
 
-    def __init__(self, given: VaultSettings, chance: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, given: VaultSettings, chance: Callable[[], float] = random.random, vault: Vault | None = None
+    ) -> None:
         self._given, self._chance = given, chance
         certificate = (given.cert_file, given.key_file) if given.cert_file else None
-        self._vault = Vault(given.address, given.ca_file, certificate, given.namespace)
+        self._vault = vault or Vault(given.address, given.ca_file, certificate, given.namespace)
         self._store = SecretStore(given.directory)
         self._closed = False
         auth = given.auth
