@@ -166,7 +166,7 @@ BAD = [
     (
         "x = 1",
         "x: expected one of mode, order, order_wait, verify_every, node, consul, consul_template, kamailio, rtpengine, "
-        "registration, drain, supervise, probes, env, http, datasets, alert, doctor, log, got 'x'",
+        "registration, drain, supervise, probes, env, vault, http, datasets, alert, doctor, log, got 'x'",
     ),
     ("moed = 1", "moed: expected one of * got 'moed' (did you mean mode?)"),
     ('order = ["x"]', "order: x: expected one of *dispatcher*, got 'x'"),

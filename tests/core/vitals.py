@@ -8,8 +8,10 @@ from consul_kam.core.vitals import (
     ProbeVitals,
     ProcessVitals,
     Registered,
+    SecretVitals,
     Spread,
     Tally,
+    VaultVitals,
     Vitals,
 )
 
@@ -46,6 +48,7 @@ FULL = Vitals(
     registration=Registered(True, False),
     drain=DrainVitals("REFUSING", 3),
     certificates=(CertificateVitals("kamailio", 86_400.0, False), CertificateVitals("http", None, True)),
+    vault=VaultVitals(True, True, (SecretVitals("db", True, 42.5, 7, 1), SecretVitals("api", False))),
     lag=SPREAD,
     unwritten=1,
 )
