@@ -56,6 +56,9 @@ class Settings:
     drain: keys.Drain
     supervise: keys.Supervise
     env: keys.EnvSettings
+    vault: keys.Vault
+    references: keys.References
+    """Where the file has `secret://`; in the keys there is the path of the secret's file."""
     probes: Mapping[str, keys.Probe]
     """What the file says of probes, by name."""
     http: keys.Http
@@ -94,8 +97,8 @@ class Settings:
         return tuple(each for each in self.enabled if real(each.staging) == real(str(each.file)))
 
     def plain(self) -> dict[str, Any]:
-        """All of it in JSON's types."""
-        return dict(keys.plain(self))
+        """All of it in JSON's types, and each reference to a secret as it was written."""
+        return keys.shown(dict(keys.plain(self)), self.references)
 
     def dataset(self, name: str) -> DatasetSettings:
         """Raises ConfigError for a name that is none."""
@@ -194,6 +197,8 @@ def parse(text: str, source: str, environ: Mapping[str, str], node_is: Mapping[s
     for key, value in numbers:
         if not math.isfinite(value):
             raise ConfigError(f"cannot use {source}: {key}: expected a finite number, got {value}")
+    vault = keys.convert(raw.get("vault", {}), keys.Vault, source, "vault")
+    references = keys.put_in(raw, keys.File, vault, source)
     tables, looks = (_table(raw, key, source) for key in ("datasets", "probes"))
     variables = _table(raw["env"], "vars", source, "env.") if isinstance(raw.get("env"), dict) else {}
     top = keys.convert(raw, keys.File, source)
@@ -221,7 +226,9 @@ def parse(text: str, source: str, environ: Mapping[str, str], node_is: Mapping[s
         registration=registration,
         drain=complete.drain(top.drain, kamailio.mode),
         supervise=top.supervise,
-        env=complete_env(top.env, variables, node.role, node.name, source),
+        env=complete_env(top.env, variables, node.role, node.name, vault.directory, source),
+        vault=top.vault,
+        references=references,
         probes={name: _probe(name, table, source) for name, table in looks.items()},
         http=top.http,
         http_named="listen" in raw.get("http", {}),

@@ -150,7 +150,7 @@ BAD = [
     (
         "x = 1",
         "x: expected one of mode, order, order_wait, verify_every, node, consul, consul_template, kamailio, rtpengine, "
-        "registration, drain, supervise, probes, env, http, datasets, alert, doctor, log, got 'x'",
+        "registration, drain, supervise, probes, env, vault, http, datasets, alert, doctor, log, got 'x'",
     ),
     ("moed = 1", "moed: expected one of * got 'moed' (did you mean mode?)"),
     ('order = ["x"]', "order: x: expected one of *dispatcher*, got 'x'"),
@@ -176,7 +176,7 @@ BAD = [
         "[kamailio]\nrpc = 'http://a:b@127.0.0.1:1/'",
         "kamailio.rpc: expected no user and password: use rpc_password_file",
     ),
-    ("[kamailio]\nrpc_ca_file = 'ca.pem'", "kamailio.rpc_ca_file: expected an absolute path, got 'ca.pem'"),
+    ("[kamailio]\nrpc_ca_file = 'ca.pem'", "kamailio.rpc_ca_file: expected an absolute path or `secret://NAME/FIELD`, got 'ca.pem'"),
     ("[kamailio]\nrpc_deadline = 0", "kamailio.rpc_deadline: expected a number above 0 to 600, got 0"),
     ("kamailio = 2", "kamailio: expected a table, got 2"),
     ("verify_every = nan", "verify_every: expected a finite number, got nan"),

@@ -135,7 +135,7 @@ def _reload(engine: Engine, read: Callable[[], Settings] | None, notifier: Notif
 
 def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engine, Intake, Operator, Node | None]:
     """The engine, what feeds it and what surrounds it, not yet running. Raises ConfigError."""
-    if not settings.enabled and not settings.node.role and (detached or not settings.env.layers):
+    if not settings.enabled and not settings.node.role and (detached or not settings.env.on):
         raise ConfigError("cannot run: no dataset is enabled; set `file` in [datasets.dispatcher]")
     way = settings.kamailio
     client = rpc.connect(way.rpc, way.rpc_reply_dir, way.rpc_password_file, way.rpc_ca_file)

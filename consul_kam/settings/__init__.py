@@ -20,6 +20,7 @@ from consul_kam.settings.node import (
     Rtpengine,
     Supervise,
 )
+from consul_kam.settings.references import References, put_in, shown
 from consul_kam.settings.schema import (
     DATASET,
     Keys,
@@ -33,6 +34,7 @@ from consul_kam.settings.schema import (
     schema_at,
     unknown_key,
 )
+from consul_kam.settings.vault import Secret, Vault
 
 __all__ = [
     "Alert",
@@ -49,17 +51,22 @@ __all__ = [
     "Log",
     "Node",
     "Probe",
+    "References",
     "Registration",
     "Rtpengine",
+    "Secret",
     "Set",
     "Supervise",
     "Var",
+    "Vault",
     "convert",
     "describe",
     "plain",
+    "put_in",
     "replace",
     "schema_at",
     "set_table",
+    "shown",
     "unknown_key",
 ]
 
@@ -87,6 +94,7 @@ class File(Keys, frozen=True):
     supervise: Supervise = Supervise()
     probes: dict[str, Probe] = {}
     env: Env = Env()
+    vault: Vault = Vault()
     http: Http = Http()
     datasets: dict[str, Dataset] = {}
     alert: Alert = Alert()
