@@ -176,7 +176,10 @@ BAD = [
         "[kamailio]\nrpc = 'http://a:b@127.0.0.1:1/'",
         "kamailio.rpc: expected no user and password: use rpc_password_file",
     ),
-    ("[kamailio]\nrpc_ca_file = 'ca.pem'", "kamailio.rpc_ca_file: expected an absolute path or `secret://NAME/FIELD`, got 'ca.pem'"),
+    (
+        "[kamailio]\nrpc_ca_file = 'ca.pem'",
+        "rpc_ca_file: expected an absolute path or `secret://NAME/FIELD`, got 'ca.pem'",
+    ),
     ("[kamailio]\nrpc_deadline = 0", "kamailio.rpc_deadline: expected a number above 0 to 600, got 0"),
     ("kamailio = 2", "kamailio: expected a table, got 2"),
     ("verify_every = nan", "verify_every: expected a finite number, got nan"),
