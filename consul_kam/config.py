@@ -198,7 +198,7 @@ def parse(text: str, source: str, environ: Mapping[str, str], node_is: Mapping[s
         if not math.isfinite(value):
             raise ConfigError(f"cannot use {source}: {key}: expected a finite number, got {value}")
     vault = keys.convert(raw.get("vault", {}), keys.Vault, source, "vault")
-    references = keys.put_in(raw, keys.File, vault, source)
+    references = keys.put_in(raw, keys.File, vault.directory, vault.secrets, source)
     tables, looks = (_table(raw, key, source) for key in ("datasets", "probes"))
     variables = _table(raw["env"], "vars", source, "env.") if isinstance(raw.get("env"), dict) else {}
     top = keys.convert(raw, keys.File, source)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 SCHEME = "secret://"
-_WHOLE = re.compile(r"secret://([a-z][a-z0-9_]{0,31})/([A-Za-z0-9_][A-Za-z0-9._-]{0,127})")
+_WHOLE = re.compile(r"secret://([a-z][a-z0-9_]{0,31})/([A-Za-z0-9_][A-Za-z0-9._-]{0,63})")
 TEXT = "text"
 FIELDS = {
     "database": ("username", "password"),
@@ -37,6 +37,4 @@ def fields(kind: str, text: bool) -> tuple[str, ...] | None:
 def why_no_field(kind: str, text: bool, field: str) -> str:
     """What was expected instead of `field`, or ""."""
     known = fields(kind, text)
-    if field == TEXT and not text and known is None:
-        return f"a `{TEXT}` in its table, or another field"
     return "" if known is None or field in known else f"one of its fields {', '.join(known)}"

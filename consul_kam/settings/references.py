@@ -3,13 +3,12 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from consul_kam.core import secret_reference
 from consul_kam.core.secret_reference import SCHEME, Reference
 from consul_kam.errors import ConfigError
 from consul_kam.settings.schema import FILE, Keys, schema_at
-from consul_kam.settings.vault import Secret, Vault
 
 Step = str | int
 _NOWHERE = ("datasets", "probes", "vault")
@@ -18,17 +17,29 @@ _NOWHERE = ("datasets", "probes", "vault")
 
 @dataclass(frozen=True)
 class References:
-    """Of `[vault]`, and the keys that a secret stands in: dotted key -> the reference, as it was written."""
+    """The keys that a secret stands in: dotted key -> the reference, as it was written."""
 
-    directory: str = Vault().directory
-    secrets: Mapping[str, Secret] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
-def put_in(raw: dict[str, Any], kind: type[Keys], vault: Vault, source: str) -> References:
+class Secret(Protocol):
+    """`[vault.secrets.NAME]`."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+
+Secrets = Mapping[str, Secret]
+
+
+def put_in(raw: dict[str, Any], kind: type[Keys], directory: str, secrets: Secrets, source: str) -> References:
     """Each reference in a key that names a file becomes its path, in `raw`; `env.vars.NAME.value` keeps it.
 
-    `kind`: what `raw` shall be. Raises ConfigError for an unknown name or field, and for one anywhere else.
+    `kind`: what `raw` shall be; `directory` and `secrets`: of `[vault]`. Raises ConfigError for an unknown name or
+    field, and for a reference anywhere else.
     """
     found = dict(_found(raw, ()))
     for steps, text in found.items():
@@ -38,10 +49,10 @@ def put_in(raw: dict[str, Any], kind: type[Keys], vault: Vault, source: str) -> 
         if not _takes(kind, steps):
             expected = "expected no secret: only a key that names a file to be read, and env.vars.NAME.value, take one"
             raise ConfigError(f"{where}: {expected}; got {text!r}")
-        reference = _checked(text, vault, where)
+        reference = _checked(text, secrets, where)
         if not _variable(steps):
-            _put(raw, steps, f"{vault.directory.rstrip('/')}/{reference.name}/{reference.field}")
-    return References(vault.directory, vault.secrets, {_dotted(steps): text for steps, text in found.items()})
+            _put(raw, steps, f"{directory.rstrip('/')}/{reference.name}/{reference.field}")
+    return References({_dotted(steps): text for steps, text in found.items()})
 
 
 def shown(plain: dict[str, Any], references: References) -> dict[str, Any]:
@@ -70,14 +81,14 @@ def _found(value: object, steps: tuple[Step, ...]) -> Iterator[tuple[tuple[Step,
         yield steps, value
 
 
-def _checked(text: str, vault: Vault, where: str) -> Reference:
+def _checked(text: str, secrets: Secrets, where: str) -> Reference:
     reference = secret_reference.read(text)
     if reference is None:
         raise ConfigError(f"{where}: expected secret://NAME/FIELD, got {text!r}")
-    secret = vault.secrets.get(reference.name)
+    secret = secrets.get(reference.name)
     if secret is None:
-        near = difflib.get_close_matches(reference.name, vault.secrets, 1)
-        known = f"one of {', '.join(vault.secrets)}" if vault.secrets else "a [vault.secrets] table for it"
+        near = difflib.get_close_matches(reference.name, secrets, 1)
+        known = f"one of {', '.join(secrets)}" if secrets else "a [vault.secrets] table for it"
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise ConfigError(f"{where}: expected {known}, got secret {reference.name!r}{hint}")
     wrong = secret_reference.why_no_field(secret.kind, bool(secret.text), reference.field)
