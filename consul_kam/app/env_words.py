@@ -129,6 +129,8 @@ def differs(settings: Settings) -> tuple[list[Change], str]:
     started = known.versions.get(known.started, last)
     before = {name: text for name, text in started.items() if name not in live}
     before |= {name: text for name, text in last.items() if name in live}
+    # what was last set of those that are Vault's is written down nowhere: it is set at once
+    before |= {spec.name: now[spec.name] for spec in specs if spec.leased and spec.name in live and spec.name in now}
     return changes(before, now), seen.away
 
 

@@ -19,4 +19,5 @@ class Vault(Keys, frozen=True):
 
     address: Annotated[Line, doc("Vault.")] = ""
     directory: Annotated[PathText, doc("Where its secrets are files.")] = "/run/consul_kam/secrets"
+    auth: Annotated[dict[str, Line], doc("Login.")] = {}
     secrets: dict[str, Secret] = {}
