@@ -434,6 +434,8 @@ def test_what_python_cannot_read_is_one_clear_line(text: str, said: str) -> None
 
 
 VAULT = """
+[vault.auth]
+token_file = "/t"
 [vault.secrets.node]
 kind = "consul"
 path = "consul/creds/node"

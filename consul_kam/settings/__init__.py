@@ -34,10 +34,11 @@ from consul_kam.settings.schema import (
     schema_at,
     unknown_key,
 )
-from consul_kam.settings.vault import Secret, Vault
+from consul_kam.settings.vault import Auth, Secret, Vault, VaultSettings
 
 __all__ = [
     "Alert",
+    "Auth",
     "Consul",
     "ConsulTemplate",
     "Dataset",
@@ -59,6 +60,7 @@ __all__ = [
     "Supervise",
     "Var",
     "Vault",
+    "VaultSettings",
     "convert",
     "describe",
     "plain",
