@@ -149,9 +149,12 @@ def test_without_the_secret_nothing_is_started_and_with_it_it_goes_on(
     secrets.withdraw("db")
     until(node, "its end", lambda: "DBURL: there is no secret db" in environment(node)["missing"])
     assert (node.pid_of(), secrets.include.read_text()) == (pid, text), "who runs is left alone"
+    refused = node.ask("restart", 60.0)
+    assert "cannot start Kamailio: the environment: DBURL: there is no secret db" in refused["error"]
+    assert node.pid_of() == pid
     vault.kv("db", fields(2))
-    until(node, "it again", lambda: environment(node)["restart"] == ["BARE", "DBURL"])
-    assert environment(node)["missing"] == []
+    until(node, "it again", lambda: environment(node)["missing"] == [])
+    assert environment(node)["restart"] == ["BARE", "DBURL"]
 
 
 def test_secrets_alone_need_no_consul_and_with_kv_away_they_change(secrets: Secrets, vault: Vault, lab: Lab) -> None:
