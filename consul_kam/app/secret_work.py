@@ -9,14 +9,17 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from consul_kam.adapters.secret_store import SecretStore
 from consul_kam.adapters.vault import Entry, Given, How, Vault, token_of
 from consul_kam.core import held as kept
 from consul_kam.core.lease import Held, Lease, Login, extended, lent
 from consul_kam.core.secret import Made, Want, make
-from consul_kam.errors import ConsulKamError, VaultError, VaultRefused
+from consul_kam.errors import ConsulKamError, VaultError, VaultForgot
 from consul_kam.settings import VaultSettings
+
+T = TypeVar("T")
 
 
 def clock() -> float:
@@ -62,6 +65,7 @@ class Hands:
         certificate = (given.cert_file, given.key_file) if given.cert_file else None
         self._vault = Vault(given.address, given.ca_file, certificate, given.namespace)
         self._store = SecretStore(given.directory)
+        self._closed = False
         auth = given.auth
         self._how = How(
             auth.method,
@@ -74,6 +78,10 @@ class Hands:
         )
         whole = json.dumps([given.address, given.namespace, given.cert_file, self._how])
         self._digest = hashlib.sha256(whole.encode()).hexdigest()
+
+    def close(self) -> None:
+        """Nothing is published any more: another may have begun. From any thread."""
+        self._closed = True
 
     # -- what is there -------------------------------------------------------------------------------------------------
 
@@ -120,11 +128,10 @@ class Hands:
         return login
 
     def prolong(self, login: Login) -> Login:
-        self._same(login)
         now = clock()
         draw = self._chance()
         again = self._login(
-            self._vault.prolong(login.token),
+            self._with(login, lambda: self._vault.prolong(login.token)),
             lambda entry: extended(login.lease, now, entry.seconds, entry.renewable, draw),
         )
         self._keep_login(again)
@@ -147,15 +154,13 @@ class Hands:
         if self._how.method == "token" and token_of(self._how) != login.token:
             raise LoggedOut("the token file has another token")
 
-    def _with(self, login: Login, call: Callable[[], Given]) -> Given:
-        """Vault says 403 to a token that it does not know, and to one that may not."""
+    def _with(self, login: Login, call: Callable[[], T]) -> T:
+        """Raises LoggedOut too."""
         self._same(login)
         try:
             return call()
-        except VaultRefused as error:
-            if error.code == 403 and not self._vault.alive(login.token):
-                raise LoggedOut("Vault no longer knows our token") from None
-            raise
+        except VaultForgot:
+            raise LoggedOut("Vault no longer knows our token") from None
 
     # -- secrets -------------------------------------------------------------------------------------------------------
 
@@ -205,14 +210,17 @@ class Hands:
             self._store.drop(name, held.generation)
 
     def remove(self, name: str, held: Held) -> None:
-        """An expired one, where policy says so."""
+        """An expired one, where policy says so. Another may have come meanwhile."""
         try:
-            self._store.withdraw(name)
+            if self._store.current(name) == held.generation:
+                self._store.withdraw(name)
         except OSError as error:
             raise NotKept(f"cannot remove {self._store.directory / name}: {error.strerror or error}") from None
         self._store.drop(name, held.generation)
 
     def _publish(self, want: Want, held: Held, made: Made) -> None:
+        if self._closed:
+            raise NotKept(f"cannot write {self._store.directory / want.name}: it ends")
         try:
             self._store.publish(want.name, held.generation, made.files, kept.dump(held))
         except OSError as error:

@@ -159,3 +159,14 @@ def test_sealed_at_boot(vault: Vault, auth: str, tmp_path: Path) -> None:
             wait_for("the gate open", lambda: "secrets" not in http.readiness(node.listen or "")["reasons"], 10)
     finally:
         vault.unseal()
+
+
+def test_it_ends_at_once_while_it_waits_for_secrets(vault: Vault, auth: str, tmp_path: Path) -> None:
+    vault.seal()
+    try:
+        with SecretNode(tmp_path / "node", vault, auth, KV, boot_timeout=120.0) as node:
+            node.until("it waits", lambda: not node.told()["reachable"])
+            assert node.ask("status")["node"]["waits_for"].startswith("secrets: api from Vault: cannot use Vault at ")
+            assert node.stop() == 0
+    finally:
+        vault.unseal()
