@@ -249,7 +249,7 @@ class Secrets:
 
     def left_before(self, name: str) -> float:
         """Seconds that what the secret was before is still good; inf: without end; 0: it is not."""
-        return self._each[name].left_before(clock())
+        return self._all.each[name].left_before(clock())
 
     def status(self) -> dict[str, Any] | None:
         """For `status` and `secrets`: no value, no lease's id. None where there is no [vault]."""
