@@ -58,12 +58,14 @@ class Taken:
 
 
 class Hands:
-    """Every method raises ConsulKamError; `chance`: from 0 to below 1."""
+    """Every method raises ConsulKamError; `chance`: from 0 to below 1; `vault`: another than the one that is given."""
 
-    def __init__(self, given: VaultSettings, chance: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, given: VaultSettings, chance: Callable[[], float] = random.random, vault: Vault | None = None
+    ) -> None:
         self._given, self._chance = given, chance
         certificate = (given.cert_file, given.key_file) if given.cert_file else None
-        self._vault = Vault(given.address, given.ca_file, certificate, given.namespace)
+        self._vault = vault or Vault(given.address, given.ca_file, certificate, given.namespace)
         self._store = SecretStore(given.directory)
         self._closed = False
         auth = given.auth
@@ -105,7 +107,7 @@ class Hands:
                 else:
                     leaving.append((name, held))
             if name not in wanted:
-                self._store.withdraw(name)
+                self._withdraw(name)
         return Found(login, current, old, leaving, numbers)
 
     def _generations(self) -> Mapping[str, list[int]]:
@@ -211,12 +213,15 @@ class Hands:
 
     def remove(self, name: str, held: Held) -> None:
         """An expired one, where policy says so. Another may have come meanwhile."""
+        if self._store.current(name) == held.generation:
+            self._withdraw(name)
+        self._store.drop(name, held.generation)
+
+    def _withdraw(self, name: str) -> None:
         try:
-            if self._store.current(name) == held.generation:
-                self._store.withdraw(name)
+            self._store.withdraw(name)
         except OSError as error:
             raise NotKept(f"cannot remove {self._store.directory / name}: {error.strerror or error}") from None
-        self._store.drop(name, held.generation)
 
     def _publish(self, want: Want, held: Held, made: Made) -> None:
         if self._closed:

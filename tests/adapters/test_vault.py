@@ -34,6 +34,7 @@ def server(*pieces: bytes, again: bool = False, every: float = 0.0) -> Iterator[
                 asked.append(client.recv(65_536))
                 for piece in pieces:
                     client.sendall(piece)
+                    ended.wait(every)
                 while again and not ended.wait(every):
                     client.sendall(pieces[-1])
 
@@ -87,6 +88,13 @@ def test_what_is_given() -> None:
         (said(b"no JSON: canary"), VaultError, "200, and no JSON"),
         (said(b"[1]"), VaultError, "cannot read a/b at .*: .*no JSON|another shape"),
         (said({"lease_duration": "canary"}), VaultError, "another shape"),
+        (said({"lease_duration": 10**400}), VaultError, "another shape"),
+        (said(b'{"lease_duration": NaN}'), VaultError, "another shape"),
+        (said({"lease_duration": -1}), VaultError, "another shape"),
+        (said([1], b"403 No"), VaultAway, "cannot understand Vault at .*: its answer has another shape"),
+        (said({"errors": [1]}, b"403 No"), VaultAway, "cannot understand Vault at "),
+        (said({"errors": {"canary": 1}}, b"403 No"), VaultRefused, "cannot read a/b at .*: 403$"),
+        (said(b"[" * 100_000), VaultAway, "cannot understand Vault at "),
         (b"no HTTP at all\r\n\r\n", VaultAway, "cannot reach Vault at "),
         (b"", VaultAway, "cannot reach Vault at "),
     ],
@@ -116,7 +124,8 @@ def test_an_answer_is_bounded_in_bytes_and_in_time() -> None:
 
 def test_a_head_that_never_ends_holds_up_nobody() -> None:
     """requests' timeout is from byte to byte."""
-    with server(b"HTTP/1.1 200 OK\r\nX: ", b"x", again=True, every=0.05) as (address, _):
+    drips = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: ", *[b"x"] * 80, b"\r\n\r\n{}"]  # whole after 4 s
+    with server(*drips, every=0.05) as (address, _):
         client = Vault(address, deadline=0.3)
         with pytest.raises(VaultAway, match=r"no answer within 0\.6 s"):
             client.give("a/b", "t")
