@@ -48,10 +48,8 @@ def started(
     lab: Lab, consul: ConsulAgent, secrets: Secrets, vault: Vault, postgres: Postgres, lines: str = "", more: str = ""
 ) -> Node:
     """`lines`: of the secret `db`, by default of the database engine; `more`: of DBURL."""
-    lines = (
-        lines
-        or f'kind = "database"\npath = "database/creds/kamailio"\ntext = "{postgres.url("{username}", "{password}")}"'
-    )
+    url = postgres.url("{username}", "{password}")
+    lines = lines or f'kind = "database"\npath = "database/creds/kamailio"\ntext = "{url}"'
     more = f"""
 {secrets.toml(vault, vault.token("node", period="1h"), db=lines)}
 [env]
