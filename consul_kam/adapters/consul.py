@@ -1,8 +1,10 @@
 """Consul's HTTP API through python-consul2: what consul-template's answer cannot tell."""
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import threading
 import time
 import warnings
@@ -19,6 +21,7 @@ LARGEST_TOKEN = 4096
 """Bytes; a token is 36 letters."""
 LARGEST = 64 * 2**20
 """Bytes of an answer; 10,000 entries of a service are some 20 MB."""
+_TOKEN = re.compile(rb"[!-~]*")
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
 _FILTERED = "X-Consul-Results-Filtered-By-ACLs"
@@ -85,6 +88,8 @@ class Consul:
         """`address`: HOST:PORT, http[s]://HOST:PORT or unix:///PATH. The token's file is read at each request, so it
         may rotate. An address that is none is told at the first request."""
         self.address, self._token_file, self._deadline = address, token_file, deadline
+        self.token_print = ""
+        """Which token the last request had, without saying it; "": none."""
         url, port, self._unusable = _split(address)
         self._looking: threading.Thread | None = None
         with _plain_environment(), warnings.catch_warnings():
@@ -118,11 +123,7 @@ class Consul:
     def _ask(self, method: str, path: str, params: list[tuple[str, str]], **more: Any) -> Response:
         if self._unusable:
             raise ConsulError(self._unusable)
-        try:
-            token = self._token()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ConsulError(f"cannot read the token file {self._token_file}: {reason}") from None
+        token = self._token()
         found = self._answer(lambda: getattr(self._client.http, method)(_whole, path, params, headers=token, **more))
         if found.code not in (200, 404):
             reason = " ".join(str(found.body).split())[:200]
@@ -201,11 +202,20 @@ class Consul:
             raise Unanswered(str(error)) from None
 
     def _token(self) -> dict[str, str]:
+        """Raises ConsulError; no message says what stands there."""
         if not self._token_file:
-            token = os.environ.get("CONSUL_HTTP_TOKEN", "")
+            where, found = "$CONSUL_HTTP_TOKEN", os.environ.get("CONSUL_HTTP_TOKEN", "").encode("utf-8", "replace")
         else:
-            token = files.read_regular(Path(self._token_file), LARGEST_TOKEN, follow=True).decode("ascii").strip()
-        return {"X-Consul-Token": token} if token else {}
+            where = f"the token file {self._token_file}"
+            try:
+                found = files.read_regular(Path(self._token_file), LARGEST_TOKEN, follow=True)
+            except OSError as error:
+                raise ConsulError(f"cannot read {where}: {error.strerror or error}") from None
+        token = found.strip()
+        if not _TOKEN.fullmatch(token):
+            raise ConsulError(f"cannot use {where}: expected one word of printable ASCII")
+        self.token_print = hashlib.sha256(token).hexdigest()[:16] if token else ""
+        return {"X-Consul-Token": token.decode("ascii")} if token else {}
 
 
 def _split(address: str) -> tuple[SplitResult, int | None, str]:

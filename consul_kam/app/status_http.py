@@ -147,7 +147,14 @@ def serve(
     """
 
     drain = node.draining.status if node.draining is not None else None
-    parts = Parts(node.health, node.supervisor.processes, lambda: node.waits_for, node.registrar.status, drain)
+    parts = Parts(
+        node.health,
+        node.supervisor.processes,
+        lambda: node.waits_for,
+        node.registrar.status,
+        drain,
+        node.secrets.vitals,
+    )
     look = Look(engine, settings, heartbeat, ordering, parts)
     name, listen, token = settings.node.name, settings.http.listen, settings.http.token_file
     acts = Acts(token, listen, do) if token and listen else None

@@ -16,6 +16,7 @@ from consul_kam.adapters.control import ControlUnreachable, Server, ask
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.lock import KamailioLock
 from consul_kam.adapters.releases import Releases
+from consul_kam.adapters.secret_store import SecretStore
 from consul_kam.adapters.staging import Watch
 from consul_kam.adapters.systemd import Notifier
 from consul_kam.app import places, status_http
@@ -33,6 +34,7 @@ from consul_kam.app.ordering import Ordering
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.recording import Recorder
 from consul_kam.app.reports import Reporter
+from consul_kam.app.secrets import Secrets
 from consul_kam.app.work import DAMAGED, Work, restored
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core import past
@@ -80,6 +82,8 @@ def _serve(
     """Until the end, or until there is another configuration."""
     places.prepare(settings)
     if not detached:
+        if settings.vault.on:
+            SecretStore(settings.vault.directory).prepare()
         _retire_detached(settings.control)
     server: list[Server] = []
     lock = KamailioLock(settings.kamailio.rpc, places.written(settings)) if settings.enabled else None
@@ -135,7 +139,7 @@ def _reload(engine: Engine, read: Callable[[], Settings] | None, notifier: Notif
 
 def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engine, Intake, Operator, Node | None]:
     """The engine, what feeds it and what surrounds it, not yet running. Raises ConfigError."""
-    if not settings.enabled and not settings.node.role and (detached or not settings.env.layers):
+    if not settings.enabled and not settings.node.role and (detached or not (settings.env.on or settings.vault.on)):
         raise ConfigError("cannot run: no dataset is enabled; set `file` in [datasets.dispatcher]")
     way = settings.kamailio
     client = rpc.connect(way.rpc, way.rpc_reply_dir, way.rpc_password_file, way.rpc_ca_file)
@@ -163,7 +167,8 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     node = None
     if not detached:
         environment = Environment(engine.loop, settings, consul_of(settings), (engine.rpc, client), reporter)
-        node = Node(engine, settings, heartbeat, freshness, consul_of(settings), environment, notifier)
+        secrets = Secrets(engine.loop, settings, reporter)
+        node = Node(engine, settings, heartbeat, freshness, consul_of(settings), environment, secrets, notifier)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)

@@ -14,6 +14,7 @@ from consul_kam.settings.schema import (
     Meta,
     Name,
     Path,
+    ReadFile,
     Seconds,
     Url,
     doc,
@@ -54,14 +55,14 @@ class Consul(Keys, frozen=True):
         doc("HOST:PORT, URL or `unix:///PATH` of the agent.", "$CONSUL_HTTP_ADDR, else 127.0.0.1:8500"),
     ] = ""
     token_file: Annotated[
-        Path,
+        ReadFile,
         doc("File that holds the ACL token.", "$CONSUL_HTTP_TOKEN_FILE; $CONSUL_HTTP_TOKEN holds the token itself"),
     ] = ""
     ca_file: Annotated[
-        Path, doc("Authorities that the agent's certificate is checked with (PEM).", "$CONSUL_CACERT")
+        ReadFile, doc("Authorities that the agent's certificate is checked with (PEM).", "$CONSUL_CACERT")
     ] = ""
-    cert_file: Annotated[Path, doc("Our client certificate (PEM).", "$CONSUL_CLIENT_CERT")] = ""
-    key_file: Annotated[Path, doc("Its key (PEM).", "$CONSUL_CLIENT_KEY")] = ""
+    cert_file: Annotated[ReadFile, doc("Our client certificate (PEM).", "$CONSUL_CLIENT_CERT")] = ""
+    key_file: Annotated[ReadFile, doc("Its key (PEM).", "$CONSUL_CLIENT_KEY")] = ""
     datacenter: Annotated[Name, doc("Data centre of the sets that name none.", "the agent's own")] = ""
 
 
@@ -124,10 +125,10 @@ class Kamailio(Keys, frozen=True):
         doc("With `fifo:`: where the replies' FIFOs are made; jsonrpcs's `fifo_reply_dir` without its last slash."),
     ] = "/tmp"
     rpc_password_file: Annotated[
-        Path, doc("With `http:` and `https:`: file that holds `user:password` for basic authentication, mode 0600.")
+        ReadFile, doc("With `http:` and `https:`: file that holds `user:password` for basic authentication, mode 0600.")
     ] = ""
     rpc_ca_file: Annotated[
-        Path, doc("With `https:`: authorities that Kamailio's certificate is checked with (PEM).", "the system's")
+        ReadFile, doc("With `https:`: authorities that Kamailio's certificate is checked with (PEM).", "the system's")
     ] = ""
     rpc_deadline: Annotated[Deadline, doc("Longest wait for one RPC, s.")] = 5.0
     min_gap: Annotated[
@@ -269,7 +270,7 @@ class Http(Keys, frozen=True):
         ),
     ] = "127.0.0.1:9160"
     token_file: Annotated[
-        Path,
+        ReadFile,
         doc(
             "File with a token, mode 0600: who knows it may approve, pause, resume, drain, undrain on the status page.",
             "the page is read only",

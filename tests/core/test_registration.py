@@ -468,3 +468,42 @@ def test_a_record_comes_back_as_it_was_and_a_damaged_one_as_far_as_it_goes() -> 
 def test_a_place_without_an_address_is_named() -> None:
     assert Service("a", "b", port=1).at == "the address of its agent:1"
     assert Wanted(SERVICE).checks == ()
+
+
+def test_another_token_is_told_to_the_agent_and_no_war_is_made_of_it() -> None:
+    """Anti-entropy goes on with the token of the registration, which dies."""
+    agent, record, state = known().agent, replace(HERE, token="token"), State(right=True)
+    for number in range(9):
+        now, seen = 20.0 * number, replace(agent.seen("host1"), token=f"token {number}")
+        plan = reconcile(WANTED, record, state, seen, True, now)
+        assert (plan.where, plan.why, plan.trouble) == (Where.REGISTERED, "Consul's token is another one", "")
+        assert [type(action) for action in plan.actions if not isinstance(action, FeedTtl)] == [Register]
+        assert (plan.record.token, plan.after.token) == (record.token, f"token {number}")
+        again = reconcile(WANTED, plan.record, plan.state, seen, True, now)
+        assert Register in map(type, again.actions), "it failed"
+        for action in plan.actions:
+            agent = agent.do(action)
+        seen, state, record = replace(agent.seen("host1"), token=f"token {number}"), plan.state, plan.after
+        rest = reconcile(WANTED, record, state, seen, True, now)
+        assert (rest.actions, rest.why) == ((), "")
+    nobody = reconcile(WANTED, record, state, agent.seen("host1"), True, 180.0)
+    assert (Register in map(type, nobody.actions), nobody.after.token) == (False, "token 8")
+
+
+def test_a_maintenance_of_ours_gets_the_new_token_and_nobody_elses_does() -> None:
+    for notes, ours in (("consul_kam: drain", True), ("lab", False)):
+        agent = known().agent.with_check("host1", maintenance(notes))
+        record = replace(HERE, token="one", drain=notes if ours else "")
+        plan = reconcile(WANTED, record, State(right=True), replace(agent.seen("host1"), token="two"), True, 5.0)
+        (register,) = [action for action in plan.actions if isinstance(action, Register)]
+        assert (MAINTENANCE in [check["CheckID"] for check in register.body["Checks"]]) is ours
+
+
+def test_who_is_not_ready_tells_it_too() -> None:
+    agent, record = known().agent, replace(HERE, token="one")
+    plan = reconcile(WANTED, record, State(), replace(agent.seen("host1"), token="two"), False, 5.0)
+    assert [type(action) for action in plan.actions] == [Register, FeedTtl]
+    assert (plan.record.token, plan.after.token, plan.where) == ("one", "two", Where.REGISTERED)
+    for other, token in ((replace(record, name="another"), "two"), (record, "")):
+        plan = reconcile(WANTED, other, State(), replace(agent.seen("host1"), token=token), False, 5.0)
+        assert Register not in map(type, plan.actions)
