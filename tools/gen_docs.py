@@ -98,6 +98,7 @@ def tables() -> list[tuple[str, Any, str]]:
             ("consul", settings.Consul),
             ("consul_template", settings.ConsulTemplate),
             ("kamailio", settings.Kamailio),
+            ("kamailio.tls", settings.Tls),
             ("rtpengine", settings.Rtpengine),
             ("registration", settings.Registration),
             ("drain", settings.Drain),

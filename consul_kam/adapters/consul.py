@@ -8,6 +8,7 @@ import re
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from consul_kam.adapters import files
 from consul_kam.adapters.consul_unix import UnixHttp
+from consul_kam.adapters.identity import Files, Followed, kept, path_of
 from consul_kam.errors import ConsulError, ConsulRefused, ConsulUnreachable, Unanswered
 
 LARGEST_TOKEN = 4096
@@ -82,16 +84,20 @@ class Consul:
         address: str,
         token_file: str = "",
         ca_file: str = "",
-        client_certificate: tuple[str, str] | None = None,
+        certificate: Files | None = None,
         deadline: float = 1.0,
     ) -> None:
         """`address`: HOST:PORT, http[s]://HOST:PORT or unix:///PATH. The token's file is read at each request, so it
-        may rotate. An address that is none is told at the first request."""
+        may rotate; so may the files of `certificate`, of which the newest that fit are used, and with them their own
+        `ca`. An address that is none is told at the first request."""
         self.address, self._token_file, self._deadline = address, token_file, deadline
         self.token_print = ""
         """Which token the last request had, without saying it; "": none."""
         url, port, self._unusable = _split(address)
         self._looking: threading.Thread | None = None
+        self._followed = Followed(certificate, closed=False) if certificate is not None else None
+        self._files: list[int] = []
+        weakref.finalize(self, _close, self._files)
         with _plain_environment(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             import consul  # 19 MB, and only removals ever need it
@@ -101,7 +107,6 @@ class Consul:
                 port=port or (8501 if url.scheme == "https" else 8500),
                 scheme=url.scheme,
                 verify=ca_file or True,
-                cert=client_certificate,
                 timeout=deadline,
             )
         # A proxy from the environment must not come between us and the local agent, and nobody else gets our token.
@@ -123,12 +128,32 @@ class Consul:
     def _ask(self, method: str, path: str, params: list[tuple[str, str]], **more: Any) -> Response:
         if self._unusable:
             raise ConsulError(self._unusable)
+        self._follow()
         token = self._token()
         found = self._answer(lambda: getattr(self._client.http, method)(_whole, path, params, headers=token, **more))
         if found.code not in (200, 404):
             reason = " ".join(str(found.body).split())[:200]
             raise ConsulRefused(f"cannot {method} {path} at {self.address}: {found.code} {reason}", found.code)
         return Response(found.code, found.body, _FILTERED in found.headers)
+
+    def _follow(self) -> None:
+        """A new certificate, or new authorities, for the next connection. Raises ConsulError where there never was one.
+
+        requests opens the files at each connection, one after the other: it gets copies that belong together.
+        """
+        followed = self._followed
+        if followed is None:
+            return
+        if followed.look(time.time()) and followed.current is not None:
+            before, found = list(self._files), followed.current
+            self._files[:] = [kept(data) for data in (found.certificate, found.key, found.ca)]
+            certificate, key, ca = map(path_of, self._files)
+            self._client.http.cert = certificate, key
+            self._client.http.verify = ca if found.ca else True
+            self._client.http.session.close()
+            _close(before)
+        if followed.current is None:
+            raise ConsulError(followed.trouble)
 
     def _answer(self, ask: Callable[[], Any]) -> Any:
         """Once again where a connection that was kept has died meanwhile: all that we ask may be asked twice."""
@@ -216,6 +241,11 @@ class Consul:
             raise ConsulError(f"cannot use {where}: expected one word of printable ASCII")
         self.token_print = hashlib.sha256(token).hexdigest()[:16] if token else ""
         return {"X-Consul-Token": token.decode("ascii")} if token else {}
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _split(address: str) -> tuple[SplitResult, int | None, str]:

@@ -4,12 +4,14 @@ import hashlib
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from consul_kam.adapters import files, processes, trust
+from consul_kam.adapters.identity import Followed, files_of
 from consul_kam.app import templates
 from consul_kam.app.env import Environment
 from consul_kam.app.env_state import Start
@@ -80,11 +82,15 @@ class ConsulTemplateChild:
         self.record = self.directory / "process"
         self.policy = policy_of(self.settings, start_timeout=10.0, stop_timeout=5.0)
         self._token = token_of(self.settings)
+        where = files_of(self.settings.consul)
+        self._certificate = Followed(where, closed=False) if where is not None else None
+        self._follow()
         self._other = any(text and _read(str(path)) != text for path, text in self._made().items())
         """Whether what was made for the one before is not what we would make."""
 
     def launch(self) -> tuple[list[str], dict[str, str]]:
         trust.make_directory(self.directory, 0o700)
+        self._follow()
         self._token = token_of(self.settings)
         for path, text in self._made().items():
             files.write_atomic(path, text.encode(), 0o600)
@@ -117,8 +123,9 @@ class ConsulTemplateChild:
         retry = {"enabled": True, "attempts": 0, "backoff": "250ms", "max_backoff": "5s"}
         whole = {"log_level": "warn", "consul": {"retry": retry}, "template": stanzas}
         made[self.directory / "config.json"] = json.dumps(whole, indent=1)
-        made[self.directory / "command"] = "\n".join(self._argv())
         made[self.directory / "token"] = token_of(self.settings)
+        current = self._certificate.current if self._certificate is not None else None
+        made[self.directory / "command"] = "\n".join([*self._argv(), *([current.digest] if current else [])])
         return made
 
     def answers(self) -> bool:
@@ -138,7 +145,13 @@ class ConsulTemplateChild:
         """
         if adopted and self._other:
             return "its configuration changed"
+        if self._follow():
+            return "its certificate for Consul changed"
         return "Consul's token changed" if token_of(self.settings) not in ("", self._token) else ""
+
+    def _follow(self) -> bool:
+        """Whether there is another certificate than before, and one that fits: with another it would end."""
+        return self._certificate is not None and self._certificate.look(time.time())
 
 
 @dataclass

@@ -16,6 +16,7 @@ from consul_kam.core.compare import difference
 from consul_kam.core.records import Release, Use
 from consul_kam.core.state import State, enable
 from consul_kam.core.vitals import (
+    CertificateVitals,
     DrainVitals,
     ListVitals,
     ProbeVitals,
@@ -71,6 +72,7 @@ class Parts:
     """What keeps the node from being ready, or ""; a health runner has gates of its own instead."""
     registration: Callable[[], Mapping[str, Any]] | None = None
     """The registrar's: state, trouble."""
+    certificates: Callable[[], tuple[CertificateVitals, ...]] = lambda: ()
     drain: Callable[[], Mapping[str, Any]] | None = None
     """As app/drain.py has it: phase; where one is under way calls, blind."""
     vault: Callable[[], VaultVitals | None] = lambda: None
@@ -107,6 +109,7 @@ class Look:
             registration=_registered(registration) if registration is not None else None,
             drain=_drain(self.parts.drain()) if self.parts.drain is not None else None,
             vault=self.parts.vault(),
+            certificates=self.parts.certificates(),
             lag=lag,
             unwritten=self.engine.reporter.dropped,
         )

@@ -136,6 +136,17 @@ def _stages(vitals: Vitals) -> Iterator[Sample]:
                 yield (each.name, stage), each.tally.stages[stage]
 
 
+def _certificates(vitals: Vitals) -> Iterator[Sample]:
+    for each in vitals.certificates:
+        if each.left is not None:
+            yield (each.name,), each.left
+
+
+def _certificate_troubles(vitals: Vitals) -> Iterator[Sample]:
+    for each in vitals.certificates:
+        yield (each.name,), each.trouble
+
+
 def _facts(vitals: Vitals) -> Iterator[Sample]:
     for each in vitals.probes:
         for fact, value in sorted(each.facts.items())[:FACTS]:
@@ -224,4 +235,8 @@ METRICS = (
            _secrets(lambda s: s.renewals)),
     Metric("consul_kam_secret_failures_total", C, S, "How often Vault did not give or renew it.",
            _secrets(lambda s: s.failures)),
+    Metric("consul_kam_certificate_expiry_seconds", G, ("certificate",),
+           "Seconds until the certificate in use ends; below 0: since. Absent where none is in use.", _certificates),
+    Metric("consul_kam_certificate_trouble", G, ("certificate",),
+           "1 while what its files hold is not used: it does not fit, or could not be loaded.", _certificate_troubles),
 )  # fmt: skip

@@ -131,6 +131,15 @@ class VaultVitals:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateVitals:
+    """One certificate in use. `left`: seconds until its end, None: none is in use; `trouble`: its files do not fit."""
+
+    name: str
+    left: float | None
+    trouble: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """The node."""
 
@@ -152,6 +161,7 @@ class Vitals:
     """None: without a role it has no calls of its own."""
     vault: VaultVitals | None = None
     """None: there is no [vault]."""
+    certificates: tuple[CertificateVitals, ...] = ()
     lag: Spread = Spread((), (0,))
     """Seconds that the decision thread was late."""
     unwritten: int = 0
