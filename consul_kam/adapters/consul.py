@@ -23,10 +23,10 @@ LARGEST_TOKEN = 4096
 """Bytes; a token is 36 letters."""
 LARGEST = 64 * 2**20
 """Bytes of an answer; 10,000 entries of a service are some 20 MB."""
-_TOKEN = re.compile(rb"[!-~]*")
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
-_FILTERED = "X-Consul-Results-Filtered-By-ACLs"
+_FILTERED, _TOKEN = "X-Consul-Results-Filtered-By-ACLs", "X-Consul-Token"
+_WORD = re.compile(rb"[!-~]*")
 
 
 class Source(NamedTuple):
@@ -42,8 +42,9 @@ class Source(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The configuration allows only names that need no quoting."""
-        return f"/v1/health/service/{self.place}" if self.kind == "service" else f"/v1/kv/{self.place}"
+        """The configuration allows only names that need no quoting. The slash as in our templates: what else begins
+        with these letters is not meant, and may be hidden."""
+        return f"/v1/health/service/{self.place}" if self.kind == "service" else f"/v1/kv/{self.place.rstrip('/')}/"
 
     @property
     def least(self) -> tuple[str, str]:
@@ -237,10 +238,17 @@ class Consul:
             except OSError as error:
                 raise ConsulError(f"cannot read {where}: {error.strerror or error}") from None
         token = found.strip()
-        if not _TOKEN.fullmatch(token):
+        if self._token_file and not token:  # without one Consul would answer, to somebody who may see nothing
+            raise ConsulError(f"cannot read {where}: it is empty")
+        if not _WORD.fullmatch(token):
             raise ConsulError(f"cannot use {where}: expected one word of printable ASCII")
         self.token_print = hashlib.sha256(token).hexdigest()[:16] if token else ""
-        return {"X-Consul-Token": token.decode("ascii")} if token else {}
+        return {_TOKEN: token.decode("ascii")} if token else {}
+
+
+def hidden_from_us(what: str) -> str:
+    """For messages."""
+    return f"Consul's ACLs hide some of {what} from our token (docs/acl.md)"
 
 
 def _close(descriptors: list[int]) -> None:

@@ -107,12 +107,14 @@ class Intake:
             self._engine.do(lane, lane.pipeline.staged(part, digest, answer, error, time.monotonic()))
 
     def _lost(self, lane: Lane, part: str, answer: Answer) -> float:
-        """Which share of the records in use the answer no longer knows; 0 where ACLs cannot be the reason."""
-        last = lane.pipeline.last
-        if last is None or not lane.sources.get(part):
+        """Which share of the records in use the answer no longer knows; 0 where ACLs cannot be the reason, 1 where none
+        is in use: of a token that never had its rights nobody can say what is missing.
+        """
+        if not lane.sources.get(part):
             return 0.0
-        in_use = {record.key for record in last.records if record.part == part and record.use is Use.IN}
-        return len(in_use.difference([record.key for record in answer.records])) / max(1, len(in_use))
+        last = lane.pipeline.last.records if lane.pipeline.last is not None else ()
+        in_use = {record.key for record in last if record.part == part and record.use is Use.IN}
+        return len(in_use.difference([record.key for record in answer.records])) / len(in_use) if in_use else 1.0
 
     def _ask_consul(self, lane: Lane, part: str, digest: str, answer: Answer) -> None:
         """One that loses much waits for Consul's word. One that loses little does not: the guards let it pass, and

@@ -103,7 +103,7 @@ class ConsulAgent(Started):
         headers = {"X-Consul-Token": token if token is not None else self.token} if self.token or token else {}
         for attempt in (1, 2):
             if self._connection is None:
-                self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+                self._connection = self._open()
             try:
                 self._connection.request(method, path, data, headers)
                 reply = self._connection.getresponse()
@@ -120,6 +120,9 @@ class ConsulAgent(Started):
             return reply.status, json.loads(text) if text else None
         except ValueError:
             return reply.status, text.decode(errors="replace")
+
+    def _open(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def ask(self, method: str, path: str, body: object = None) -> object:
         """As `request`, but LabError unless the status is 200."""
