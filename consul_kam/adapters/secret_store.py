@@ -74,8 +74,8 @@ class SecretStore:
     def publish(self, name: str, generation: int, fields: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
         """`generation`: one that there never was. Raises OSError; then NAME leads where it led."""
         place = self._place(name, generation)
+        place.mkdir(0o700)
         try:
-            place.mkdir(0o700)
             for field, content in fields.items():
                 files.write_atomic(place / field, content, 0o600)
             self.note(name, generation, about)

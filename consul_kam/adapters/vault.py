@@ -119,9 +119,10 @@ class Vault:
         found = self._ask(what, lambda api: api.get("/v1/auth/token/lookup-self"), token)
         try:
             data = found["data"]
-            return Entry(
-                token, _id(data.get("accessor"), token), float(data["ttl"]), data.get("renewable", False) is True
-            )
+            seconds = float(data["ttl"])
+            if data.get("expire_time") is not None:
+                seconds = max(seconds, 0.001)  # whole seconds: 0 would be one that does not end
+            return Entry(token, _id(data.get("accessor"), token), seconds, data.get("renewable") is True)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise VaultError(f"cannot {what}: Vault's answer has another shape") from None
 
@@ -230,7 +231,6 @@ class Vault:
                 namespace=self._namespace or None,
             )
             client.session.trust_env = False
-            client.session.max_redirects = 0
             client.session.hooks["response"].append(self._bounded)
             self._client = client
         return self._client

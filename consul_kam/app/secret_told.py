@@ -3,30 +3,13 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from consul_kam.core.lease import Held, Login, Retry, Standing, end_of, standing
-from consul_kam.core.secret import Want
+from consul_kam.app.secret_each import Each
+from consul_kam.core.lease import Login, Standing, end_of, standing
 from consul_kam.core.vitals import SecretVitals, VaultVitals
 from consul_kam.settings import VaultSettings
-
-
-@dataclass(slots=True)
-class Each:
-    """One secret. `held`: what its files are; `old`: what they were before, still good."""
-
-    want: Want
-    held: Held | None = None
-    old: Held | None = None
-    retry: Retry = field(default_factory=Retry)
-    trouble: str = ""
-    number: int = 0
-    """The highest generation there was."""
-    renewals: int = 0
-    failures: int = 0
-    expired: bool = False
-    """Its end was seen, and told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Hands:
         certificate = (given.cert_file, given.key_file) if given.cert_file else None
         self._vault = Vault(given.address, given.ca_file, certificate, given.namespace)
         self._store = SecretStore(given.directory)
+        self._closed = False
         auth = given.auth
         self._how = How(
             auth.method,
@@ -74,6 +75,10 @@ class Hands:
         )
         whole = json.dumps([given.address, given.namespace, given.cert_file, self._how])
         self._digest = hashlib.sha256(whole.encode()).hexdigest()
+
+    def close(self) -> None:
+        """Nothing is published any more: another may have begun. From any thread."""
+        self._closed = True
 
     # -- what is there -------------------------------------------------------------------------------------------------
 
@@ -213,6 +218,8 @@ class Hands:
         self._store.drop(name, held.generation)
 
     def _publish(self, want: Want, held: Held, made: Made) -> None:
+        if self._closed:
+            raise NotKept(f"cannot write {self._store.directory / want.name}: it ends")
         try:
             self._store.publish(want.name, held.generation, made.files, kept.dump(held))
         except OSError as error:

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from consul_kam.app import secret_told
-from consul_kam.app.loop import Loop, Worker
+from consul_kam.app.loop import Loop
 from consul_kam.app.reports import Reporter
-from consul_kam.app.secret_told import Each
-from consul_kam.app.secret_work import Found, Hands, LoggedOut, Taken, clock
+from consul_kam.app.secret_each import Each, first_end
+from consul_kam.app.secret_turns import Turns
+from consul_kam.app.secret_work import Found, Hands, LoggedOut, NotKept, Taken, clock
 from consul_kam.config import Settings
 from consul_kam.core import lease
-from consul_kam.core.lease import Held, Login, Retry, Verb, end_of
+from consul_kam.core.lease import Held, Login, Retry, Verb
 from consul_kam.core.vitals import VaultVitals
 from consul_kam.errors import ConsulKamError, VaultAway, VaultRefused
 
@@ -40,15 +41,18 @@ class Secrets:
         self._patience = settings.node.boot_timeout
         self._each = {want.name: Each(want) for want in self._given.secrets}
         self._listeners: dict[str, list[Callable[[str], None]]] = {}
-        self._hands, self._worker = hands, None if not self.on else Worker(NAMED)
+        self._hands = hands
+        self._turns = Turns(loop, NAMED, self._tell, self._next)
         self._login: Login | None = None
         self._login_retry = self._away = Retry()
         self._trouble = self._login_trouble = ""
         """Why Vault cannot be used at all; why it lets nobody in."""
         self._leaving: list[tuple[str, Held]] = []
-        self._found = self._busy = self._closed = False
+        """Generations that nobody needs."""
+        self._ended: list[tuple[Each, Held]] = []
+        """Those whose files are to be removed."""
+        self._found = False
         self._go: Callable[[], None] | None = None
-        self._wakes = math.inf
         self._told: tuple[str, ...] = ()
 
     @property
@@ -65,22 +69,23 @@ class Secrets:
 
     def start(self, go: Callable[[], None]) -> None:
         """`go` is called once: when every secret is there, at once where there are none, or after `boot_timeout`."""
-        if self._worker is None:
+        if not self.on:
             go()
             return
         self._go = go
         self._loop.at(time.monotonic() + self._patience, self._late)
-        self._do(self._look, self._took_up, self._no_place)
+        self._turns.do(self._look, self._took_up, self._no_place)
 
     def close(self) -> None:
-        self._closed = True
-        if self._worker is not None:
-            self._worker.close(0.5)
+        if self._hands is not None:
+            self._hands.close()
+        self._turns.close()
 
     @property
     def missing(self) -> tuple[str, ...]:
         """Names of which there are no files that may be used."""
-        return tuple(name for name in self._each if not self._usable(name))
+        keep, now = self._given.on_expiry == "keep", clock()
+        return tuple(name for name, each in self._each.items() if not each.usable(self._login, now, keep))
 
     @property
     def waits_for(self) -> str:
@@ -95,7 +100,7 @@ class Secrets:
         return self._hands.find(tuple(self._each))
 
     def _took_up(self, found: Found) -> None:
-        self._found = True
+        self._found, self._trouble, self._away = True, "", Retry()
         self._login = found.login
         self._leaving = list(found.leaving)
         for name, each in self._each.items():
@@ -109,30 +114,28 @@ class Secrets:
 
     def _next(self) -> None:
         """What is due now is begun; else there is a timer for it."""
-        if self._closed or self._busy:
-            return
         now = clock()
         self._ends(now)
         self._first()
-        if self._busy:
+        if self._turns.busy:
             return
-        if not self._found:
-            self._begin_or_wait((self._away.until, lambda: self._do(self._look, self._took_up, self._no_place)), now)
-        elif self._leaving and self._away.until <= now:
-            self._let_go(*self._leaving.pop())
+        when, act = min(self._steps(now), key=lambda step: step[0])
+        if when <= now:
+            act()
         else:
-            self._begin_or_wait(min(self._steps(now), key=lambda step: step[0]), now)
-
-    def _begin_or_wait(self, step: tuple[float, Callable[[], None]], now: float) -> None:
-        if step[0] <= now:
-            step[1]()
-        else:
-            self._wake(min(step[0], self._first_end(), now + LOOK) - now)
+            self._turns.wake(min(when, first_end(self._each.values(), self._login, now), now + LOOK) - now)
 
     def _steps(self, now: float) -> list[tuple[float, Callable[[], None]]]:
-        """Login first: what is equally due waits for it."""
+        """What may be done, and when. What is equally due is done in this order."""
+        if not self._found:
+            return [(self._away.until, lambda: self._turns.do(self._look, self._took_up, self._no_place))]
+        if self._ended:
+            return [(now, lambda: self._remove(*self._ended.pop()))]
         when, verb = lease.next_login(self._login, self._login_retry, now)
         steps = [(max(when, self._away.until), lambda: self._enter(verb))]
+        leaver = next((each for each in self._leaving if self._login is not None or not _lent(each[1], now)), None)
+        if leaver is not None:
+            steps.append((self._away.until, lambda: self._let_go(*leaver)))
         login = self._login if self._login is not None and self._login.lease.ends > now else None
         for each in self._each.values():
             want = each.want
@@ -140,40 +143,6 @@ class Secrets:
             act = self._renew if what is Verb.RENEW else self._ask
             steps.append((max(when, self._away.until), lambda each=each, act=act: act(each)))  # type: ignore[misc]
         return steps
-
-    def _wake(self, seconds: float) -> None:
-        """In so many seconds at the latest."""
-        when = time.monotonic() + max(seconds, 0.0)
-        if when < self._wakes:
-            self._wakes = when
-            self._loop.at(when, self._woke)
-
-    def _woke(self) -> None:
-        self._wakes = math.inf
-        self._next()
-
-    def _do(self, act: Callable[[], T], took: Callable[[T], None], failed: Callable[[ConsulKamError], None]) -> None:
-        """One thing at a time."""
-        self._busy = True
-
-        def job() -> None:
-            try:
-                found = act()
-            except ConsulKamError as error:
-                refused = error  # the name of an except clause does not outlive it
-                self._loop.post(lambda: self._done(lambda: failed(refused)))
-            else:
-                self._loop.post(lambda: self._done(lambda: took(found)))
-
-        assert self._worker is not None
-        self._worker.submit(job)
-
-    def _done(self, follow: Callable[[], None]) -> None:
-        self._busy = False
-        if not self._closed:
-            follow()
-            self._tell()
-            self._next()
 
     @property
     def _work(self) -> Hands:
@@ -185,9 +154,9 @@ class Secrets:
     def _enter(self, verb: Verb) -> None:
         login = self._login
         if verb is Verb.PROLONG and login is not None:
-            self._do(lambda: self._work.prolong(login), self._entered, self._not_entered)
+            self._turns.do(lambda: self._work.prolong(login), self._entered, self._not_entered)
         else:
-            self._do(self._work.log_in, self._entered, self._not_entered)
+            self._turns.do(self._work.log_in, self._entered, self._not_entered)
 
     def _entered(self, login: Login) -> None:
         before, self._login = self._login, login
@@ -205,9 +174,10 @@ class Secrets:
         elif isinstance(error, VaultAway):
             self._vault_away(error)
         else:
-            self._answered()
-            if isinstance(error, VaultRefused) and login is not None:  # what it will not renew
-                self._login = replace(login, lease=lease.given_up(login.lease, clock()))
+            if isinstance(error, VaultRefused):
+                self._answered()
+                if login is not None:  # what it will not renew
+                    self._login = replace(login, lease=lease.given_up(login.lease, clock()))
             self._login_trouble = str(error)
             self._login_retry = lease.failed(self._login_retry, clock(), random.random(), ends)
 
@@ -220,19 +190,15 @@ class Secrets:
 
     def _bind(self, login: Login, ends: float) -> None:
         """What a login that is no longer ours asked for ends with it."""
-
-        def bound(held: Held | None) -> Held | None:
-            if held is None or not held.lease.id or held.login != login.id:
-                return held
-            return replace(held, lease=lease.ended_by(held.lease, ends))
-
         for each in self._each.values():
-            each.held, each.old = bound(each.held), bound(each.old)
+            each.bind(login, ends)
 
     def _vault_away(self, error: ConsulKamError) -> None:
         """Sealed, down, or not to be reached: all waits, but not beyond what ends next."""
         self._trouble = str(error)
-        self._away = lease.failed(self._away, clock(), random.random(), self._first_end())
+        self._away = lease.failed(
+            self._away, clock(), random.random(), first_end(self._each.values(), self._login, clock())
+        )
 
     def _answered(self) -> None:
         if self._trouble:
@@ -244,7 +210,7 @@ class Secrets:
     def _ask(self, each: Each) -> None:
         login, held, number = self._login, each.held, each.number + 1
         assert login is not None
-        self._do(
+        self._turns.do(
             lambda: self._work.ask(each.want, held, number, login),
             lambda taken: self._took(each, taken),
             lambda error: self._failed(each, error),
@@ -252,31 +218,18 @@ class Secrets:
 
     def _took(self, each: Each, taken: Taken) -> None:
         self._answered()
-        before, each.held = each.held, taken.held
-        each.number = max(each.number, taken.held.generation)
-        each.renewals += before is not None
-        each.retry, each.expired = Retry(), False
-        each.trouble = f"it has fields that cannot be files: {', '.join(taken.left_out)}" if taken.left_out else ""
-        if not taken.new:
-            return
-        self._displace(each, before)
-        facts = {"secret": each.want.name, "kind": each.want.kind, "generation": taken.held.generation}
-        self._reporter.note(NAMED, "secret changed" if before is not None else "secret obtained", **facts)
-        self._changed(each)
-
-    def _displace(self, each: Each, before: Held | None) -> None:
-        """The one before stays while it is good, for whoever still uses it; the one before that goes."""
-        leaving = [each.old]
-        each.old = before if before is not None and before.want and before.lease.ends > clock() else None
-        if each.old is None:
-            leaving.append(before)
-        self._leaving += [(each.want.name, held) for held in leaving if held is not None]
+        before = each.held
+        self._leaving += [(each.want.name, held) for held in each.took(taken, clock())]
+        if taken.new:
+            facts = {"secret": each.want.name, "kind": each.want.kind, "generation": taken.held.generation}
+            self._reporter.note(NAMED, "secret changed" if before is not None else "secret obtained", **facts)
+            self._changed(each)
 
     def _renew(self, each: Each) -> None:
         login, held = self._login, each.held
         assert login is not None
         assert held is not None
-        self._do(
+        self._turns.do(
             lambda: self._work.renew(each.want, held, login),
             lambda again: self._renewed(each, again),
             lambda error: self._failed(each, error, renewing=True),
@@ -284,8 +237,7 @@ class Secrets:
 
     def _renewed(self, each: Each, held: Held) -> None:
         self._answered()
-        each.held, each.retry, each.trouble = held, Retry(), ""
-        each.renewals += 1
+        each.renewed(held)
 
     def _failed(self, each: Each, error: ConsulKamError, renewing: bool = False) -> None:
         now = clock()
@@ -297,54 +249,45 @@ class Secrets:
             self._vault_away(error)
             return
         self._answered()
-        if renewing and isinstance(error, VaultRefused) and each.held is not None:
-            each.held = replace(each.held, lease=lease.given_up(each.held.lease, now))
-            return  # another one, at once
-        each.trouble = str(error)
-        each.retry = lease.failed(each.retry, now, random.random(), self._end(each))
+        each.number += isinstance(error, NotKept)  # what is there half may be in the way
+        each.failed(error, renewing, now, self._login)
 
     def _let_go(self, name: str, held: Held) -> None:
         login = self._login
+        self._leaving.remove((name, held))
 
         def failed(error: ConsulKamError) -> None:
             self._reporter.tell(f"{error}; it ends by itself", "warning")
 
-        self._do(lambda: self._work.let_go(name, held, login), lambda _: None, failed)
+        self._turns.do(lambda: self._work.let_go(name, held, login), lambda _: None, failed)
 
     # -- ends ----------------------------------------------------------------------------------------------------------
-
-    def _end(self, each: Each) -> float:
-        return end_of(each.held, self._login) if each.held is not None else math.inf
-
-    def _first_end(self) -> float:
-        """Of those that did not end yet."""
-        now = clock()
-        ends = [self._end(each) for each in self._each.values()]
-        ends += [each.old.lease.ends for each in self._each.values() if each.old is not None]
-        return min((end for end in ends if end > now), default=math.inf)
 
     def _ends(self, now: float) -> None:
         for each in self._each.values():
             if each.old is not None and each.old.lease.ends <= now:
                 self._leaving.append((each.want.name, each.old))
                 each.old = None
-            if self._end(each) <= now and not each.expired:
+            if each.end(self._login) <= now and not each.expired:
                 self._expire(each)
 
     def _expire(self, each: Each) -> None:
         each.expired, held = True, each.held
         stop = self._given.on_expiry == "stop"
         word = "its files are removed" if stop else "it goes on being used"
-        self._reporter.tell(f"secret {each.want.name} has expired: {word}; {self._why(each)}", "error")
+        why = f"; {self._why(each)}" if self._why(each) else ""
+        self._reporter.tell(f"secret {each.want.name} has expired: {word}{why}", "error")
         self._reporter.note(NAMED, "secret expired", secret=each.want.name, removed=stop)
         if stop and held is not None:
             each.held = None
-            name = each.want.name
-            self._do(
-                lambda: self._work.remove(name, held),
-                lambda _: self._changed(each),
-                lambda error: self._reporter.tell(str(error), "error"),
-            )
+            self._ended.append((each, held))
+
+    def _remove(self, each: Each, held: Held) -> None:
+        self._turns.do(
+            lambda: self._work.remove(each.want.name, held),
+            lambda _: self._changed(each),
+            lambda error: self._reporter.tell(str(error), "error"),
+        )
 
     def _changed(self, each: Each) -> None:
         for listener in self._listeners.get(each.want.name, ()):
@@ -360,15 +303,10 @@ class Secrets:
 
     def _late(self) -> None:
         go, self._go = self._go, None
-        if go is not None and not self._closed:
+        if go is not None:
             why = f"{', '.join(self.missing)} did not come within {self._patience:g} s: {self._why() or 'no answer'}"
             self._reporter.warn(f"going on without secrets from Vault: {why}")
             go()
-
-    def _usable(self, name: str) -> bool:
-        """One that expired, where policy keeps it."""
-        each = self._each[name]
-        return each.held is not None and (self._given.on_expiry == "keep" or self._end(each) > clock())
 
     # -- what is told --------------------------------------------------------------------------------------------------
 
@@ -393,3 +331,8 @@ class Secrets:
 
     def vitals(self) -> VaultVitals | None:
         return secret_told.vitals(self._told_of(), clock()) if self.on else None
+
+
+def _lent(held: Held, now: float) -> bool:
+    """Whether Vault has something to revoke."""
+    return bool(held.lease.id) and held.lease.ends > now

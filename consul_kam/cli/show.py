@@ -60,6 +60,8 @@ def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
         out.print(word(f"order: {', then '.join(order)}; one waits for another {reply['order']['wait']:g} s at most"))
     for line in _environment((reply.get("node") or {}).get("environment")):
         out.print(line)
+    for line in _secrets((reply.get("node") or {}).get("secrets")):
+        out.print(line)
     head = ("dataset", "verdict", "since", "records", "consul", "staging", "live file", "memory", "phase")
     out.print(table(head, map(_status_row, reply["datasets"])))
     for entry in reply["datasets"]:
@@ -88,6 +90,19 @@ def _environment(told: Mapping[str, Any] | None) -> Iterable[Text]:
     yield from (
         word(f"environment: {line}", "red" if line in told["missing"] else "yellow") for line in told["troubles"]
     )
+
+
+def _secrets(told: Mapping[str, Any] | None) -> Iterable[Text]:
+    """Of a node's status; nothing where there is no [vault]."""
+    if told is None:
+        return
+    bad = [f"{each['name']} {each['state']}" for each in told["secrets"] if each["state"] not in ("good", "late")]
+    ends = [each["expires_in"] for each in told["secrets"] if each["expires_in"] is not None]
+    first = f"; the first lease ends in {min(ends):.0f} s" if ends else ""
+    yield word(f"secrets: {len(told['secrets'])} from Vault at {told['vault']}{first}")
+    if bad:
+        yield word(f"secrets: {', '.join(bad)}", "red")
+    yield from (word(f"secrets: {line}", "yellow") for line in told["troubles"])
 
 
 def _status_row(entry: Mapping[str, Any]) -> Sequence[object]:

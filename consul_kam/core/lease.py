@@ -13,10 +13,10 @@ JITTER = 1 / 15
 """Of its life: so much earlier at most, so that a fleet which started together does not renew together."""
 LEAST = 1 / 2
 """A renewal that gives less than this share of what the lease had at first has met its maximum: it is the last one."""
-FIRST, LONGEST = 0.5, 30.0
+FIRST, LONGEST = 0.5, 15.0
 """Seconds: what the wait after a failure is drawn from at first, and at most."""
-SOONEST = 0.1
-"""Seconds between two tries at least."""
+SOONEST, BRIEFEST = 0.1, 1.0
+"""Seconds between two tries at least, and before something that was just given is renewed."""
 HURRY = 1 / 3
 """Of what is left of a lease: a wait is no longer, so that there are some tries before its end."""
 
@@ -49,7 +49,9 @@ class Lease:
         """When to renew it, or to ask for another."""
         if self.over:
             return self.taken
-        return math.inf if self.life is None else self.taken + self.life * (SHARE - JITTER * self.draw)
+        if self.life is None:
+            return math.inf
+        return self.taken + max(BRIEFEST, self.life * (SHARE - JITTER * self.draw))
 
 
 def lent(taken: float, seconds: float, renewable: bool, id: str, draw: float) -> Lease:
@@ -59,8 +61,8 @@ def lent(taken: float, seconds: float, renewable: bool, id: str, draw: float) ->
 
 
 def extended(lease: Lease, taken: float, seconds: float, renewable: bool, draw: float) -> Lease:
-    """After a renewal that gave it `seconds` from `taken` on."""
-    life = seconds if seconds > 0 else None
+    """After a renewal that gave it `seconds` from `taken` on. 0 of one that ends: it is at its end."""
+    life = seconds if seconds > 0 or lease.first is not None else None
     short = life is not None and lease.first is not None and life < lease.first * LEAST
     return replace(lease, taken=taken, life=life, renewable=renewable, draw=draw, over=short)
 

@@ -43,8 +43,7 @@ class Auth(Keys, frozen=True):
 
 
 class Vault(Keys, frozen=True):
-    """Secrets from HashiCorp Vault, see [Vault](vault.md). On where the table is there; without it nobody asks Vault,
-    and hvac is not even imported."""
+    """Secrets from HashiCorp Vault, see [Vault](vault.md). On where the table is there; else nobody asks Vault."""
 
     address: Annotated[
         str,
@@ -71,8 +70,7 @@ class Vault(Keys, frozen=True):
 
 
 class Secret(Keys, frozen=True):
-    """One secret; NAME: a small letter, then small letters, digits and `_`, 32 in all. Its fields are files in
-    `directory`/NAME."""
+    """One secret; NAME: of `a-z 0-9 _`, 32 at most. Its fields are files in `directory`/NAME."""
 
     kind: Annotated[
         Literal["kv", "database", "consul", "pki"],

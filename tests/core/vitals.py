@@ -7,8 +7,10 @@ from consul_kam.core.vitals import (
     ProbeVitals,
     ProcessVitals,
     Registered,
+    SecretVitals,
     Spread,
     Tally,
+    VaultVitals,
     Vitals,
 )
 
@@ -44,6 +46,7 @@ FULL = Vitals(
     probes=(ProbeVitals("sip_options", True, 0.002, 1_700_000_004.0, {"rss_bytes": 5.0}),),
     registration=Registered(True, False),
     drain=DrainVitals("REFUSING", 3),
+    vault=VaultVitals(True, True, (SecretVitals("db", True, 42.5, 7, 1), SecretVitals("api", False))),
     lag=SPREAD,
     unwritten=1,
 )

@@ -8,9 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.lab.engine import ROOT, Engine
+from consul_kam.adapters.control import ControlUnreachable
+from tests.lab.engine import ROOT
+from tests.lab.node import Node
 from tests.lab.ports import free_port
-from tests.lab.process import tail, wait_for
+from tests.lab.process import wait_for
 from tests.lab.vault import Vault
 
 CONFIG = """\
@@ -38,7 +40,7 @@ SHM = Path("/dev/shm")
 """A tmpfs on every Linux."""
 
 
-class SecretNode(Engine):
+class SecretNode(Node):
     """`with SecretNode(tmp_path, vault, auth, secrets) as node:`; `auth`: of [vault.auth], `secrets`: its tables."""
 
     def __init__(
@@ -89,8 +91,15 @@ class SecretNode(Engine):
         return next(each for each in self.told()["secrets"] if each["name"] == name)
 
     def until(self, what: str, probe: Any, timeout: float = 30.0) -> None:
-        """Until `probe()` is true."""
-        wait_for(f"{what}; {tail(self.log)}", probe, timeout, every=0.05)
+        """Until `probe()` is true; between two configurations nobody answers."""
+
+        def look() -> bool:
+            try:
+                return bool(probe())
+            except ControlUnreachable:
+                return False
+
+        wait_for(what, look, timeout, self.log, every=0.05)
 
     def good(self, *names: str, timeout: float = 30.0) -> Self:
         """Until these are there, and good."""
