@@ -5,6 +5,7 @@ One flow, over and over, level-triggered: `_look` (KV, on the worker) -> `_looke
 on the RPC worker) -> `_rest`. Kamailio is never restarted from here.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.env_store import EnvStore
 from consul_kam.app import env_secrets
 from consul_kam.app.env_kamailio import EnvKamailio, Found
-from consul_kam.app.env_state import Now, Start, told
+from consul_kam.app.env_state import Left, Now, Start, ended, left, told, within
 from consul_kam.app.loop import Loop, Worker
 from consul_kam.app.reports import Reporter
 from consul_kam.config import Settings
@@ -44,7 +45,6 @@ class Environment:
         self._consul = consul
         self._client: Consul | None = None
         self._layers: list[Layer] | None = None
-        """As KV last had them: with KV away, secrets change all the same."""
         self._rpc, self._kamailio = rpc[0], EnvKamailio(settings, rpc[1])
         self._store = EnvStore(settings.state_dir / DIRECTORY)
         self._worker = Worker("env")
@@ -56,6 +56,7 @@ class Environment:
         self._found = Found()
         self._told: tuple[str, ...] = ()
         self._began = time.monotonic()
+        self.left_before: Left = lambda name: math.inf
 
     @property
     def on(self) -> bool:
@@ -257,7 +258,12 @@ class Environment:
     def _troubles(self) -> tuple[str, ...]:
         away = f"{self._away}; the environment stays as it was" if self._away and self._now.decided else self._away
         env = self._now.env
-        return tuple(filter(None, (away, *env.missing, *env.troubles, self._unwritten, *self._found.troubles)))
+        late = ended(self._left)
+        return tuple(filter(None, (away, *env.missing, *env.troubles, self._unwritten, *late, *self._found.troubles)))
+
+    @property
+    def _left(self) -> dict[str, float]:
+        return left(self._given.specs, self._waiting(), self.left_before)
 
     def _tell(self) -> None:
         """What is new, once."""
@@ -275,7 +281,9 @@ class Environment:
             self._reporter.note(NAMED, "environment changed", variables=names, restart_needed=waits)
 
     def status(self) -> dict[str, Any] | None:
-        """For `status`: no secret's value. None where there is no environment of ours. `restart`: None: not known."""
+        """For `status`: no secret's value. None where there is no environment of ours. `restart`: None: not known;
+        `restart_within`: seconds that what Kamailio uses is still good, None where that does not end.
+        """
         if not self.on:
             return None
         env = self._now.env
@@ -284,6 +292,7 @@ class Environment:
             "digest": self._now.noted.digest,
             "running": self._running,
             "restart": self._waiting(),
+            "restart_within": within(self._left),
             "values": told(self._given.specs, env),
             "missing": list(env.missing),
             "troubles": list(self._troubles()),

@@ -1,6 +1,7 @@
 """What is in force of the environment, what a start takes of it, and what `status` shows: no secret's value."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,27 @@ class Start:
     command: list[str]
     texts: dict[str, str]
     digest: str
+
+
+Left = Callable[[str], float]
+"""Name of a secret -> seconds that what it was before is still good; inf: without end."""
+
+
+def left(specs: Sequence[Spec], waiting: Sequence[str] | None, before: Left) -> dict[str, float]:
+    """Of each variable that is Vault's and waits for a restart."""
+    return {spec.name: before(spec.origin[0]) for spec in specs if spec.leased and spec.name in (waiting or ())}
+
+
+def ended(left: Mapping[str, float]) -> list[str]:
+    """Who has to be told that it is too late."""
+    what = "Kamailio still uses what it was before; its lease has ended: consul-kam restart --rolling"
+    return [f"{name}: {what}" for name, seconds in left.items() if not seconds]
+
+
+def within(left: Mapping[str, float]) -> float | None:
+    """Seconds in which Kamailio has to be restarted; None: nothing presses."""
+    least = min(left.values(), default=math.inf)
+    return None if least == math.inf else round(least, 3)
 
 
 def told(specs: Sequence[Spec], env: Env) -> dict[str, Any]:

@@ -63,6 +63,9 @@ class Node:
         reporter = engine.reporter
         self.code = 0
         self.environment, self.secrets, self.certificates = environment, secrets, certificates = kept
+        environment.left_before = secrets.left_before
+        for name in settings.env.origins:
+            secrets.subscribe(name, lambda _: environment.look())
         self.supervisor = Supervisor(engine.loop, reporter, self._children(), self._before, self._gave_up)
         self.supervisor.listeners.append(self._changed)
         waits = lambda: environment.waits_for or certificates.waits_for  # noqa: E731

@@ -325,6 +325,13 @@ class Secrets:
     def _told_of(self) -> secret_told.All:
         return secret_told.All(self._given, self._login, self._trouble, self._login_trouble, self._each)
 
+    def left_before(self, name: str) -> float:
+        """Seconds that what the secret was before is still good; inf: without end; 0: it is not."""
+        each = self._each[name]
+        if each.want.again is not None:
+            return math.inf
+        return max(0.0, each.old.lease.ends - clock()) if each.old is not None else 0.0
+
     def status(self) -> dict[str, Any] | None:
         """For `status` and `secrets`: no value, no lease's id. None where there is no [vault]."""
         return secret_told.status(self._told_of(), clock()) if self.on else None

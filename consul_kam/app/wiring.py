@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from consul_kam.adapters import allocator, files, rpc
+from consul_kam.adapters import allocator, dumps, files, rpc
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.control import ControlUnreachable, Server, ask
 from consul_kam.adapters.identity import files_of
@@ -83,6 +83,8 @@ def _serve(
 ) -> int | Settings:
     """Until the end, or until there is another configuration."""
     places.prepare(settings)
+    if settings.vault.on:
+        dumps.refuse()
     if not detached:
         if settings.vault.on:
             SecretStore(settings.vault.directory).prepare()

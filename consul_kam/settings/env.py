@@ -146,7 +146,12 @@ class EnvSettings:
     @property
     def leased(self) -> bool:
         """Whether a variable's value is Vault's."""
-        return any(spec.leased for spec in self.specs)
+        return bool(self.origins)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Names of the secrets that are values."""
+        return tuple(dict.fromkeys(spec.origin[0] for spec in self.specs if spec.leased))
 
     def spec(self, name: str) -> Spec:
         """Of an undeclared one: text, for the environment alone."""

@@ -65,7 +65,7 @@ def started(lab: Lab, consul: ConsulAgent | None, secrets: Secrets, more: str = 
 
 @every_version
 def test_it_starts_with_secrets_and_a_rotation_is_live_or_waits(
-    lab: Lab, consul: ConsulAgent, secrets: Secrets
+    secrets: Secrets, lab: Lab, consul: ConsulAgent
 ) -> None:
     secrets.write("db", **fields(1))
     consul.kv_put("c4/global/DBURL", "kv-may-not-say")
@@ -97,7 +97,7 @@ def test_it_starts_with_secrets_and_a_rotation_is_live_or_waits(
 
 
 def test_no_file_but_the_include_has_a_secret_and_none_outlives_it(
-    lab: Lab, consul: ConsulAgent, secrets: Secrets
+    secrets: Secrets, lab: Lab, consul: ConsulAgent
 ) -> None:
     secrets.write("db", **fields(1))
     node = started(lab, consul, secrets)
@@ -126,7 +126,7 @@ def holders(*directories: Path) -> list[str]:
 
 
 def test_without_the_secret_nothing_is_started_and_with_it_it_goes_on(
-    lab: Lab, consul: ConsulAgent, secrets: Secrets
+    secrets: Secrets, lab: Lab, consul: ConsulAgent
 ) -> None:
     node = started(lab, consul, secrets)
     until(node, "why", lambda: "DBURL: there is no secret db" in node.ask("status")["node"]["waits_for"])
@@ -143,7 +143,7 @@ def test_without_the_secret_nothing_is_started_and_with_it_it_goes_on(
     until(node, "it again", lambda: environment(node)["missing"] == [] and environment(node)["restart"] == [])
 
 
-def test_secrets_alone_need_no_consul_and_with_kv_away_they_change(lab: Lab, secrets: Secrets) -> None:
+def test_secrets_alone_need_no_consul_and_with_kv_away_they_change(secrets: Secrets, lab: Lab) -> None:
     secrets.write("db", **fields(1))
     consul = lab.consul()
     consul.kv_put("c4/global/GREETING", "kv")
@@ -167,7 +167,7 @@ def cli(node: Node, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, env={**os.environ, **node.env}, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_the_commands(lab: Lab, consul: ConsulAgent, secrets: Secrets) -> None:
+def test_the_commands(secrets: Secrets, lab: Lab, consul: ConsulAgent) -> None:
     secrets.write("db", **fields(1))
     node = started(lab, consul, secrets)
     node.ready()
@@ -192,7 +192,7 @@ def test_the_commands(lab: Lab, consul: ConsulAgent, secrets: Secrets) -> None:
     assert "canary" not in said
 
 
-def test_attached_kamailio_leaves_no_core(lab: Lab, consul: ConsulAgent, secrets: Secrets) -> None:
+def test_attached_kamailio_leaves_no_core(secrets: Secrets, lab: Lab, consul: ConsulAgent) -> None:
     """The control: without the include's line it would."""
     for line, expected in (("disable_core_dump=yes\n", "0"), ("", "unlimited")):
         secrets.include.write_text(line)

@@ -1,4 +1,4 @@
-"""A directory of secrets on tmpfs, filled by hand as Vault's are (docs/vault.md): for tests that need no Vault."""
+"""A directory of secrets on tmpfs: Vault's, or filled by hand as Vault's are (docs/vault.md)."""
 
 import shutil
 import tempfile
@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.lab.process import LabError
+from tests.lab.vault import Vault
 
 MEMORY = Path("/dev/shm")
 
@@ -48,14 +49,23 @@ class Secrets:
         (self.directory / name).unlink()
         shutil.rmtree(place)
 
-    def toml(self, **secrets: str) -> str:
-        """[vault] with these secrets: name -> the lines of its table. Nobody is Vault."""
-        token = self.beside / "vault-token"
-        token.touch(0o600)
-        token.write_text("nobody")
+    def toml(self, vault: Vault | None = None, token: str = "nobody", more: str = "", **secrets: str) -> str:
+        """[vault] with these secrets: name -> the lines of its table. None: nobody is Vault."""
+        file = self.beside / "vault-token"
+        file.touch(0o600)
+        file.write_text(token)
         tables = "".join(f"[vault.secrets.{name}]\n{lines}\n" for name, lines in secrets.items())
-        where = f'[vault]\naddress = "http://127.0.0.1:1"\ndirectory = "{self.directory}"\n'
-        return f'{where}[vault.auth]\ntoken_file = "{token}"\n{tables}'
+        address = vault.address if vault is not None else "http://127.0.0.1:1"
+        authority = f'ca_file = "{vault.ca_file}"\n' if vault is not None else ""
+        where = f'[vault]\naddress = "{address}"\n{authority}directory = "{self.directory}"\n{more}'
+        return f'{where}[vault.auth]\ntoken_file = "{file}"\n{tables}'
+
+    def read(self, name: str, field: str) -> str:
+        """What stands there now, "" where nothing does."""
+        try:
+            return (self.directory / name / field).read_text()
+        except FileNotFoundError:
+            return ""
 
     def __enter__(self) -> Self:
         return self
@@ -63,4 +73,4 @@ class Secrets:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self.beside)
+        shutil.rmtree(self.beside, ignore_errors=True)
