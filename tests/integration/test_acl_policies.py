@@ -39,6 +39,7 @@ role = "{role}"
 name = "{host}"
 state_dir = "{directory}/state"
 [consul]
+address = "{address}"
 {consul}
 [consul_template]
 path = "{program}"
@@ -88,6 +89,7 @@ class Asking:
             role=self.role,
             host=HOST,
             directory=self.directory,
+            address=self.cluster.agent.address,
             consul=self.cluster.consul_lines(self._file),
             program=program("consul-template"),
             lists="".join(_list(name, source, self.directory) for name, source in LISTS[self.role].items()),
@@ -107,9 +109,7 @@ class Asking:
         return found
 
     def registered(self) -> Registered:
-        consul = self.cluster.consul_lines(self._file)
-        address, _, more = consul.partition("\n")
-        place = address.split('"')[1]
+        place, more = self.cluster.agent.address, self.cluster.consul_lines(self._file)
         return Registered(
             self.directory, place, self.page.url, "port = 5060\n", every=0.2, more=more, role=self.role, name=HOST
         )

@@ -95,6 +95,15 @@ class SecureMember(Member):
         context.load_cert_chain(*self._us.pair)
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=context)
 
+    def hides(self, token: str, path: str) -> bool:
+        """Whether what this agent itself knows is shown to the token in part only, or not at all."""
+        connection = self._open()
+        connection.request("GET", f"{path}{'&' if '?' in path else '?'}stale", headers={"X-Consul-Token": token})
+        reply = connection.getresponse()
+        reply.read()
+        connection.close()
+        return reply.status == 403 or reply.getheader("X-Consul-Results-Filtered-By-ACLs") is not None
+
     def reload(self) -> None:
         """It reads its certificates and its CA again, and we speak to it anew."""
         assert self._process is not None
@@ -114,7 +123,8 @@ class SecureCluster(Cluster):
 
     agent: SecureMember
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, host: str = "host1") -> None:
+        """`host`: the client agent's name."""
         self.directory = directory
         self.authority = Authority(directory / "authority")
         self.us = Identity(directory / "us", self.authority, LOCAL)
@@ -125,7 +135,7 @@ class SecureCluster(Cluster):
         join += [server.serf for server in self.servers]
         for server in self.servers:
             (server.directory / "consul.json").write_text(json.dumps(server._config(True)))
-        self.agent = self._member("host1", join, False)
+        self.agent = self._member(host, join, False)
         self.secure.append(self.agent)
 
     def _member(self, name: str, join: list[str], server: bool) -> SecureMember:
@@ -151,12 +161,11 @@ class SecureCluster(Cluster):
             return False
 
     def consul_lines(self, token_file: Path, us: "Identity | None" = None) -> str:
-        """Lines of [consul] for a node of ours, its address among them."""
+        """Lines of [consul] for a node of ours, but for its address."""
         us = us or self.us
         certificate, key = us.pair.names
         files = {"token_file": token_file, "ca_file": us.ca, "cert_file": certificate, "key_file": key}
-        lines = {"address": self.agent.address, **files}
-        return "".join(f'{name} = "{value}"\n' for name, value in lines.items())
+        return "".join(f'{name} = "{value}"\n' for name, value in files.items())
 
     # -- ACLs ---------------------------------------------------------------------------------------------------------
 
@@ -182,6 +191,12 @@ class SecureCluster(Cluster):
         found = self.servers[0].ask("GET", f"/v1/acl/policy/name/{name}")
         assert isinstance(found, dict)
         self.servers[0].ask("PUT", f"/v1/acl/policy/{found['ID']}", {"Name": name, "Rules": rules})
+
+    def heeded(self, token: str, path: str, hidden: bool) -> None:
+        """Until each server hides something at this path, or nothing, from the token: policies take a moment."""
+        for server in self.secure[:SERVERS]:
+            what = f"{path} {'hidden' if hidden else 'shown'} at {server.name}"
+            wait_for(what, lambda s=server: s.hides(token, path) is hidden, 20, server.log)  # type: ignore[misc]
 
     def revoke(self, token: str) -> None:
         """The token, for good."""
