@@ -25,10 +25,13 @@ _REASON = "drained on the status page"
 class Acts:
     """Takes forms. Raises ConfigError where the token cannot be used."""
 
-    def __init__(self, token_file: str, listen: str, do: Handle) -> None:
-        """`listen`: where the page is served; `do`: takes an operator's word, as the control socket does."""
+    def __init__(self, token_file: str, listen: str, do: Handle, later: bool = False) -> None:
+        """`listen`: where the page is served; `do`: takes an operator's word, as the control socket does; `later`: the
+        token need not be there yet.
+        """
         self._file, self._do = token_file, do
-        self._token()
+        if not later:
+            self._token()
         if not _loopback(listen):
             raise ConfigError(
                 f"cannot use {KEY}: at {listen} whoever is on the way reads the token: listen on loopback"

@@ -45,7 +45,7 @@ def exposed(settings: Settings) -> str:
     """What is wrong with the file that holds Consul's token, or "". It is no reason not to start: Kubernetes mounts
     secrets so by default, and inside a container nobody else may be."""
     path = settings.consul.token_file
-    if not path:
+    if not path or "consul.token_file" in settings.references.keys:  # one of Vault's is not there yet, and 0600 then
         return ""
     try:
         found = os.stat(path)

@@ -126,10 +126,10 @@ class Kamailio(Keys, frozen=True):
         doc("With `fifo:`: where the replies' FIFOs are made; jsonrpcs's `fifo_reply_dir` without its last slash."),
     ] = "/tmp"
     rpc_password_file: Annotated[
-        ReadFile, doc("With `http:` and `https:`: file that holds `user:password` for basic authentication, mode 0600.")
+        Path, doc("With `http:` and `https:`: file that holds `user:password` for basic authentication, mode 0600.")
     ] = ""
     rpc_ca_file: Annotated[
-        ReadFile, doc("With `https:`: authorities that Kamailio's certificate is checked with (PEM).", "the system's")
+        Path, doc("With `https:`: authorities that Kamailio's certificate is checked with (PEM).", "the system's")
     ] = ""
     rpc_deadline: Annotated[Deadline, doc("Longest wait for one RPC, s.")] = 5.0
     min_gap: Annotated[

@@ -11,6 +11,7 @@ from consul_kam.errors import ConfigError
 from consul_kam.settings.schema import FILE, Keys, schema_at
 
 Step = str | int
+_NOT_HERE = "expected no secret: only env.vars.NAME.value takes one, and files that are read anew as they change"
 _NOWHERE = ("datasets", "probes", "vault")
 """Tables without a key that takes one: what Vault is reached by is not Vault's, and no list is a secret."""
 
@@ -47,7 +48,9 @@ def put_in(raw: dict[str, Any], kind: type[Keys], directory: str, secrets: Secre
             continue  # whoever reads the table says so, and what it was meant to be
         where = f"cannot use {source}: {_dotted(steps)}"
         if not _takes(kind, steps):
-            expected = "expected no secret: only a key that names a file to be read, and env.vars.NAME.value, take one"
+            expected = (
+                "expected no secret: only env.vars.NAME.value takes one, and files that are read anew as they change"
+            )
             raise ConfigError(f"{where}: {expected}; got {text!r}")
         reference = _checked(text, secrets, where)
         if not _variable(steps):

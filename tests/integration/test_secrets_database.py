@@ -10,17 +10,13 @@ import pytest
 
 from tests.lab import ConsulAgent, Lab, Node, Rpc
 from tests.lab.environment import environment, shown, until
-from tests.lab.postgres import PASSWORD, Postgres
+from tests.lab.postgres import Postgres
 from tests.lab.process import wait_for
 from tests.lab.secrets import Secrets
 from tests.lab.vault import Vault
 from tools import kamailio_roots
 
 pytestmark = pytest.mark.vault
-MADE = [
-    """CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}';""",
-    """GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{{name}}";""",
-]
 LEASE = 40
 """Seconds."""
 QUICK = "[drain]\nquiet_for = 0.2\nannounce_max = 0.5\ndeadline = 2\non_stop = 'leave'\n"
@@ -43,21 +39,9 @@ def postgres(tmp_path: Path) -> Iterator[Postgres]:
 def vault(tmp_path: Path, postgres: Postgres) -> Iterator[Vault]:
     """Whose database engine makes users that may read."""
     with Vault(tmp_path / "vault") as started:
-        started.mount("database")
-        place = f"127.0.0.1:{postgres.port}/kamailio?sslmode=disable"
-        about = {"plugin_name": "postgresql-database-plugin", "allowed_roles": "kamailio"}
-        who = {"username": "postgres", "password": PASSWORD}
-        url = "postgresql://{{username}}:{{password}}@" + place
-        started.ask("PUT", "database/config/kamailio", {**about, **who, "connection_url": url})
-        lease(started, LEASE)
+        started.database(postgres.admin, "kamailio", LEASE)
         started.policy("node", 'path "database/creds/kamailio" { capabilities = ["read"] }')
         yield started
-
-
-def lease(vault: Vault, seconds: int) -> None:
-    """From the next one on."""
-    role = {"db_name": "kamailio", "creation_statements": MADE, "default_ttl": seconds, "max_ttl": seconds}
-    vault.ask("PUT", "database/roles/kamailio", role)
 
 
 def started(lab: Lab, consul: ConsulAgent, secrets: Secrets, vault: Vault, postgres: Postgres) -> Node:
@@ -117,13 +101,13 @@ def test_a_password_is_rotated_by_a_rolling_restart_before_its_lease_ends(
 def test_whose_lease_ended_unrestarted_is_told(
     secrets: Secrets, postgres: Postgres, vault: Vault, lab: Lab, consul: ConsulAgent
 ) -> None:
-    lease(vault, 12)
+    vault.lease("kamailio", 12)
     node = started(lab, consul, secrets, vault, postgres)
     node.ready()
     pid = node.pid_of()
     node.logged("DBURL: Kamailio still uses what it was before; its lease has ended", LEASE)
     assert node.pid_of() == pid
     assert any("its lease has ended" in line for line in environment(node)["troubles"])
-    lease(vault, 3600)
+    vault.lease("kamailio", 3600)
     assert node.ask("restart", 60.0)["ok"]
     until(node, "all well", lambda: environment(node)["restart"] == [] and environment(node)["troubles"] == [])

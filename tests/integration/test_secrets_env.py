@@ -203,3 +203,13 @@ def test_attached_kamailio_leaves_no_core(secrets: Secrets, lab: Lab, consul: Co
 def _core(pid: int) -> str:
     limits = Path(f"/proc/{pid}/limits").read_text()
     return next(line.split()[4] for line in limits.splitlines() if line.startswith("Max core file size"))
+
+
+def test_on_a_disk_no_secret_is_kept(secrets: Secrets, lab: Lab, consul: ConsulAgent) -> None:
+    secrets.write("db", **fields(1))
+    node = started(secrets=secrets, lab=lab, consul=consul, start=False)
+    on_disk = lab.directory / "env.cfg"
+    node.config.write_text(node.config.read_text().replace(str(secrets.include), str(on_disk)))
+    said = cli(node, "run")
+    assert (said.returncode, on_disk.exists()) == (2, False)
+    assert f"cannot keep secrets of Vault's in {on_disk}: it is on a disk" in said.stderr

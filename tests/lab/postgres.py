@@ -58,6 +58,11 @@ class Postgres(Started):
             self._process.stop(2)  # SIGINT: "fast shutdown"
         shutil.rmtree(self._home, ignore_errors=True)
 
+    @property
+    def admin(self) -> dict[str, str]:
+        """For whoever makes users here: user name, password and place."""
+        return {"username": "postgres", "password": PASSWORD, "place": f"127.0.0.1:{self.port}/{DATABASE}"}
+
     def url(self, user: str, password: str) -> str:
         """As Kamailio takes it."""
         return f"postgres://{user}:{password}@127.0.0.1:{self.port}/{DATABASE}"
