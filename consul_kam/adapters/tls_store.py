@@ -14,7 +14,8 @@ from pathlib import Path
 from consul_kam.adapters import files, grant, trust
 from consul_kam.adapters.identity import Identity
 
-CFG, PROVEN = "tls.cfg", "proven"
+CFG, PROVEN, WRITTEN = "tls.cfg", "proven", "written"
+"""The last two hold a digest: of what Kamailio was seen to show; of what tls.cfg names, and which Kamailio ran then."""
 CERTIFICATE, KEY, AUTHORITIES = "certificate.pem", "key.pem", "ca.pem"
 IN_MEMORY = ("tmpfs", "ramfs")
 
@@ -50,7 +51,7 @@ class TlsStore:
         making.rename(place)
 
     def read(self, name: str) -> str:
-        """CFG or PROVEN, "" where it is not there or not readable."""
+        """CFG, PROVEN or WRITTEN, "" where it is not there or not readable."""
         try:
             return files.read_regular(self.directory / name).decode("utf-8", "replace")
         except OSError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from consul_kam.adapters import handshake
 from consul_kam.adapters.handshake import NoHandshake
 from consul_kam.adapters.identity import Files, Followed, Identity
-from consul_kam.adapters.tls_store import AUTHORITIES, CERTIFICATE, CFG, KEY, PROVEN, TlsStore
+from consul_kam.adapters.tls_store import AUTHORITIES, CERTIFICATE, CFG, KEY, PROVEN, WRITTEN, TlsStore
 from consul_kam.app.loop import Loop, Worker
 from consul_kam.app.reports import Reporter
 from consul_kam.app.tls_rpc import Reloaded, TlsRpc
@@ -86,7 +86,7 @@ class KamailioTls:
     @property
     def restart(self) -> bool:
         """Whether the new one waits for a restart of Kamailio."""
-        return self._told.short
+        return self._told.restart
 
     @property
     def due(self) -> bool:
@@ -124,8 +124,9 @@ class KamailioTls:
         """What Kamailio said it took is written down as proven, or tls.cfg is as it was. Raises OSError."""
         named, wanted = self._store.read(CFG), self._cfg(identity)
         if away or not named:
-            if named != wanted:
-                self._store.write(CFG, wanted)  # it starts with the newest
+            if named != wanted:  # it starts with the newest
+                self._store.write(CFG, wanted)
+                self._store.write(WRITTEN, f"{identity.digest} before a start")
         elif shown and self._asked == identity.digest:
             if shown == identity.leaf.fingerprint:
                 self._store.write(PROVEN, identity.digest)
@@ -169,22 +170,32 @@ class KamailioTls:
 
     def _failed(self, why: Reloaded) -> None:
         self._told, self._failures = why, self._failures + 1
-        self._due = self._not_before = time.monotonic() + backoff(self._failures, AGAIN, LONGEST)
+        wait = self._given.every if why.restart else backoff(self._failures, AGAIN, LONGEST)
+        self._due = self._not_before = time.monotonic() + wait
 
     def _reload(self, identity: Identity, look: Callable[[], None]) -> None:
         """On the RPC worker."""
-        done = self._tls.obstacle()
         try:
-            if done is None or done.short:  # in the latter case it starts with the newest
-                self._before = self._store.read(CFG)
-                self._store.write(CFG, self._cfg(identity))
-            if done is None:
-                done = self._tls.reload()
-                if done.error:
-                    self._store.write(CFG, self._before)
+            done = self._load(identity)
         except OSError as error:
             done = Reloaded(f"cannot write Kamailio's certificate: {_why(error)}")
         self._loop.post(lambda: self._reloaded(identity, done, look))
+
+    def _load(self, identity: Identity) -> Reloaded:
+        """Where tls.cfg named it before this Kamailio was started, it has it. Raises OSError."""
+        who, wrong = self._tls.who()
+        if wrong is not None:
+            return wrong
+        wanted, written = self._cfg(identity), f"{identity.digest} {who}"
+        self._before = self._store.read(CFG)
+        if self._before == wanted and self._store.read(WRITTEN) not in ("", written):
+            return Reloaded()
+        self._store.write(CFG, wanted)
+        self._store.write(WRITTEN, written)
+        done = self._tls.obstacle(self._given.apply) or self._tls.reload()
+        if done.error and not done.restart:
+            self._store.write(CFG, self._before)
+        return done
 
     def _reloaded(self, identity: Identity, done: Reloaded, look: Callable[[], None]) -> None:
         self.reloading = False

@@ -1,5 +1,6 @@
 """Kamailio is told to load its certificate; on the RPC worker."""
 
+import re
 from dataclasses import dataclass
 
 from consul_kam.core.ports import Rpc, Value
@@ -10,15 +11,20 @@ FREE = (512 + 100) * 1024
 TLS connection [tls_init.c: low_mem_threshold1], and a reload costs some 32 kB each, for good (docs/findings.md)."""
 
 
+SAFE = (6, 0)
+"""From this version on a reload leaves alone what other processes do meanwhile (docs/findings.md)."""
+_VERSION = re.compile(r"kamailio (\d+)\.(\d+)")
+
+
 @dataclass(frozen=True, slots=True)
 class Reloaded:
     """`error`: why it was refused, or ""; that of one that may have been carried out is none: a handshake will tell.
 
-    `short`: only a restart helps.
+    `restart`: it waits for a restart of Kamailio.
     """
 
     error: str = ""
-    short: bool = False
+    restart: bool = False
 
 
 class TlsRpc:
@@ -27,21 +33,33 @@ class TlsRpc:
     def __init__(self, rpc: Rpc, cfg: str, deadline: float) -> None:
         self._rpc, self._cfg, self._deadline = rpc, cfg, deadline
 
-    def obstacle(self) -> Reloaded | None:
-        """Why no reload may be asked for now, or None; this changes nothing."""
+    def who(self) -> tuple[str, Reloaded | None]:
+        """What names this one Kamailio until its end; and why it cannot get a certificate from us, or None."""
         try:
-            other = self._other_file()
-            return Reloaded(other) if other else self._short()
+            (options,), (up,) = self._ask("tls.options"), self._ask("core.uptime")
+            named, processes = str(_members(options).get("config")), self._ask("core.psx")
+            who = f"{_members(processes[0])['PID']} {_members(up)['up_since']}"
         except (RpcUnreachable, RpcTimeout) as error:
-            return Reloaded(str(error))
+            return "", Reloaded(str(error))
         except RpcFault as fault:
-            return Reloaded(f'cannot load the certificate: {fault}; loadmodule "tls.so" and enable_tls=yes')
-        except (RpcError, KeyError, TypeError, ValueError) as error:
-            return Reloaded(f"cannot load the certificate: cannot understand Kamailio: {error}")
+            return "", Reloaded(f'cannot load the certificate: {fault}; loadmodule "tls.so", and enable_tls=yes')
+        except (RpcError, LookupError, TypeError, ValueError) as error:
+            return "", Reloaded(f"cannot load the certificate: cannot understand Kamailio: {error}")
+        if named != self._cfg:
+            cure = f'modparam("tls", "config", "{self._cfg}")'
+            return "", Reloaded(f"cannot load the certificate: Kamailio reads another file, {named}: {cure}")
+        return who, None
+
+    def obstacle(self, apply: str) -> Reloaded | None:
+        """Why no reload may be asked for now, or None; this changes nothing. `apply`: of [kamailio.tls]."""
+        try:
+            return self._unsafe(apply) or self._short()
+        except (RpcError, LookupError, TypeError, ValueError) as error:
+            return Reloaded(f"cannot load the certificate: {error}")
 
     def reload(self) -> Reloaded:
         try:
-            self._rpc.call("tls.reload", deadline=self._deadline)
+            self._ask("tls.reload")
         except RpcFault as fault:
             return Reloaded(f"cannot load the certificate: {fault}; may [kamailio.tls] user read it? Its log says more")
         except RpcUnreachable as error:
@@ -50,22 +68,30 @@ class TlsRpc:
             return Reloaded()
         return Reloaded()
 
-    def _other_file(self) -> str:
-        (options,) = self._rpc.call("tls.options", deadline=self._deadline)
-        found = _members(options).get("config")
-        if found == self._cfg:
-            return ""
-        return f'cannot load the certificate: Kamailio has none of ours: modparam("tls", "config", "{self._cfg}")'
+    def _ask(self, method: str) -> tuple[Value, ...]:
+        return self._rpc.call(method, deadline=self._deadline)
+
+    def _unsafe(self, apply: str) -> Reloaded | None:
+        if apply == "reload":
+            return None
+        told = _VERSION.search(" ".join(str(each) for each in self._ask("core.version")))
+        version = tuple(map(int, told.groups())) if told is not None else (0, 0)
+        if apply == "auto" and version >= SAFE:
+            return None
+        why = "[kamailio.tls] apply says so"
+        if apply == "auto":
+            why = f"a reload by Kamailio {version[0]}.{version[1]} may cut TLS connections that are up, or crash it"
+        return Reloaded(f"the new certificate waits for a restart of Kamailio: {why}", restart=True)
 
     def _short(self) -> Reloaded | None:
-        (memory,) = self._rpc.call("core.shmmem", deadline=self._deadline)
-        processes = len(self._rpc.call("core.psx", deadline=self._deadline))
+        (memory,) = self._ask("core.shmmem")
+        processes = len(self._ask("core.psx"))
         free = float(str(_members(memory)["free"]))
         if free >= FREE * processes:
             return None
         left = f"{free / 2**20:.1f} MiB of its shared memory are free, for {processes} processes"
         cure = "restart it, with more by -m"
-        return Reloaded(f"cannot load the certificate: {left}, and no reload gives any back: {cure}", short=True)
+        return Reloaded(f"cannot load the certificate: {left}, and no reload gives any back: {cure}", restart=True)
 
 
 def _members(value: Value) -> dict[str, Value]:

@@ -7,17 +7,17 @@ from typing import Annotated, Literal, Protocol
 from consul_kam.core import tls_cfg
 from consul_kam.core.tls_cfg import NO
 from consul_kam.errors import ConfigError
-from consul_kam.settings.schema import LISTEN, TEXT, Deadline, Keys, Meta, Name, Path, doc
+from consul_kam.settings.schema import LISTEN, TEXT, Deadline, Keys, Meta, Name, Path, ReadFile, doc
 
 
 class Tls(Keys, frozen=True):
     """Kamailio's certificate, see [TLS](tls.md). On where `cert_file` is given: it is followed, `tls.cfg` is written,
     Kamailio loads it by `tls.reload`, and a handshake proves it."""
 
-    cert_file: Annotated[Path, doc("Its certificate with the chain (PEM).", "off")] = ""
-    key_file: Annotated[Path, doc("Its key (PEM).", "`cert_file`, which then holds both")] = ""
+    cert_file: Annotated[ReadFile, doc("Its certificate with the chain (PEM).", "off")] = ""
+    key_file: Annotated[ReadFile, doc("Its key (PEM).", "`cert_file`, which then holds both")] = ""
     ca_file: Annotated[
-        Path, doc("Authorities that the certificates of others are checked with (PEM).", "others are not checked")
+        ReadFile, doc("Authorities that the certificates of others are checked with (PEM).", "others are not checked")
     ] = ""
     directory: Annotated[
         Path,
@@ -44,6 +44,14 @@ class Tls(Keys, frozen=True):
     servers: Annotated[
         bool | None, doc("Whether those that Kamailio connects to must have a good one.", "where there is a `ca_file`")
     ] = None
+    apply: Annotated[
+        Literal["auto", "reload", "restart"],
+        doc(
+            "How a running Kamailio gets a new one. `reload`: by `tls.reload`; `restart`: it waits for the next "
+            "restart, and `status` says so; `auto`: reload from 6.0 on, since before that a reload may cut connections "
+            "that are up, or crash it."
+        ),
+    ] = "auto"
     gap: Annotated[
         float, Meta(ge=1, le=3600), doc("Least time between two reloads, s: each costs Kamailio memory for good.")
     ] = 5.0
