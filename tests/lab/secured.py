@@ -90,7 +90,6 @@ modparam("tls", "config", "{place}/kamailio-tls/tls.cfg")
 DATABASE_CFG = """\
 include_file "{place}/env.cfg"
 loadmodule "{modules}/db_postgres.so"
-loadmodule "{modules}/htable.so"
 modparam("htable", "db_url", DBURL)
 modparam("htable", "htable", "numbers=>size=4;dbtable=htable;")
 """
@@ -107,11 +106,12 @@ class Lives:
 
 @dataclass(frozen=True)
 class Laid:
-    """What one node has of it. `toml`: tables; `cfg`: of its Kamailio; `tls`: the port of that."""
+    """What one node has of it. `toml`: tables; `cfg` and `database`: of its Kamailio; `tls`: the port of that."""
 
     place: Path
     toml: str
     cfg: str
+    database: str
     tls: int
 
 
@@ -161,10 +161,9 @@ class Secured:
         known = {"place": place, "role": role, "name": name, "tls": tls, "modules": find().modules}
         url = self.postgres.url("{username}", "{password}")
         toml = TABLES.format(address=self.vault.address, ca=self.vault.ca_file, **known)
-        cfg = TLS_CFG.format(**known)
         if database:
-            toml, cfg = toml + DATABASE.format(url=url, place=place), cfg + DATABASE_CFG.format(**known)
-        return Laid(place, toml, cfg, tls)
+            toml += DATABASE.format(url=url, place=place)
+        return Laid(place, toml, TLS_CFG.format(**known), DATABASE_CFG.format(**known) if database else "", tls)
 
     # -- Consul's authority --------------------------------------------------------------------------------------------
 
@@ -216,6 +215,20 @@ def generation(node: Node, secret: str) -> int:
     return int(next(each["generation"] for each in found if each["name"] == secret))
 
 
+class WithDatabase(Example):
+    """Its table of PostgreSQL is in htable.so, which drain.cfg loads."""
+
+    def __init__(self, directory: Path, role: str, version: str, define: str, database: str) -> None:
+        self._database = database
+        super().__init__(directory, role, version, define=define)
+
+    def write_cfg(self) -> None:
+        super().write_cfg()
+        common, after = self.directory / "common.cfg", 'include_file "drain.cfg"\n'
+        assert after in common.read_text()
+        common.write_text(common.read_text().replace(after, after + self._database))
+
+
 class SecureFleet(Fleet):
     """Two routers and an SBC as they ship, all of whose secrets are Vault's; the routers' Kamailio reads a table of
     PostgreSQL as the user whom Vault made."""
@@ -244,10 +257,10 @@ class SecureFleet(Fleet):
 
     def _member(self, name: str, role: str, sets: str, version: str, drain: str) -> Member:
         place = self.directory / name
-        place.mkdir(parents=True)
+        (place / "kam").mkdir(parents=True)
         laid = self.world.lay(name, role, database=role == "router")
         self.tls[name] = laid.tls
-        kamailio = Example(place / "kam", role, version, define=f"{DEFINE}\n{laid.cfg}")
+        kamailio = WithDatabase(place / "kam", role, version, f"{DEFINE}\n{laid.cfg}", laid.database)
         return Member(
             place / name,
             kamailio,
