@@ -48,7 +48,10 @@ class SecureAgent(ConsulAgent):
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=context)
 
     def policy(self, name: str, rules: str) -> None:
-        self.ask("PUT", "/v1/acl/policy", {"Name": name, "Rules": rules})
+        """A policy of this name, in the place of one that there is."""
+        status, found = self.request("GET", f"/v1/acl/policy/name/{name}")
+        place = f"/{found['ID']}" if status == 200 and isinstance(found, dict) else ""
+        self.ask("PUT", f"/v1/acl/policy{place}", {"Name": name, "Rules": rules})
 
     def trust(self, *authorities: Authority) -> None:
         """Whose certificates it takes, from now on."""

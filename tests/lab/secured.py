@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.engine import ROOT
-from tests.lab.fleet import DEFINE, PROBED, QUICK, REGISTERED, TO_ROUTERS, Fleet, Member, routers
+from tests.lab.fleet import DEFINE, QUICK, REGISTERED, TO_ROUTERS, Fleet, Member, routers
 from tests.lab.example import Example
 from tests.lab.kamailio import find
 from tests.lab.node import Node
@@ -87,6 +87,8 @@ listen=tls:127.0.0.1:{tls}
 loadmodule "{modules}/tls.so"
 modparam("tls", "config", "{place}/kamailio-tls/tls.cfg")
 """
+PROBED = "[probes.http_status]\nperiod = 0.3\n[probes.sip_options]\nperiod = 0.3\n"
+"""Of the lists as it ships: a list that changes each second waits for Kamailio's window all the while."""
 DATABASE_CFG = """\
 include_file "{place}/env.cfg"
 loadmodule "{modules}/db_postgres.so"
