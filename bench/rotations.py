@@ -1,5 +1,5 @@
-"""Everything that rotates does, under calls and changes: Consul's token, the database's password, Kamailio's certificate,
-Consul's authority; and Vault is sealed for a minute.
+"""Everything that rotates does, under calls and changes: Consul's token, the database's password, Kamailio's
+certificate, Consul's authority; and Vault is sealed for a minute.
 
 An SBC and two routers as they ship, all of whose secrets are Vault's. Calls have a re-INVITE; half of them are ended by
 the caller, half by the callee. Instances come and go in Consul meanwhile, and each of these changes has to be seen in

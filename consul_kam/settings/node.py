@@ -279,6 +279,7 @@ class Http(Keys, frozen=True):
         ),
     ] = ""
     cert_file: Annotated[
-        ReadFile, doc("Certificate with its chain (PEM): HTTPS, TLS 1.2 and newer; followed while it changes.", "no TLS")
+        ReadFile,
+        doc("Certificate with its chain (PEM): HTTPS, TLS 1.2 and newer; followed while it changes.", "no TLS"),
     ] = ""
     key_file: Annotated[ReadFile, doc("Its key (PEM).", "`cert_file`, which then holds both")] = ""

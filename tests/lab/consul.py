@@ -121,8 +121,19 @@ class ConsulAgent(Started):
         except ValueError:
             return reply.status, text.decode(errors="replace")
 
-    def _open(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+    def _open(self, timeout: float = 30.0) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def read(self, path: str, timeout: float) -> object:
+        """One GET on a connection of its own, from any thread: decoded JSON. Raises OSError, ValueError."""
+        connection = self._open(timeout)
+        try:
+            connection.request("GET", path, headers={"X-Consul-Token": self.token} if self.token else {})
+            return json.loads(connection.getresponse().read())
+        except http.client.HTTPException as error:
+            raise OSError(str(error)) from None
+        finally:
+            connection.close()
 
     def ask(self, method: str, path: str, body: object = None) -> object:
         """As `request`, but LabError unless the status is 200."""

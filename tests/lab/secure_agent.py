@@ -42,10 +42,10 @@ class SecureAgent(ConsulAgent):
             "tls": {"defaults": {**files, "verify_incoming": True, "verify_outgoing": True}},
         }
 
-    def _open(self) -> http.client.HTTPConnection:
+    def _open(self, timeout: float = 30.0) -> http.client.HTTPConnection:
         context = ssl.create_default_context(cafile=str(self.us.ca))
         context.load_cert_chain(*self.us.pair)
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=context)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context)
 
     def policy(self, name: str, rules: str) -> None:
         """A policy of this name, in the place of one that there is."""

@@ -1,5 +1,5 @@
-"""All of it at once: a Consul with mutual TLS and ACLs that deny, a PostgreSQL, and a Vault that gives its nodes Consul's
-token, Consul's certificates, a user of the database, and Kamailio's certificate.
+"""All of it at once: a Consul with mutual TLS and ACLs that deny, a PostgreSQL, and a Vault that gives its nodes
+Consul's token, Consul's certificates, a user of the database, and Kamailio's certificate.
 """
 
 import shutil
@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.engine import ROOT
-from tests.lab.fleet import DEFINE, QUICK, REGISTERED, TO_ROUTERS, Fleet, Member, routers
 from tests.lab.example import Example
+from tests.lab.fleet import DEFINE, QUICK, REGISTERED, TO_ROUTERS, Fleet, Member, routers
 from tests.lab.kamailio import find
 from tests.lab.node import Node
 from tests.lab.ports import free_port
 from tests.lab.postgres import Postgres
 from tests.lab.process import wait_for
+from tests.lab.secrets import MEMORY
 from tests.lab.secure import shipped
 from tests.lab.secure_agent import SecureAgent
 from tests.lab.secure_ca import LOCAL, Authority
-from tests.lab.secrets import MEMORY
 from tests.lab.tls import fingerprint
 from tests.lab.vault import Vault
 
@@ -120,12 +120,18 @@ class Laid:
 class Secured:
     """`with ExitStack() as stack: world = Secured(stack, tmp_path, Lives(token=20))`: all of it runs."""
 
-    def __init__(self, stack: ExitStack, directory: Path, lives: Lives = Lives()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        stack: ExitStack,
+        directory: Path,
+        lives: Lives = Lives(),
+        database: bool = True,
+    ) -> None:
         self._directory = directory
         self.place = Path(tempfile.mkdtemp(prefix="ck-", dir=MEMORY))
         stack.callback(shutil.rmtree, self.place, ignore_errors=True)
         self.consul = stack.enter_context(SecureAgent(directory / "consul"))
-        self.postgres = stack.enter_context(Postgres(directory / "postgres"))
+        self._postgres = stack.enter_context(Postgres(directory / "postgres")) if database else None
         self.vault = stack.enter_context(Vault(directory / "vault"))
         for role, more in MORE.items():
             self.consul.policy(role, shipped(role, self.consul.host) + more)
@@ -137,16 +143,23 @@ class Secured:
         vault = self.vault
         vault.mount("kv-v2", "secret")
         vault.mount("consul")
-        vault.database(self.postgres.admin, "kamailio", 3600)
+        if self._postgres is not None:
+            vault.database(self._postgres.admin, "kamailio", 3600)
         vault.pki()
         vault.auth("approle")
+
+    @property
+    def postgres(self) -> Postgres:
+        assert self._postgres is not None, "made without a database"
+        return self._postgres
 
     def last(self, lives: Lives) -> None:
         """From the next of each on."""
         for role in MORE:
             life = {"ttl": f"{lives.token}s", "max_ttl": f"{lives.token}s"}
             self.vault.ask("PUT", f"consul/roles/{role}", {"consul_policies": [role], **life})
-        self.vault.lease("kamailio", lives.password)
+        if self._postgres is not None:
+            self.vault.lease("kamailio", lives.password)
         role_of_pki = {"allow_any_name": True, "key_type": "ec", "not_before_duration": "5s"}
         life = {"ttl": f"{lives.certificate}s", "max_ttl": f"{lives.certificate}s"}
         self.vault.ask("PUT", "pki/roles/kamailio", {**role_of_pki, **life})
@@ -161,10 +174,9 @@ class Secured:
             (place / file).touch(0o600)
             (place / file).write_text(text)
         known = {"place": place, "role": role, "name": name, "tls": tls, "modules": find().modules}
-        url = self.postgres.url("{username}", "{password}")
         toml = TABLES.format(address=self.vault.address, ca=self.vault.ca_file, **known)
         if database:
-            toml += DATABASE.format(url=url, place=place)
+            toml += DATABASE.format(url=self.postgres.url("{username}", "{password}"), place=place)
         return Laid(place, toml, TLS_CFG.format(**known), DATABASE_CFG.format(**known) if database else "", tls)
 
     # -- Consul's authority --------------------------------------------------------------------------------------------
@@ -274,4 +286,3 @@ class SecureFleet(Fleet):
             consul_lines=CONSUL_LINES,
             more=f"{drain}{laid.toml}[registration]\n{REGISTERED}port = {kamailio.sip_port}\n{PROBED}",
         )
-

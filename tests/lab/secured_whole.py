@@ -1,4 +1,4 @@
-"""One node with everything on: all kinds of secrets, certificates for Kamailio, Consul and its endpoint, all datasets."""
+"""One node with everything on: all kinds of secrets, certificates for Kamailio, Consul and its endpoint, all lists."""
 
 from pathlib import Path
 
@@ -77,5 +77,3 @@ def whole(directory: Path, world: Secured) -> Node:
 def page(world: Secured, number: int) -> None:
     """Another token of the status page."""
     world.vault.kv("kamailio/page", {"token": f"page-{number:032d}"})
-
-
