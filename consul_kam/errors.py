@@ -93,6 +93,10 @@ class VaultRefused(VaultError):
         super().__init__(message)
 
 
+class VaultForgot(VaultRefused):
+    """Vault does not know our token: it was revoked, or has ended."""
+
+
 class InvalidTransition(ConsulKamError):
     """A state machine met an event that its table does not know: a defect of ours."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from consul_kam.adapters import files
+from consul_kam.adapters import consul_tls, files
 from consul_kam.adapters.consul_unix import UnixHttp
 from consul_kam.adapters.identity import Files, Followed, kept, path_of
 from consul_kam.errors import ConsulError, ConsulRefused, ConsulUnreachable, Unanswered
@@ -23,6 +23,8 @@ LARGEST_TOKEN = 4096
 """Bytes; a token is 36 letters."""
 LARGEST = 64 * 2**20
 """Bytes of an answer; 10,000 entries of a service are some 20 MB."""
+_TLS_ONLY = "HTTP request to an HTTPS server"
+"""What a Go program answers to plain HTTP where it speaks TLS."""
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
 _FILTERED, _TOKEN = "X-Consul-Results-Filtered-By-ACLs", "X-Consul-Token"
@@ -78,7 +80,8 @@ class Response(NamedTuple):
 
 
 class Consul:
-    """One agent. `deadline`: seconds for one answer; a method takes no longer than two."""
+    """One agent. `deadline`: seconds for one answer; a method takes no longer than two, or, where TLS fails and it is
+    found out why, five."""
 
     def __init__(
         self,
@@ -95,6 +98,7 @@ class Consul:
         self.token_print = ""
         """Which token the last request had, without saying it; "": none."""
         url, port, self._unusable = _split(address)
+        self._peer = consul_tls.peer(address, ca_file, certificate)
         self._looking: threading.Thread | None = None
         self._followed = Followed(certificate, closed=False) if certificate is not None else None
         self._files: list[int] = []
@@ -134,6 +138,7 @@ class Consul:
         found = self._answer(lambda: getattr(self._client.http, method)(_whole, path, params, headers=token, **more))
         if found.code not in (200, 404):
             reason = " ".join(str(found.body).split())[:200]
+            reason += "; let [consul] address begin with https://" if _TLS_ONLY in reason else ""
             raise ConsulRefused(f"cannot {method} {path} at {self.address}: {found.code} {reason}", found.code)
         return Response(found.code, found.body, _FILTERED in found.headers)
 
@@ -154,7 +159,7 @@ class Consul:
             self._client.http.session.close()
             _close(before)
         if followed.current is None:
-            raise ConsulError(followed.trouble)
+            raise ConsulError(f"{followed.trouble}; mend or renew what [consul] cert_file, key_file and ca_file name")
 
     def _answer(self, ask: Callable[[], Any]) -> Any:
         """Once again where a connection that was kept has died meanwhile: all that we ask may be asked twice."""
@@ -168,10 +173,14 @@ class Consul:
         raise ConsulUnreachable(f"cannot reach Consul at {self.address}: {reason}")
 
     def _reason(self, error: BaseException) -> str:
-        """The system's own word, from below the layers that wrap it."""
+        """What is wrong with TLS, or the system's own word, from below the layers that wrap it."""
         below = _bottom(error)
         if any(isinstance(each, TimeoutError) or type(each).__name__.endswith("Timeout") for each in (error, below)):
             return f"no answer within {self._deadline:g} s"
+        if self._peer is not None and not isinstance(below, ConnectionRefusedError):
+            found = consul_tls.why(self._peer, self._deadline)
+            if found:
+                return found
         return (isinstance(below, OSError) and below.strerror) or " ".join(str(below).split())[:200]
 
     def seen_of_filtered(self, source: Source, datacenter: str = "") -> int | None:

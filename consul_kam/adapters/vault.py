@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from consul_kam.adapters import files
 from consul_kam.adapters.secret import secret
-from consul_kam.errors import ConfigError, VaultAway, VaultError, VaultRefused
+from consul_kam.errors import ConfigError, VaultAway, VaultError, VaultForgot, VaultRefused
 
 DEADLINE = 10.0
 """Seconds for an answer: where Vault makes a user of a database, that is in it."""
@@ -64,7 +64,7 @@ class Entry(NamedTuple):
 
 class Vault:
     """One Vault, used by one thread. Every method takes two `deadline`s at most, and raises VaultError: VaultAway where
-    nobody can say now, VaultRefused where Vault said no."""
+    nobody can say now, VaultRefused where Vault said no, VaultForgot where it does not know the token."""
 
     def __init__(
         self,
@@ -102,16 +102,6 @@ class Vault:
         """Renews the token of a login."""
         what = "renew the login"
         return _entry(what, self._ask(what, lambda api: api.post("/v1/auth/token/renew-self", json={}), login))
-
-    def alive(self, login: str) -> bool:
-        """Whether Vault still knows the token of a login."""
-        try:
-            self._seen(login)
-        except VaultRefused as error:
-            if error.code == 403:
-                return False
-            raise
-        return True
 
     def _seen(self, token: str) -> Entry:
         """A token that somebody else made."""
@@ -215,7 +205,9 @@ class Vault:
         words = " ".join(words.split())[:300] or ("" if code != 404 else "there is nothing")
         if code in WAITS or (code == 500 and "sealed" in words):
             return VaultAway(f"cannot use Vault at {self.address}: {code} {words}".rstrip())
-        return VaultRefused(f"cannot {what} at {self.address}: {code or 'an error'} {words}".rstrip(), code)
+        # Vault 1.10 and later; earlier ones say no more than "permission denied"
+        kind = VaultForgot if code == 403 and "invalid token" in words else VaultRefused
+        return kind(f"cannot {what} at {self.address}: {code or 'an error'} {words}".rstrip(), code)
 
     def _made(self) -> Any:
         if self._client is None:

@@ -4,19 +4,18 @@ import hashlib
 import json
 import os
 import signal
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from consul_kam.adapters import files, processes, trust
-from consul_kam.adapters.identity import Followed, files_of
 from consul_kam.app import templates
 from consul_kam.app.env import Environment
 from consul_kam.app.env_state import Start
+from consul_kam.app.read_once import ReadOnce
 from consul_kam.app.render import consul_flags, program_of
-from consul_kam.app.surroundings import OURS, SECRETS, environment, token_of, used_by_consul_template
+from consul_kam.app.surroundings import OURS, SECRETS, environment, used_by_consul_template
 from consul_kam.config import Settings
 from consul_kam.core import kamailio_cfg
 from consul_kam.core.service import Policy
@@ -81,17 +80,16 @@ class ConsulTemplateChild:
         self.directory = self.settings.state_dir / self.name
         self.record = self.directory / "process"
         self.policy = policy_of(self.settings, start_timeout=10.0, stop_timeout=5.0)
-        self._token = token_of(self.settings)
-        where = files_of(self.settings.consul)
-        self._certificate = Followed(where, closed=False) if where is not None else None
-        self._follow()
-        self._other = any(text and _read(str(path)) != text for path, text in self._made().items())
+        self._read_once = ReadOnce(self.settings.consul)
+        self._other = any(_read(str(path)) != text for path, text in self._made().items())
         """Whether what was made for the one before is not what we would make."""
 
     def launch(self) -> tuple[list[str], dict[str, str]]:
         trust.make_directory(self.directory, 0o700)
-        self._follow()
-        self._token = token_of(self.settings)
+        wrong = self._read_once.wrong()
+        if wrong:
+            raise ConsulKamError(f"cannot start consul-template: {wrong}")
+        self._read_once.take()
         for path, text in self._made().items():
             files.write_atomic(path, text.encode(), 0o600)
         self._other = False
@@ -123,9 +121,7 @@ class ConsulTemplateChild:
         retry = {"enabled": True, "attempts": 0, "backoff": "250ms", "max_backoff": "5s"}
         whole = {"log_level": "warn", "consul": {"retry": retry}, "template": stanzas}
         made[self.directory / "config.json"] = json.dumps(whole, indent=1)
-        made[self.directory / "token"] = token_of(self.settings)
-        current = self._certificate.current if self._certificate is not None else None
-        made[self.directory / "command"] = "\n".join([*self._argv(), *([current.digest] if current else [])])
+        made[self.directory / "command"] = "\n".join([*self._argv(), *self._read_once.marks])
         return made
 
     def answers(self) -> bool:
@@ -145,13 +141,7 @@ class ConsulTemplateChild:
         """
         if adopted and self._other:
             return "its configuration changed"
-        if self._follow():
-            return "its certificate for Consul changed"
-        return "Consul's token changed" if token_of(self.settings) not in ("", self._token) else ""
-
-    def _follow(self) -> bool:
-        """Whether there is another certificate than before, and one that fits: with another it would end."""
-        return self._certificate is not None and self._certificate.look(time.time())
+        return self._read_once.changed()
 
 
 @dataclass

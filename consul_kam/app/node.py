@@ -90,8 +90,8 @@ class Node:
         self._reaper = Reaper(lambda: self.supervisor.pids)
         self._reaping = Worker("reaper") if os.getpid() == 1 else None
         self._ending = self._announcing = self._told_ready = False
-        engine.at_end += [self.supervisor.close, self.registrar.close, environment.close]
-        engine.at_end += [secrets.close, certificates.close]
+        engine.at_end += [self.supervisor.close, self.registrar.close]
+        engine.at_end += [environment.close, certificates.close, secrets.close]
 
     def start(self) -> None:
         """Secrets first: what is started, and who speaks to Consul, may need them."""
@@ -188,8 +188,8 @@ class Node:
             "registration": self.registrar.status(),
             "drain": self.draining.status() if self.draining is not None else None,
             "environment": self.environment.status(),
-            "secrets": self.secrets.status(),
             "certificates": self.certificates.status(),
+            "secrets": self.secrets.status(),
         }
 
     @property

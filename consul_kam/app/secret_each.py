@@ -1,8 +1,8 @@
-"""One secret, as it is kept: what is known of it, and what news of it mean."""
+"""Secrets, as they are kept: what is known of each, what news of it mean, and what is known of Vault."""
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from consul_kam.app.secret_work import Taken
@@ -10,6 +10,7 @@ from consul_kam.core import lease
 from consul_kam.core.lease import Held, Login, Retry, end_of
 from consul_kam.core.secret import Want
 from consul_kam.errors import ConsulKamError, VaultRefused
+from consul_kam.settings import VaultSettings
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class Each:
     def renewed(self, held: Held) -> None:
         self.held, self.retry, self.trouble = held, Retry(), ""
         self.renewals += 1
+        self.expired = False
 
     def failed(self, error: ConsulKamError, renewing: bool, now: float, login: Login | None) -> None:
         """What Vault will not renew is asked for anew, at once."""
@@ -74,8 +76,32 @@ class Each:
         self.held, self.old = bound(self.held), bound(self.old)
 
 
-def first_end(all_: Iterable[Each], login: Login | None, now: float) -> float:
-    """Of those that did not end yet, and of what was before them."""
-    each = list(all_)
-    ends = [one.end(login) for one in each] + [one.old.lease.ends for one in each if one.old is not None]
-    return min((end for end in ends if end > now), default=math.inf)
+@dataclass(slots=True)
+class All:
+    """All that is known. `trouble`: why Vault cannot be used at all; `login_trouble`: why it lets us not in."""
+
+    given: VaultSettings
+    each: Mapping[str, Each]
+    login: Login | None = None
+    trouble: str = ""
+    login_trouble: str = ""
+
+    def login_now(self, now: float) -> Login | None:
+        """One that is good."""
+        return self.login if self.login is not None and self.login.lease.ends > now else None
+
+    def missing(self, now: float) -> tuple[str, ...]:
+        """Names of which there are no files that may be used."""
+        keep = self.given.on_expiry == "keep"
+        return tuple(name for name, each in self.each.items() if not each.usable(self.login, now, keep))
+
+    def first_end(self, now: float) -> float:
+        """Of those that did not end yet, and of what was before them."""
+        ends = [each.end(self.login) for each in self.each.values()]
+        ends += [each.old.lease.ends for each in self.each.values() if each.old is not None]
+        return min((end for end in ends if end > now), default=math.inf)
+
+    def why(self, one: Each | None = None) -> str:
+        """What stands against `one`, or any, or ""."""
+        troubles = [each.trouble for each in ([one] if one is not None else self.each.values())]
+        return next(filter(None, (self.trouble, self.login_trouble, *troubles)), "")

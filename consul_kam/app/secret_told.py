@@ -2,25 +2,11 @@
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from consul_kam.app.secret_each import Each
+from consul_kam.app.secret_each import All, Each
 from consul_kam.core.lease import Login, Standing, end_of, standing
 from consul_kam.core.vitals import SecretVitals, VaultVitals
-from consul_kam.settings import VaultSettings
-
-
-@dataclass(frozen=True, slots=True)
-class All:
-    """All that is known. `trouble`: why Vault cannot be used at all; `login_trouble`: why it lets us not in."""
-
-    given: VaultSettings
-    login: Login | None
-    trouble: str
-    login_trouble: str
-    each: Mapping[str, Each]
 
 
 def troubles(known: All) -> tuple[str, ...]:

@@ -9,14 +9,17 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from consul_kam.adapters.secret_store import SecretStore
 from consul_kam.adapters.vault import Entry, Given, How, Vault, token_of
 from consul_kam.core import held as kept
 from consul_kam.core.lease import Held, Lease, Login, extended, lent
 from consul_kam.core.secret import Made, Want, make
-from consul_kam.errors import ConsulKamError, VaultError, VaultRefused
+from consul_kam.errors import ConsulKamError, VaultError, VaultForgot
 from consul_kam.settings import VaultSettings
+
+T = TypeVar("T")
 
 
 def clock() -> float:
@@ -55,12 +58,14 @@ class Taken:
 
 
 class Hands:
-    """Every method raises ConsulKamError; `chance`: from 0 to below 1."""
+    """Every method raises ConsulKamError; `chance`: from 0 to below 1; `vault`: another than the one that is given."""
 
-    def __init__(self, given: VaultSettings, chance: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, given: VaultSettings, chance: Callable[[], float] = random.random, vault: Vault | None = None
+    ) -> None:
         self._given, self._chance = given, chance
         certificate = (given.cert_file, given.key_file) if given.cert_file else None
-        self._vault = Vault(given.address, given.ca_file, certificate, given.namespace)
+        self._vault = vault or Vault(given.address, given.ca_file, certificate, given.namespace)
         self._store = SecretStore(given.directory)
         self._closed = False
         auth = given.auth
@@ -125,11 +130,10 @@ class Hands:
         return login
 
     def prolong(self, login: Login) -> Login:
-        self._same(login)
         now = clock()
         draw = self._chance()
         again = self._login(
-            self._vault.prolong(login.token),
+            self._with(login, lambda: self._vault.prolong(login.token)),
             lambda entry: extended(login.lease, now, entry.seconds, entry.renewable, draw),
         )
         self._keep_login(again)
@@ -152,15 +156,13 @@ class Hands:
         if self._how.method == "token" and token_of(self._how) != login.token:
             raise LoggedOut("the token file has another token")
 
-    def _with(self, login: Login, call: Callable[[], Given]) -> Given:
-        """Vault says 403 to a token that it does not know, and to one that may not."""
+    def _with(self, login: Login, call: Callable[[], T]) -> T:
+        """Raises LoggedOut too."""
         self._same(login)
         try:
             return call()
-        except VaultRefused as error:
-            if error.code == 403 and not self._vault.alive(login.token):
-                raise LoggedOut("Vault no longer knows our token") from None
-            raise
+        except VaultForgot:
+            raise LoggedOut("Vault no longer knows our token") from None
 
     # -- secrets -------------------------------------------------------------------------------------------------------
 
@@ -210,9 +212,10 @@ class Hands:
             self._store.drop(name, held.generation)
 
     def remove(self, name: str, held: Held) -> None:
-        """An expired one, where policy says so."""
+        """An expired one, where policy says so. Another may have come meanwhile."""
         try:
-            self._store.withdraw(name)
+            if self._store.current(name) == held.generation:
+                self._store.withdraw(name)
         except OSError as error:
             raise NotKept(f"cannot remove {self._store.directory / name}: {error.strerror or error}") from None
         self._store.drop(name, held.generation)

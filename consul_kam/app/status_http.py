@@ -150,12 +150,13 @@ def serve(
     """
 
     drain = node.draining.status if node.draining is not None else None
+    certificates = node.certificates
     parts = Parts(
         node.health,
         node.supervisor.processes,
         lambda: node.waits_for,
         node.registrar.status,
-        node.certificates.vitals,
+        certificates.vitals,
         drain,
         node.secrets.vitals,
     )

@@ -108,8 +108,8 @@ class Look:
             probes=tuple(_probe(name, state) for name, state in health.states.items()) if health is not None else (),
             registration=_registered(registration) if registration is not None else None,
             drain=_drain(self.parts.drain()) if self.parts.drain is not None else None,
-            vault=self.parts.vault(),
             certificates=self.parts.certificates(),
+            vault=self.parts.vault(),
             lag=lag,
             unwritten=self.engine.reporter.dropped,
         )

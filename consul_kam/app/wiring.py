@@ -171,9 +171,8 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     node = None
     if not detached:
         environment = Environment(engine.loop, settings, consul_of(settings), (engine.rpc, client), reporter)
-        secrets = Secrets(engine.loop, settings, reporter)
         certificates = Certificates(engine.loop, settings, (engine.rpc, client), reporter)
-        kept = (environment, secrets, certificates)
+        kept = (environment, Secrets(engine.loop, settings, reporter), certificates)
         node = Node(engine, settings, heartbeat, freshness, consul_of(settings), kept, notifier)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)

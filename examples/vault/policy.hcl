@@ -39,8 +39,7 @@ path "auth/token/renew-self" {
   capabilities = ["update"]
 }
 
-# method = "token" learns from it how long its token lives; the others, whether a refusal is about the token or about
-# what was asked. In Vault's policy `default` too.
+# With method = "token": how long that token lives. In Vault's policy `default` too.
 path "auth/token/lookup-self" {
   capabilities = ["read"]
 }

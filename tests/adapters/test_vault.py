@@ -149,9 +149,12 @@ def test_a_login_of_another_shape(answer: object, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", [{}, {"data": None}, {"data": {"ttl": None}}, {"data": {"ttl": "x"}}])
-def test_a_token_of_another_shape(answer: object) -> None:
+def test_a_token_of_another_shape(answer: object, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("canary")
+    (tmp_path / "token").chmod(0o600)
+    how = How("token", "token", token_file=str(tmp_path / "token"))
     with server(said(answer)) as (address, _), pytest.raises(VaultError, match="cannot use the token: "):
-        Vault(address).alive("canary")
+        Vault(address).log_in(how)
 
 
 def test_a_token_in_its_last_second_is_not_one_without_end(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """Kamailio's certificate: taken from files, loaded, proven by a handshake, and calls over TLS go on meanwhile."""
 
+import grp
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -250,3 +253,67 @@ def test_a_certificate_in_use_is_told_everywhere(secure: Secure) -> None:
     assert not secure.told()["near"]
     told = [entry for entry in node.journal() if entry.get("event") in ("certificate proven", "certificate in use")]
     assert [entry["serial"] for entry in told][-1] == secure.told()["serial"]
+
+
+MEMORY = Path("/dev/shm")
+"""A tmpfs."""
+
+
+@reloading
+def test_nobody_but_kamailios_user_reads_the_key(secure: Secure) -> None:
+    """Kamailio opens it at each reload and, at a start, after it has become that user: a group would be too many."""
+    place = Path(tempfile.mkdtemp(prefix="ck-", dir=MEMORY))
+    try:
+        place.chmod(0o711)
+        secure.issued = Issued(place / "issued" / "sip", secure.authority)
+        secure.directory = place / "tls"
+        secure._lines = 'user = "nobody"'
+        first = secure.issued.renew()
+        node = secure.node(start=False)
+        secure.kam.options.argv.extend(["-u", "nobody", "-g", "nogroup"])
+        node.config.write_text(
+            node.config.read_text().replace('"-M", "8"]', '"-M", "8", "-u", "nobody", "-g", "nogroup"]')
+        )
+        for path in (secure.kam.run, *secure.kam.directory.parents, secure.kam.directory, secure.kam.live):
+            os.chmod(path, path.stat().st_mode | (0o075 if path == secure.kam.run else 0o055))
+        os.chown(secure.kam.run, 0, grp.getgrnam("nogroup").gr_gid)
+        node.start()
+        node.ready()
+        secure.proves(first)
+        secure.proves(secure.issued.renew())
+        wait_for("one of them", lambda: len(list(secure.directory.glob("*/"))) == 1, 10)
+        for path in secure.directory.rglob("*"):
+            found = os.getxattr(path, "system.posix_acl_access")
+            assert acl(found) == {(0x01, 7 if path.is_dir() else 6), (0x02, 1 if path.is_dir() else 4), (0x04, 0),
+                                  (0x10, 1 if path.is_dir() else 4), (0x20, 0)}  # fmt: skip
+        key = next(secure.directory.glob("*/key.pem"))
+        assert reads("65534", "0", key)
+        assert not reads("65533", "65534", key)  # of the same group
+        assert not reads("65533", "0", key)  # of ours
+    finally:
+        node.stop()
+        shutil.rmtree(place)
+
+
+def acl(raw: bytes) -> set[tuple[int, int]]:
+    return {struct.unpack_from("<HH", raw, at) for at in range(4, len(raw), 8)}
+
+
+def reads(user: str, group: str, path: Path) -> bool:
+    argv = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "cat", str(path)]
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+
+def test_a_key_from_memory_is_never_copied_to_a_disk(secure: Secure) -> None:
+    place = Path(tempfile.mkdtemp(prefix="ck-", dir=MEMORY))
+    try:
+        secure.issued = Issued(place / "issued" / "sip", secure.authority)
+        secure.issued.renew()
+        secure.directory = secure.directory.parent / "on-a-disk"
+        node = secure.node()
+        node.logged("it is no tmpfs, and the key comes from one")
+        waits = "its certificate: cannot write"
+        wait_for("the reason", lambda: waits in node.ask("status")["node"]["waits_for"], 20, node.log)
+        assert not list(secure.directory.rglob("key.pem"))
+    finally:
+        shutil.rmtree(place)

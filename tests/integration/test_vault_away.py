@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.lab import ConsulAgent, http, wait_for
+from tests.lab import ConsulAgent, Lab, http, wait_for
 from tests.lab.secret_node import SecretNode, quoted
 from tests.lab.vault import Vault
 
@@ -157,5 +158,39 @@ def test_sealed_at_boot(vault: Vault, auth: str, tmp_path: Path) -> None:
             vault.unseal()
             node.good("api")
             wait_for("the gate open", lambda: "secrets" not in http.readiness(node.listen or "")["reasons"], 10)
+    finally:
+        vault.unseal()
+
+
+def test_it_ends_at_once_while_it_waits_for_secrets(vault: Vault, auth: str, tmp_path: Path) -> None:
+    vault.seal()
+    try:
+        with SecretNode(tmp_path / "node", vault, auth, KV, boot_timeout=120.0) as node:
+            node.until("it waits", lambda: not node.told()["reachable"])
+            assert node.ask("status")["node"]["waits_for"].startswith("secrets: api from Vault: cannot use Vault at ")
+            assert node.stop() == 0
+    finally:
+        vault.unseal()
+
+
+def test_nothing_is_started_before_the_secrets_are_there(lab: Lab, vault: Vault, auth: str, tmp_path: Path) -> None:
+    """Neither consul-template nor Kamailio; then both."""
+    vault.seal()
+    try:
+        with TemporaryDirectory(dir="/dev/shm") as tmpfs:
+            lines = f'[vault]\naddress = "{vault.address}"\nca_file = "{vault.ca_file}"\ndirectory = "{tmpfs}/s"\n'
+            node = lab.node(
+                lab.consul(),
+                node_lines="boot_timeout = 120",
+                more=f"{lines}[vault.auth]\n{auth}{KV}",
+                dispatcher="min_records = 0",
+            )
+            node.logged("secrets: cannot use Vault at ")
+            assert {node.process(name)["state"] for name in ("kamailio", "consul-template")} == {"STOPPED"}
+            assert {node.process(name)["pid"] for name in ("kamailio", "consul-template")} == {None}
+            vault.unseal()
+            node.runs("consul-template")
+            node.runs()
+            assert (Path(tmpfs) / "s" / "api" / "key").exists()
     finally:
         vault.unseal()

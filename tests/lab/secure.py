@@ -105,10 +105,22 @@ class SecureMember(Member):
         return reply.status == 403 or reply.getheader("X-Consul-Results-Filtered-By-ACLs") is not None
 
     def reload(self) -> None:
-        """It reads its certificates and its CA again, and we speak to it anew."""
+        """It reads its certificates and its CA again, and we speak to it anew; until it shows the certificate."""
         assert self._process is not None
         self._drop()
-        self._process.send(signal.SIGHUP)
+        try:
+            self.ask("PUT", "/v1/agent/reload")  # answers once that is done
+        except OSError:  # it shows what we do not trust
+            self._process.send(signal.SIGHUP)
+        self._drop()
+        wait_for(f"{self.name} to show its certificate", self._shows, 20, self.log)
+
+    def _shows(self) -> bool:
+        try:
+            shown = ssl.get_server_certificate(("127.0.0.1", self.port), timeout=5)
+        except OSError:
+            return False
+        return shown.strip() == self.identity.pair.certificate.read_text().strip()
 
     def restart(self, **meta: str) -> None:
         """With other meta of its node, which it tells to the catalog at once by its own token."""

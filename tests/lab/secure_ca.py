@@ -26,7 +26,9 @@ commonName = supplied
 basicConstraints = CA:FALSE
 authorityKeyIdentifier = keyid
 subjectAltName = {names}
+extendedKeyUsage = {usage}
 """
+BOTH = "serverAuth,clientAuth"
 LOCAL = "IP:127.0.0.1,DNS:localhost"
 
 
@@ -54,13 +56,15 @@ class Authority:
         (directory / "index").write_text("")
         (directory / "serial").write_text("1000\n")
 
-    def issue(self, place: Path, names: str = LOCAL, begins: float = -1.0, ends: float = 24.0) -> Pair:
+    def issue(
+        self, place: Path, names: str = LOCAL, begins: float = -1.0, ends: float = 24.0, usage: str = BOTH
+    ) -> Pair:
         """PLACE.pem and PLACE.key. `names`: as in subjectAltName; `begins`, `ends`: hours from now."""
         place.parent.mkdir(parents=True, exist_ok=True)
         pair = Pair(place.with_suffix(".pem"), place.with_suffix(".key"))
         request, config = place.with_suffix(".csr"), place.with_suffix(".cnf")
         _openssl("req", *_NEW, "-subj", f"/CN={place.name}", "-keyout", pair.key, "-out", request)
-        config.write_text(_CONFIG.format(directory=self._directory, names=names))
+        config.write_text(_CONFIG.format(directory=self._directory, names=names, usage=usage))
         dates = ["-startdate", _stamp(begins), "-enddate", _stamp(ends)]
         made: list[str | Path] = ["-in", request, "-out", pair.certificate, "-extensions", "leaf"]
         _openssl("ca", "-batch", "-notext", "-config", config, *dates, *made)
