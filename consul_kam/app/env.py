@@ -263,7 +263,7 @@ class Environment:
 
     @property
     def _left(self) -> dict[str, float]:
-        return left(self._given.specs, self._waiting(), self.left_before)
+        return left(self._given.specs, self._now.env, self._waiting(), self.left_before)
 
     def _tell(self) -> None:
         """What is new, once."""

@@ -34,9 +34,10 @@ Left = Callable[[str], float]
 """Name of a secret -> seconds that what it was before is still good; inf: without end."""
 
 
-def left(specs: Sequence[Spec], waiting: Sequence[str] | None, before: Left) -> dict[str, float]:
-    """Of each variable that is Vault's and waits for a restart."""
-    return {spec.name: before(spec.origin[0]) for spec in specs if spec.leased and spec.name in (waiting or ())}
+def left(specs: Sequence[Spec], env: Env, waiting: Sequence[str] | None, before: Left) -> dict[str, float]:
+    """Of each variable that is Vault's, has a value, and waits for a restart."""
+    names = {name for name in waiting or () if name in env.values}
+    return {spec.name: before(spec.origin[0]) for spec in specs if spec.leased and spec.name in names}
 
 
 def ended(left: Mapping[str, float]) -> list[str]:

@@ -48,10 +48,7 @@ def put_in(raw: dict[str, Any], kind: type[Keys], directory: str, secrets: Secre
             continue  # whoever reads the table says so, and what it was meant to be
         where = f"cannot use {source}: {_dotted(steps)}"
         if not _takes(kind, steps):
-            expected = (
-                "expected no secret: only env.vars.NAME.value takes one, and files that are read anew as they change"
-            )
-            raise ConfigError(f"{where}: {expected}; got {text!r}")
+            raise ConfigError(f"{where}: {_NOT_HERE}; got {text!r}")
         reference = _checked(text, secrets, where)
         if not _variable(steps):
             _put(raw, steps, f"{directory.rstrip('/')}/{reference.name}/{reference.field}")

@@ -209,6 +209,7 @@ def test_no_secret_is_found_anywhere(
         expected = {"page token", "consul token", "password", "text", "live", "key.pem", "secret-id", "Vault token"}
         assert canary.names == expected
         found: list[str] = []
+        assert post(listen, "/", token=PAGE % 0, do="resume dispatcher")[0] == 303
         for number in (1, 2):
             before = node.pid_of("consul-template")
             rotate(number)
@@ -228,9 +229,11 @@ def test_no_secret_is_found_anywhere(
         for words in COMMANDS:
             found += canary.said(" ".join(words), cli(node, *words))
         restart(node)
-        pid = node.pid_of()
+        pid, place = node.pid_of(), Path(psutil.Process(node.pid_of()).cwd())
+        before = set(place.glob("core*"))
         psutil.Process(pid).send_signal(signal.SIGABRT)
         node.runs(other_than=pid)
+        assert set(place.glob("core*")) == before
         # a database that refuses, and whatever each says as it dies
         postgres.stop()
         node.ask("restart", 60.0)
