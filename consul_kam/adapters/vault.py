@@ -21,6 +21,8 @@ DEADLINE = 10.0
 """Seconds for an answer: where Vault makes a user of a database, that is in it."""
 LARGEST = 4 * 2**20
 """Bytes of an answer."""
+LONGEST = 10**10
+"""Seconds of a lease: 300 years."""
 LARGEST_JWT = 16 * 2**10
 """Bytes."""
 WAITS = (429, 501, 502, 503, 504)
@@ -109,7 +111,7 @@ class Vault:
         found = self._ask(what, lambda api: api.get("/v1/auth/token/lookup-self"), token)
         try:
             data = found["data"]
-            seconds = float(data["ttl"])
+            seconds = _seconds(data["ttl"])
             if data.get("expire_time") is not None:
                 seconds = max(seconds, 0.001)  # whole seconds: 0 would be one that does not end
             return Entry(token, _id(data.get("accessor"), token), seconds, data.get("renewable") is True)
@@ -178,8 +180,8 @@ class Vault:
         if isinstance(answer, OSError | ValueError):  # requests' own errors are OSErrors
             self.close()
             raise VaultAway(f"cannot reach Vault at {self.address}: {self._reason(answer)}")
-        if isinstance(answer, BaseException):
-            raise answer
+        if isinstance(answer, Exception):  # hvac takes what it gets for Vault's: a list of errors, of text
+            raise VaultAway(f"cannot understand Vault at {self.address}: its answer has another shape")
         code = getattr(answer, "status_code", 0)
         if code == NO_CONTENT:
             return {}
@@ -253,7 +255,7 @@ def _entry(what: str, answer: Any) -> Entry:
         token = auth["client_token"]
         if isinstance(token, str) and token:
             return Entry(
-                token, _id(auth.get("accessor"), token), float(auth["lease_duration"]), auth["renewable"] is True
+                token, _id(auth.get("accessor"), token), _seconds(auth["lease_duration"]), auth["renewable"] is True
             )
     raise VaultError(f"cannot {what}: Vault's answer has another shape")
 
@@ -261,10 +263,17 @@ def _entry(what: str, answer: Any) -> Entry:
 def _given(what: str, answer: Any) -> Given:
     try:
         lease_id = answer.get("lease_id") or ""
-        seconds = float(answer.get("lease_duration") or 0)
+        seconds = _seconds(answer.get("lease_duration") or 0)
         return Given(answer.get("data"), seconds, answer.get("renewable") is True, str(lease_id))
     except (TypeError, ValueError):
         raise VaultError(f"cannot {what}: Vault's answer has another shape") from None
+
+
+def _seconds(given: Any) -> float:
+    """Raises TypeError, ValueError."""
+    if not 0 <= given < LONGEST:
+        raise ValueError
+    return float(given)
 
 
 def _id(accessor: object, token: str) -> str:

@@ -17,6 +17,8 @@ FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 """A field is a file."""
 MOST, LARGEST = 64, 2**20
 """Fields of a secret, and bytes of them all."""
+LATEST = 10**11
+"""Seconds since 1970."""
 HOLE = re.compile(r"\{([A-Za-z0-9_][A-Za-z0-9._-]{0,63})\}")
 """In `text`: the place of a field."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -128,7 +130,7 @@ def _pki(want: Want, data: Mapping[str, Any]) -> Made:
     chain, expires = data.get("ca_chain") or [found["issuing_ca"]], data.get("expiration")
     if not isinstance(chain, list) or not all(isinstance(each, str) for each in chain):
         raise VaultError(f"cannot use {want.path}: Vault's answer has no ca_chain")
-    if not isinstance(expires, int):
+    if not isinstance(expires, int) or not 0 < expires < LATEST:
         raise VaultError(f"cannot use {want.path}: Vault's answer has no expiration")
     authority = "".join(map(_pem, chain))
     certificate, key = _pem(found["certificate"]) + authority, _pem(found["private_key"])

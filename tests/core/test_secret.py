@@ -97,6 +97,8 @@ def test_the_digest_is_of_fields_and_values() -> None:
         (TLS, CERTIFICATE | {"ca_chain": "canary"}, "no ca_chain"),
         (TLS, CERTIFICATE | {"ca_chain": [1]}, "no ca_chain"),
         (TLS, CERTIFICATE | {"expiration": "canary"}, "no expiration"),
+        (TLS, CERTIFICATE | {"expiration": 10**400}, "no expiration"),
+        (TLS, CERTIFICATE | {"expiration": 0}, "no expiration"),
     ],
 )
 def test_what_cannot_be_used_is_said_and_shows_nothing(want: Want, data: object, says: str) -> None:

@@ -51,6 +51,28 @@ def env_known() -> Iterator[bytes]:
     )
 
 
+def vault_answers() -> Iterator[bytes]:
+    """Their `data`."""
+    yield b'{"data": {"user": "u", "n": [1]}, "metadata": {"version": 3}}'
+    yield b'{"username": "v-1", "password": "p/@:", "token": "t"}'
+    yield (
+        b'{"certificate": "C", "private_key": "K", "issuing_ca": "A", "ca_chain": ["A"], "serial_number": "01", '
+        b'"expiration": 1700000000}'
+    )
+
+
+def held() -> Iterator[bytes]:
+    yield (
+        b'{"generation": 1, "want": "w", "login": "l", "digest": "d", "version": 0, "at": 1.5, "serial": "", "lease": '
+        b'{"taken": 1.5, "life": 9.0, "first": null, "renewable": true, "id": "a/1", "draw": 0.5, "over": false}}'
+    )
+    yield (
+        b'{"how": "h", "token": "t", "id": "i", "lease": {"taken": 1.5, "life": null, "first": 2.0, '
+        b'"renewable": false, '
+        b'"id": "", "draw": 0.5, "over": true}}'
+    )
+
+
 def version_files() -> Iterator[bytes]:
     yield b"table_name(string) table_version(int)\n"
     yield b"table_name(string) table_version(int)\ndomain:2\nsubscriber:7\n"
