@@ -48,6 +48,8 @@ class Phase:
     short: Size
     lives: Callable[[int], Lives]
     act: Callable[["Going", int], None]
+    version: str = ""
+    """Of the Kamailios: "" is this machine's own, which alone has a module for the database."""
     sealed: float = 0.0
     """Seconds that Vault is sealed, in the middle; a sixth of it in short."""
 
@@ -81,7 +83,8 @@ def _phase(stack: ExitStack, place: Path, name: str, short: bool, rate: int) -> 
     phase, found = PHASES[name], dict[str, Any]()
     size = phase.short if short else phase.full
     world = Secured(stack, place, phase.lives(size.lease))
-    going = Going(world, SecureFleet(stack, place / "fleet", world).start(), size.lease)
+    fleet = SecureFleet(stack, place / "fleet", world, database=not phase.version)
+    going = Going(world, fleet.start(version=phase.version), size.lease)
     for who in ("caller", "callee"):
         found[f"{name}, the {who} hangs up"] = told_of = _one(going, phase, size, who, rate, short)
         print(f"{name}, the {who} hangs up: {told_of}", file=sys.stderr, flush=True)
@@ -189,9 +192,9 @@ def _seal(going: Going, seconds: float) -> None:
 PHASES: dict[str, Phase] = {
     "token": Phase(Size(20, 15), Size(6, 2), lambda life: Lives(token=life), _token),
     "password": Phase(Size(90, 2), Size(60, 1), lambda life: Lives(password=life), _password),
-    "certificate": Phase(Size(20, 5), Size(10, 2), lambda life: Lives(certificate=life), _certificate),
+    "certificate": Phase(Size(20, 5), Size(10, 2), lambda life: Lives(certificate=life), _certificate, "6.0.1"),
     "authority": Phase(Size(0, 2), Size(0, 1), lambda life: Lives(), _authority),
-    "sealed": Phase(Size(20, 4), Size(6, 2), lambda life: Lives(token=life, certificate=life), _token, 60.0),
+    "sealed": Phase(Size(20, 4), Size(6, 2), lambda life: Lives(token=life, certificate=life), _token, sealed=60.0),
 }
 
 

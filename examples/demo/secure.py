@@ -70,7 +70,7 @@ class Secure:
 
     def lay(self, sbc: Sbc) -> str:
         """Kamailio's configuration gets its TLS; returns what is to be in consul-kam.toml."""
-        laid = self._laid = self.world.lay(NAME, "sbc", database=False)
+        laid = self._laid = self.world.lay(NAME, "sbc", database=False, version=sbc.options.version, apply="reload")
         sbc.more = laid.cfg + CFG.format(place=laid.place)
         sbc.write_cfg()
         return laid.toml + TOML.format(place=laid.place)

@@ -69,6 +69,7 @@ ca_file = "secret://sip/ca.pem"
 directory = "{place}/kamailio-tls"
 connect = "127.0.0.1:{tls}"
 gap = 1
+apply = "{apply}"
 """
 DATABASE = """\
 [vault.secrets.db]
@@ -164,8 +165,9 @@ class Secured:
         life = {"ttl": f"{lives.certificate}s", "max_ttl": f"{lives.certificate}s"}
         self.vault.ask("PUT", "pki/roles/kamailio", {**role_of_pki, **life})
 
-    def lay(self, name: str, role: str, database: bool) -> Laid:
-        """A place on tmpfs, a login of its own, and what is written for it."""
+    def lay(self, name: str, role: str, database: bool, version: str = "", apply: str = "auto") -> Laid:
+        """A place on tmpfs, a login of its own, and what is written for it. `version`: of its Kamailio; `apply`: of
+        [kamailio.tls]."""
         place, tls = self.place / name, free_port()
         place.mkdir(0o700)
         rights = POLICY.read_text().replace("consul/creds/node", f"consul/creds/{role}")
@@ -173,7 +175,14 @@ class Secured:
         for file, text in zip(("role-id", "secret-id"), self.vault.approle(name, role), strict=True):
             (place / file).touch(0o600)
             (place / file).write_text(text)
-        known = {"place": place, "role": role, "name": name, "tls": tls, "modules": find().modules}
+        known = {
+            "place": place,
+            "role": role,
+            "name": name,
+            "tls": tls,
+            "modules": find(version).modules,
+            "apply": apply,
+        }
         toml = TABLES.format(address=self.vault.address, ca=self.vault.ca_file, **known)
         if database:
             toml += DATABASE.format(url=self.postgres.url("{username}", "{password}"), place=place)
@@ -247,8 +256,10 @@ class SecureFleet(Fleet):
     """Two routers and an SBC as they ship, all of whose secrets are Vault's; the routers' Kamailio reads a table of
     PostgreSQL as the user whom Vault made."""
 
-    def __init__(self, stack: ExitStack, directory: Path, world: Secured) -> None:
+    def __init__(self, stack: ExitStack, directory: Path, world: Secured, database: bool = True) -> None:
+        """`database`: whether the routers have one; only this machine's own Kamailio has a module for it."""
         super().__init__(stack, directory, world.consul)
+        self._database = database
         self.world, self.tls = world, dict[str, int]()
 
     @property
@@ -272,7 +283,7 @@ class SecureFleet(Fleet):
     def _member(self, name: str, role: str, sets: str, version: str, drain: str) -> Member:
         place = self.directory / name
         (place / "kam").mkdir(parents=True)
-        laid = self.world.lay(name, role, database=role == "router")
+        laid = self.world.lay(name, role, role == "router" and self._database, version)
         self.tls[name] = laid.tls
         kamailio = WithDatabase(place / "kam", role, version, f"{DEFINE}\n{laid.cfg}", laid.database)
         return Member(

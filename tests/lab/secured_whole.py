@@ -38,12 +38,12 @@ key_prefix "consul_kam/carriers/" { policy = "read" }
 
 
 def whole(directory: Path, world: Secured) -> Node:
-    """Not started. `world`'s policy for an SBC has to have RIGHTS as well."""
+    """Not started. Nobody calls it by TLS, so that even an old Kamailio may be told to reload. `world`'s policy for an SBC has to have RIGHTS as well."""
     page(world, 0)
     world.consul.register("router", "r1", port=5071)
     world.consul.kv_put("consul_kam/gateways/a", "192.0.2.1/32")
     world.consul.kv_put("consul_kam/carriers/a", "1")
-    laid = world.lay("whole", "sbc", database=True)
+    laid = world.lay("whole", "sbc", database=True, apply="reload")
     kam, place = directory / "kam", directory / "whole"
     tables = htable.options(kam, "carriers")["modparams"]
     live = kam / "live"
