@@ -24,7 +24,8 @@ from tests.lab import Lab, wait_for
 from tests.lab.environment import environment, shown
 from tests.lab.fleet import Member
 from tests.lab.guests import Guests
-from tests.lab.secured import GUEST, GUESTS, Lives, Secured, SecureFleet, generation, told
+from tests.lab.secured import GUEST, GUESTS, Lives, Secured, generation, told
+from tests.lab.secured_fleet import SecureFleet
 from tests.lab.tls import shows
 
 RATE, SECONDS = 30, 2.0
@@ -123,6 +124,15 @@ def _one(going: Going, phase: Phase, size: Size, who: str, rate: int, short: boo
     }
 
 
+def rows(found: dict[str, Any]) -> list[list[str]]:
+    """For a table, its head first."""
+    head = ["rotations", "calls", "failed", "changes", "lost", "change, p50, s", "slowest change, s"]
+    return [
+        ["what", *head],
+        *([name, *(str(each[key]) for key in head)] for name, each in found.items() if isinstance(each, dict)),
+    ]
+
+
 # ---- what rotates
 
 
@@ -210,6 +220,8 @@ def main() -> int:
             parser.error(f"cannot run {name!r}: expected one of {', '.join(PHASES)}")
     found = run(asked.names or None, asked.short, asked.rate)
     print(json.dumps(found, indent=1))
+    for row in rows(found):
+        print("".join(cell.ljust(36 if cell is row[0] else 20) for cell in row).rstrip())
     return 0 if found["ok"] else 1
 
 

@@ -41,7 +41,7 @@ def look(stage: Stage) -> Now:
 
 def _consul(consul: ConsulAgent) -> Mapping[str, str] | None:
     try:
-        entries: Any = consul.read("/v1/health/service/router", _WAIT)
+        entries: Any = json.loads(consul.once("GET", "/v1/health/service/router", timeout=_WAIT)[1])
     except (OSError, ValueError):
         return None
     return {_uri(e["Service"]["Address"], e["Service"]["Port"]): _status(e["Checks"]) for e in entries}

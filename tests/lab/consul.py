@@ -124,12 +124,14 @@ class ConsulAgent(Started):
     def _open(self, timeout: float = 30.0) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
-    def read(self, path: str, timeout: float) -> object:
-        """One GET on a connection of its own, from any thread: decoded JSON. Raises OSError, ValueError."""
+    def once(self, method: str, path: str, body: object = None, timeout: float = 5.0) -> tuple[int, str]:
+        """As `request`, on a connection of its own and from any thread: (status, text). Raises OSError."""
         connection = self._open(timeout)
         try:
-            connection.request("GET", path, headers={"X-Consul-Token": self.token} if self.token else {})
-            return json.loads(connection.getresponse().read())
+            headers = {"X-Consul-Token": self.token} if self.token else {}
+            connection.request(method, path, json.dumps(body).encode() if body is not None else b"", headers)
+            reply = connection.getresponse()
+            return reply.status, reply.read().decode(errors="replace")
         except http.client.HTTPException as error:
             raise OSError(str(error)) from None
         finally:

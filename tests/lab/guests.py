@@ -1,20 +1,23 @@
 """Changes in Consul, one after the other, each of which has to be seen in the memory of every node."""
 
+import itertools
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from tests.lab.consul import ConsulAgent
-from tests.lab.node import Node
-from tests.lab.process import LabError
+from tests.lab.engine import Engine
 from tests.lab.rpc import Rpc
 from tests.lab.sampler import Dispatcher, Sampler, uris
 
 FIRST_PORT = 20_000
+PATIENCE = 10.0
+"""Seconds for Consul to take a change: its certificates are changed meanwhile."""
+_number = itertools.count(1)
 KEPT = 4
 """Guests that are registered at a time, once they were seen."""
 
@@ -47,13 +50,14 @@ class Guests:
     when he was seen everywhere, so that no change takes back another that was not seen."""
 
     def __init__(
-        self, consul: ConsulAgent, service: str, setid: int, nodes: Sequence[Node], every: float = 1.0
+        self, consul: ConsulAgent, service: str, setid: int, nodes: Sequence[Engine], every: float = 1.0
     ) -> None:
         self._consul, self._service, self._setid, self._every = consul, service, setid, every
         self._stack = ExitStack()
         self._ctls = {node.directory.name: node.kamailio.ctl for node in nodes}
         self._samplers: Mapping[str, Sampler[Dispatcher]] = {}
         self.changes: list[Change] = []
+        self._first = next(_number)
         self.refused: list[str] = []
         """What Consul itself would not do."""
         self._ending = threading.Event()
@@ -68,25 +72,36 @@ class Guests:
             self._look()
             time.sleep(0.05)
         lost = [f"{change} at {node}" for change in self.changes for node in self._ctls if node not in change.seen]
+        lost += [f"{node} holds {sorted(held)}" for node, held in self._held() if held != self._registered()]
         took = sorted(max(change.seen.values()) for change in self.changes if len(change.seen) == len(self._ctls))
         last, middle = (round(took[-1], 2), round(took[len(took) // 2], 2)) if took else (0.0, 0.0)
         return Seen(len(self.changes), lost + self.refused, last, middle)
 
     def _make(self) -> None:
-        number = 0
         while not self._ending.is_set():
-            try:
-                number += 1
-                self._consul.register(self._service, f"guest{number}", port=FIRST_PORT + number)
+            number = next(_number)
+            check = {"TTL": "24h", "Status": "passing"}
+            guest = {"Name": self._service, "ID": f"guest{number}", "Address": "127.0.0.1", "Check": check}
+            if self._put("register", {**guest, "Port": FIRST_PORT + number}):
                 self.changes.append(Change(number, True))
+            self._pause()
+            if self._whole(number - KEPT) and self._put(f"deregister/guest{number - KEPT}"):
+                self.changes.append(Change(number - KEPT, False))
                 self._pause()
-                if number > KEPT and self._whole(number - KEPT):
-                    self._consul.deregister(f"guest{number - KEPT}")
-                    self.changes.append(Change(number - KEPT, False))
-                    self._pause()
-            except (OSError, LabError) as error:
-                self.refused.append(f"Consul: {error}")
-                self._pause()
+
+    def _put(self, path: str, body: object = None) -> bool:
+        """Asked again and again, as one would who has a change to make."""
+        deadline, said = time.monotonic() + PATIENCE, ""
+        while time.monotonic() < deadline:
+            try:
+                status, said = self._consul.once("PUT", f"/v1/agent/service/{path}", body)
+                if status == 200:
+                    return True
+            except OSError as error:
+                said = str(error)
+            time.sleep(0.1)
+        self.refused.append(f"Consul: {path}: {said}")
+        return False
 
     def _pause(self) -> None:
         until = time.monotonic() + self._every
@@ -99,14 +114,24 @@ class Guests:
         )
 
     def _open(self) -> bool:
-        return any(len(change.seen) < len(self._ctls) for change in self.changes)
+        """Whether one was not seen, or is not so now."""
+        unseen = any(len(change.seen) < len(self._ctls) for change in self.changes)
+        return unseen or any(held != self._registered() for _, held in self._held())
 
-    def _look(self) -> None:
+    def _registered(self) -> set[int]:
+        left = {change.number for change in self.changes if not change.joins}
+        return {change.number for change in self.changes if change.joins} - left
+
+    def _held(self) -> Iterator[tuple[str, set[int]]]:
+        """By node; none of one whose Kamailio does not answer now."""
         for node, sampler in self._samplers.items():
             memory = sampler.now()
-            if memory is None:
-                continue
-            held = {int(uri.rpartition(":")[2]) - FIRST_PORT for uri in uris(memory, self._setid)}
+            if memory is not None:
+                numbers = {int(uri.rpartition(":")[2]) - FIRST_PORT for uri in uris(memory, self._setid)}
+                yield node, {number for number in numbers if number >= self._first}
+
+    def _look(self) -> None:
+        for node, held in self._held():
             for change in self.changes:
                 if node not in change.seen and (change.number in held) is change.joins:
                     change.seen[node] = time.monotonic() - change.at

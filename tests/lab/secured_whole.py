@@ -38,7 +38,9 @@ key_prefix "consul_kam/carriers/" { policy = "read" }
 
 
 def whole(directory: Path, world: Secured) -> Node:
-    """Not started. Nobody calls it by TLS, so that even an old Kamailio may be told to reload. `world`'s policy for an SBC has to have RIGHTS as well."""
+    """Not started. `world`'s policy for an SBC has to have RIGHTS as well. Nobody calls it by TLS, so that even an old
+    Kamailio may be told to reload.
+    """
     page(world, 0)
     world.consul.register("router", "r1", port=5071)
     world.consul.kv_put("consul_kam/gateways/a", "192.0.2.1/32")
