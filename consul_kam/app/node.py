@@ -12,6 +12,7 @@ from consul_kam.adapters.processes import Reaper
 from consul_kam.adapters.systemd import Notifier
 from consul_kam.app.asking import Asker
 from consul_kam.app.boot import Boot
+from consul_kam.app.certificates import Certificates
 from consul_kam.app.children import Child, ConsulTemplateChild, KamailioChild
 from consul_kam.app.drain import Draining
 from consul_kam.app.engine import Engine, Lane
@@ -21,6 +22,7 @@ from consul_kam.app.health import Health
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.loop import Worker
 from consul_kam.app.registration import Registrar
+from consul_kam.app.secrets import Secrets
 from consul_kam.app.supervisor import Supervisor, Usage
 from consul_kam.app.world import NodeWorld
 from consul_kam.config import Settings
@@ -52,18 +54,21 @@ class Node:
         heartbeat: Heartbeat,
         freshness: Freshness,
         consul: Callable[[], Consul],
-        environment: Environment,
+        kept: tuple[Environment, Secrets, Certificates],
         notifier: Notifier,
     ) -> None:
-        """`consul` makes a client, for one user's use alone."""
+        """`consul` makes a client, for one user's use alone. `kept`: what is kept up to date beside the lists."""
         self._engine, self._settings, self._heartbeat = engine, settings, heartbeat
         self._reporter, self._notifier = engine.reporter, notifier
         reporter = engine.reporter
         self.code = 0
-        self.environment = environment
+        self.environment, self.secrets, self.certificates = environment, secrets, certificates = kept
+        environment.left_before = secrets.left_before
+        for name in settings.env.origins:
+            secrets.subscribe(name, lambda _: environment.look())
         self.supervisor = Supervisor(engine.loop, reporter, self._children(), self._before, self._gave_up)
         self.supervisor.listeners.append(self._changed)
-        waits = lambda: environment.waits_for  # noqa: E731
+        waits = lambda: environment.waits_for or certificates.waits_for  # noqa: E731
         self.boot = Boot(engine, settings, freshness, reporter, waits, lambda: self.supervisor.start(KAMAILIO))
         self._usage = Usage(self.supervisor.identity)
         self.health: Health | None = None
@@ -85,11 +90,20 @@ class Node:
         self._reaper = Reaper(lambda: self.supervisor.pids)
         self._reaping = Worker("reaper") if os.getpid() == 1 else None
         self._ending = self._announcing = self._told_ready = False
-        engine.at_end += [self.supervisor.close, self.registrar.close, environment.close]
+        engine.at_end += [self.supervisor.close, self.registrar.close]
+        engine.at_end += [environment.close, certificates.close, secrets.close]
 
     def start(self) -> None:
+        """Secrets first: what is started, and who speaks to Consul, may need them."""
+        self.secrets.start(self._start)
+        self._beat()
+
+    def _start(self) -> None:
         """Its programs: those that a supervisor before us left are adopted."""
+        if self._ending:
+            return
         self.environment.start()
+        self.certificates.start()
         if CONSUL_TEMPLATE in self.supervisor.names:
             self.supervisor.start(CONSUL_TEMPLATE)
         if KAMAILIO in self.supervisor.names:
@@ -103,7 +117,6 @@ class Node:
         self.registrar.start()
         if self.draining is not None:
             self.draining.start()
-        self._beat()
 
     def end(self, why: str) -> None:
         """As [drain] on_stop says. Asked for twice, a drain is cut short; asked for again, all ends at once."""
@@ -175,6 +188,8 @@ class Node:
             "registration": self.registrar.status(),
             "drain": self.draining.status() if self.draining is not None else None,
             "environment": self.environment.status(),
+            "certificates": self.certificates.status(),
+            "secrets": self.secrets.status(),
         }
 
     @property
@@ -192,7 +207,7 @@ class Node:
             return "its end"
         if self.health is not None:
             return "; ".join(f"{name}: {why}" for name, why in self.health.reasons.items() if name != but)
-        return self._programs()
+        return self.secrets.waits_for or self._programs()
 
     def _programs(self) -> str:
         """Why Kamailio does not run, where it is ours."""
@@ -215,6 +230,7 @@ class Node:
 
     def _watched(self, health: Health) -> Health:
         health.add_gate("programs", self._programs)
+        health.add_gate("secrets", lambda: self.secrets.waits_for)
         if self._settings.kamailio.mode == "attach":  # one that is ours waits for it before it is started
             health.add_gate("environment", lambda: self.environment.waits_for)
         health.starts = self._starts
@@ -261,6 +277,7 @@ class Node:
         if name == KAMAILIO and service.stage is Stage.RUNNING:
             self._heartbeat.look()
             self.environment.look()
+            self.certificates.came_up()
         elif name == KAMAILIO and not service.pid:
             self._heartbeat.gone(f"Kamailio is {service.stage.value}: {service.why}".removesuffix(": "))
 

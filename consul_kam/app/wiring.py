@@ -10,16 +10,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from consul_kam.adapters import allocator, files, rpc
+from consul_kam.adapters import allocator, dumps, files, rpc
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.control import ControlUnreachable, Server, ask
+from consul_kam.adapters.identity import files_of
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.lock import KamailioLock
 from consul_kam.adapters.releases import Releases
+from consul_kam.adapters.secret_store import SecretStore
 from consul_kam.adapters.staging import Watch
 from consul_kam.adapters.systemd import Notifier
 from consul_kam.app import places, status_http
 from consul_kam.app.acls import AclWatch, sources_of
+from consul_kam.app.certificates import Certificates
 from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.env import Environment
 from consul_kam.app.freshness import Freshness
@@ -33,6 +36,7 @@ from consul_kam.app.ordering import Ordering
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.recording import Recorder
 from consul_kam.app.reports import Reporter
+from consul_kam.app.secrets import Secrets
 from consul_kam.app.work import DAMAGED, Work, restored
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core import past
@@ -79,7 +83,11 @@ def _serve(
 ) -> int | Settings:
     """Until the end, or until there is another configuration."""
     places.prepare(settings)
+    if settings.vault.on:
+        dumps.refuse()
     if not detached:
+        if settings.vault.on:
+            SecretStore(settings.vault.directory).prepare()
         _retire_detached(settings.control)
     server: list[Server] = []
     lock = KamailioLock(settings.kamailio.rpc, places.written(settings)) if settings.enabled else None
@@ -135,7 +143,7 @@ def _reload(engine: Engine, read: Callable[[], Settings] | None, notifier: Notif
 
 def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engine, Intake, Operator, Node | None]:
     """The engine, what feeds it and what surrounds it, not yet running. Raises ConfigError."""
-    if not settings.enabled and not settings.node.role and (detached or not settings.env.layers):
+    if not settings.enabled and not settings.node.role and (detached or not (settings.env.on or settings.vault.on)):
         raise ConfigError("cannot run: no dataset is enabled; set `file` in [datasets.dispatcher]")
     way = settings.kamailio
     client = rpc.connect(way.rpc, way.rpc_reply_dir, way.rpc_password_file, way.rpc_ca_file)
@@ -163,7 +171,9 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     node = None
     if not detached:
         environment = Environment(engine.loop, settings, consul_of(settings), (engine.rpc, client), reporter)
-        node = Node(engine, settings, heartbeat, freshness, consul_of(settings), environment, notifier)
+        certificates = Certificates(engine.loop, settings, (engine.rpc, client), reporter)
+        kept = (environment, Secrets(engine.loop, settings, reporter), certificates)
+        node = Node(engine, settings, heartbeat, freshness, consul_of(settings), kept, notifier)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)
@@ -300,5 +310,4 @@ def _past(memory: Mapping[str, Any]) -> Past:
 def consul_of(settings: Settings) -> Callable[[], Consul]:
     """Makes clients of the configured agent."""
     given = settings.consul
-    certificate = (given.cert_file, given.key_file) if given.cert_file else None
-    return lambda: Consul(given.address, given.token_file, given.ca_file, certificate)
+    return lambda: Consul(given.address, given.token_file, given.ca_file, files_of(given))

@@ -60,6 +60,10 @@ def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
         out.print(word(f"order: {', then '.join(order)}; one waits for another {reply['order']['wait']:g} s at most"))
     for line in _environment((reply.get("node") or {}).get("environment")):
         out.print(line)
+    for line in _secrets((reply.get("node") or {}).get("secrets")):
+        out.print(line)
+    for line in _certificates((reply.get("node") or {}).get("certificates") or ()):
+        out.print(line)
     head = ("dataset", "verdict", "since", "records", "consul", "staging", "live file", "memory", "phase")
     out.print(table(head, map(_status_row, reply["datasets"])))
     for entry in reply["datasets"]:
@@ -79,7 +83,9 @@ def _environment(told: Mapping[str, Any] | None) -> Iterable[Text]:
         return
     waits = told["restart"]
     if waits:
-        yield word(f"environment: restart needed: {', '.join(waits)} changed since Kamailio's start", "yellow")
+        within = told.get("restart_within")
+        when = f" within {within:.0f} s" if within is not None else ""
+        yield word(f"environment: restart needed{when}: {', '.join(waits)} changed since Kamailio's start", "yellow")
         yield word("environment: next: consul-kam restart --rolling", "bold")
     elif waits is None:
         yield word("environment: not known what Kamailio was started with; the include and cfg_rpc.so tell", "yellow")
@@ -88,6 +94,34 @@ def _environment(told: Mapping[str, Any] | None) -> Iterable[Text]:
     yield from (
         word(f"environment: {line}", "red" if line in told["missing"] else "yellow") for line in told["troubles"]
     )
+
+
+def _certificates(told: Iterable[Mapping[str, Any]]) -> Iterable[Text]:
+    """Of a node's status."""
+    for each in told:
+        name, ends = f"certificate of {each['use']}", each["ends"]
+        if ends is not None:
+            left = ends - time.time()
+            until = f"ends in {span(left)}" if left > 0 else f"ended {span(-left)} ago"
+            near = ": less than a third of its life is left" if each["near"] else ""
+            yield word(f"{name}: {until}, serial {each['serial']}{near}", "red" if left <= 0 else "yellow" * bool(near))
+        if each["trouble"]:
+            yield word(f"{name}: {each['trouble']}", "red" if ends is None else "yellow")
+        if each["restart"]:
+            yield word(f"{name}: next: consul-kam restart --rolling", "bold")
+
+
+def _secrets(told: Mapping[str, Any] | None) -> Iterable[Text]:
+    """Of a node's status; nothing where there is no [vault]."""
+    if told is None:
+        return
+    bad = [f"{each['name']} {each['state']}" for each in told["secrets"] if each["state"] not in ("good", "late")]
+    ends = [each["expires_in"] for each in told["secrets"] if each["expires_in"] is not None]
+    first = f"; the first lease ends in {min(ends):.0f} s" if ends else ""
+    yield word(f"secrets: {len(told['secrets'])} from Vault at {told['vault']}{first}")
+    if bad:
+        yield word(f"secrets: {', '.join(bad)}", "red")
+    yield from (word(f"secrets: {line}", "yellow") for line in told["troubles"])
 
 
 def _status_row(entry: Mapping[str, Any]) -> Sequence[object]:

@@ -20,6 +20,7 @@ from consul_kam.settings.node import (
     Rtpengine,
     Supervise,
 )
+from consul_kam.settings.references import References, put_in, shown
 from consul_kam.settings.schema import (
     DATASET,
     Keys,
@@ -33,9 +34,12 @@ from consul_kam.settings.schema import (
     schema_at,
     unknown_key,
 )
+from consul_kam.settings.tls import Tls
+from consul_kam.settings.vault import Auth, Secret, Vault, VaultSettings
 
 __all__ = [
     "Alert",
+    "Auth",
     "Consul",
     "ConsulTemplate",
     "Dataset",
@@ -49,17 +53,24 @@ __all__ = [
     "Log",
     "Node",
     "Probe",
+    "References",
     "Registration",
     "Rtpengine",
+    "Secret",
     "Set",
     "Supervise",
+    "Tls",
     "Var",
+    "Vault",
+    "VaultSettings",
     "convert",
     "describe",
     "plain",
+    "put_in",
     "replace",
     "schema_at",
     "set_table",
+    "shown",
     "unknown_key",
 ]
 
@@ -87,6 +98,7 @@ class File(Keys, frozen=True):
     supervise: Supervise = Supervise()
     probes: dict[str, Probe] = {}
     env: Env = Env()
+    vault: Vault = Vault()
     http: Http = Http()
     datasets: dict[str, Dataset] = {}
     alert: Alert = Alert()

@@ -23,6 +23,9 @@ MANY = 2**31 - 1
 Count = Annotated[int, Meta(ge=0, le=MANY)]
 NAME = r"^[A-Za-z0-9._-]*\Z"
 PATH = r"^(/[^\x00-\x1f\x7f]*)?\Z"
+FILE = r"^(/[^\x00-\x1f\x7f]+)?\Z"
+"""Of a file that is read: as PATH, and not the same text, by which keys that take `secret://` are known."""
+REFERENCE = r"^(secret://[a-z][a-z0-9_]{0,31}/[A-Za-z0-9_][A-Za-z0-9._-]{0,63})?\Z"
 DATASET = r"^[A-Za-z0-9_]+(:[A-Za-z0-9_-]+)?\Z"
 TEXT = r"^[^\x00-\x1f\x7f]*\Z"
 LISTEN = r"^([^\x00-\x20]+:[0-9]{1,5})?\Z"
@@ -35,10 +38,13 @@ LAYER = r"^([A-Za-z0-9._/-]|\{role\}|\{node\})+\Z"
 GLOB = r"^[A-Za-z0-9_*?]+\Z"
 TABLE = r"^[A-Za-z0-9_-]{1,64}\Z"
 CFG_VARIABLE = r"^([A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*)?\Z"
+VAULT_PATH = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)+\Z"
+MOUNT = r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?\Z"
 RPC = r"^((unix|fifo):/.+|(tcp|udp):.+:[0-9]+|https?://[!-~]+|kamcmd:.*)?\Z"
 Line = Annotated[str, Meta(pattern=TEXT)]
 Name = Annotated[str, Meta(pattern=NAME)]
 Path = Annotated[str, Meta(pattern=PATH)]
+ReadFile = Annotated[str, Meta(pattern=FILE)]
 Url = Annotated[str, Meta(pattern=URL)]
 Endpoint = Annotated[str, Meta(pattern=ENDPOINT)]
 PATTERNS = {
@@ -46,6 +52,8 @@ PATTERNS = {
     TAG: "letters, digits, `_`, `-`, `.`, `:` and `=`",
     NAME: "letters, digits, `.`, `_` and `-`",
     PATH: "an absolute path",
+    FILE: "an absolute path or `secret://NAME/FIELD`",
+    REFERENCE: "`secret://NAME/FIELD`",
     DATASET: "a dataset's name",
     TEXT: "text of one line",
     LAYER: "letters, digits, `.`, `_`, `-`, `/`, `{role}` and `{node}`",
@@ -53,6 +61,8 @@ PATTERNS = {
     TABLE: "1 to 64 letters, digits, `_` and `-`",
     CFG_VARIABLE: "`GROUP.NAME`",
     PREFIX: "letters, digits, `.`, `_`, `-` and `/`",
+    VAULT_PATH: "a path of Vault's: letters, digits, `.`, `_`, `-` and, within, `/`",
+    MOUNT: "letters, digits, `.`, `_`, `-` and, within, `/`",
     LISTEN: "`HOST:PORT`",
     ENDPOINT: "`udp:HOST:PORT` or `tcp:HOST:PORT`",
     URL: "an `http://` or `https://` URL",
