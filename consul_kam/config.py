@@ -23,6 +23,7 @@ from consul_kam.settings import complete
 from consul_kam.settings.chosen import DatasetSettings as DatasetSettings
 from consul_kam.settings.env import complete as complete_env
 from consul_kam.settings.env import refuse_secrets
+from consul_kam.settings.tls import check as check_tls
 from consul_kam.settings.vault import complete as complete_vault
 
 CONFIG_FILE = "/etc/consul_kam/consul-kam.toml"
@@ -240,6 +241,7 @@ def parse(text: str, source: str, environ: Mapping[str, str], node_is: Mapping[s
         log=top.log,
     )
     _no_shared_files(whole)
+    check_tls(kamailio.tls, whole.consul, top.http, source)
     refuse_secrets(whole.env, whole.kamailio.command or (), source)
     return replace(whole, order=_order(top.order, whole))
 

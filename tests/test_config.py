@@ -59,6 +59,22 @@ def test_consuls_own_variables_fill_what_the_file_leaves_out() -> None:
     assert (found.address, found.ca_file, found.token_file) == ("https://c:8501", "/mine.pem", "/token")
 
 
+@pytest.mark.parametrize(
+    ("given", "ssl", "address"),
+    [
+        ("", "true", "https://127.0.0.1:8500"),
+        ("c:8501", "1", "https://c:8501"),
+        ("http://c:8500", "true", "http://c:8500"),
+        ("unix:///run/consul", "true", "unix:///run/consul"),
+        ("c:8500", "no", "c:8500"),
+        ("c:8500", "false", "c:8500"),
+    ],
+)
+def test_consul_http_ssl_is_for_an_address_without_a_scheme(given: str, ssl: str, address: str) -> None:
+    """As consul-template, which gets the same environment, understands it."""
+    assert settings(CONSUL_HTTP_ADDR=given, CONSUL_HTTP_SSL=ssl).consul.address == address
+
+
 def test_without_a_writable_var_lib_the_state_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "STATE_DIR", "/proc/none/consul_kam")
     assert str(settings(XDG_STATE_HOME="/x").state_dir) == "/x/consul_kam"
@@ -297,7 +313,7 @@ def test_the_example_says_only_defaults_and_holds_every_key() -> None:
         keys.ConsulTemplate: raw["consul_template"], keys.Kamailio: raw["kamailio"],
         keys.Rtpengine: raw["rtpengine"], keys.Registration: raw["registration"], keys.Supervise: raw["supervise"],
         keys.Env: raw["env"], keys.Var: raw["env"]["vars"]["HTTP_API_TIMEOUT"],
-        keys.Probe: raw["probes"]["rpc"], keys.Http: raw["http"],
+        keys.Probe: raw["probes"]["rpc"], keys.Http: raw["http"], keys.Tls: raw["kamailio"]["tls"],
         keys.Alert: raw["alert"], keys.Log: raw["log"], keys.Dataset: datasets["dispatcher"],
         keys.Set: datasets["dispatcher"]["sets"][0],
     }  # fmt: skip

@@ -8,23 +8,27 @@ import re
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from consul_kam.adapters import files
+from consul_kam.adapters import consul_tls, files
 from consul_kam.adapters.consul_unix import UnixHttp
+from consul_kam.adapters.identity import Files, Followed, kept, path_of
 from consul_kam.errors import ConsulError, ConsulRefused, ConsulUnreachable, Unanswered
 
 LARGEST_TOKEN = 4096
 """Bytes; a token is 36 letters."""
 LARGEST = 64 * 2**20
 """Bytes of an answer; 10,000 entries of a service are some 20 MB."""
-_TOKEN = re.compile(rb"[!-~]*")
+_TLS_ONLY = "HTTP request to an HTTPS server"
+"""What a Go program answers to plain HTTP where it speaks TLS."""
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
-_FILTERED = "X-Consul-Results-Filtered-By-ACLs"
+_FILTERED, _TOKEN = "X-Consul-Results-Filtered-By-ACLs", "X-Consul-Token"
+_WORD = re.compile(rb"[!-~]*")
 
 
 class Source(NamedTuple):
@@ -40,8 +44,9 @@ class Source(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The configuration allows only names that need no quoting."""
-        return f"/v1/health/service/{self.place}" if self.kind == "service" else f"/v1/kv/{self.place}"
+        """The configuration allows only names that need no quoting. The slash as in our templates: what else begins
+        with these letters is not meant, and may be hidden."""
+        return f"/v1/health/service/{self.place}" if self.kind == "service" else f"/v1/kv/{self.place.rstrip('/')}/"
 
     @property
     def least(self) -> tuple[str, str]:
@@ -75,23 +80,29 @@ class Response(NamedTuple):
 
 
 class Consul:
-    """One agent. `deadline`: seconds for one answer; a method takes no longer than two."""
+    """One agent. `deadline`: seconds for one answer; a method takes no longer than two, or, where TLS fails and it is
+    found out why, five."""
 
     def __init__(
         self,
         address: str,
         token_file: str = "",
         ca_file: str = "",
-        client_certificate: tuple[str, str] | None = None,
+        certificate: Files | None = None,
         deadline: float = 1.0,
     ) -> None:
         """`address`: HOST:PORT, http[s]://HOST:PORT or unix:///PATH. The token's file is read at each request, so it
-        may rotate. An address that is none is told at the first request."""
+        may rotate; so may the files of `certificate`, of which the newest that fit are used, and with them their own
+        `ca`. An address that is none is told at the first request."""
         self.address, self._token_file, self._deadline = address, token_file, deadline
         self.token_print = ""
         """Which token the last request had, without saying it; "": none."""
         url, port, self._unusable = _split(address)
+        self._peer = consul_tls.peer(address, ca_file, certificate)
         self._looking: threading.Thread | None = None
+        self._followed = Followed(certificate, closed=False) if certificate is not None else None
+        self._files: list[int] = []
+        weakref.finalize(self, _close, self._files)
         with _plain_environment(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             import consul  # 19 MB, and only removals ever need it
@@ -101,7 +112,6 @@ class Consul:
                 port=port or (8501 if url.scheme == "https" else 8500),
                 scheme=url.scheme,
                 verify=ca_file or True,
-                cert=client_certificate,
                 timeout=deadline,
             )
         # A proxy from the environment must not come between us and the local agent, and nobody else gets our token.
@@ -123,12 +133,33 @@ class Consul:
     def _ask(self, method: str, path: str, params: list[tuple[str, str]], **more: Any) -> Response:
         if self._unusable:
             raise ConsulError(self._unusable)
+        self._follow()
         token = self._token()
         found = self._answer(lambda: getattr(self._client.http, method)(_whole, path, params, headers=token, **more))
         if found.code not in (200, 404):
             reason = " ".join(str(found.body).split())[:200]
+            reason += "; let [consul] address begin with https://" if _TLS_ONLY in reason else ""
             raise ConsulRefused(f"cannot {method} {path} at {self.address}: {found.code} {reason}", found.code)
         return Response(found.code, found.body, _FILTERED in found.headers)
+
+    def _follow(self) -> None:
+        """A new certificate, or new authorities, for the next connection. Raises ConsulError where there never was one.
+
+        requests opens the files at each connection, one after the other: it gets copies that belong together.
+        """
+        followed = self._followed
+        if followed is None:
+            return
+        if followed.look(time.time()) and followed.current is not None:
+            before, found = list(self._files), followed.current
+            self._files[:] = [kept(data) for data in (found.certificate, found.key, found.ca)]
+            certificate, key, ca = map(path_of, self._files)
+            self._client.http.cert = certificate, key
+            self._client.http.verify = ca if found.ca else True
+            self._client.http.session.close()
+            _close(before)
+        if followed.current is None:
+            raise ConsulError(f"{followed.trouble}; mend or renew what [consul] cert_file, key_file and ca_file name")
 
     def _answer(self, ask: Callable[[], Any]) -> Any:
         """Once again where a connection that was kept has died meanwhile: all that we ask may be asked twice."""
@@ -142,10 +173,14 @@ class Consul:
         raise ConsulUnreachable(f"cannot reach Consul at {self.address}: {reason}")
 
     def _reason(self, error: BaseException) -> str:
-        """The system's own word, from below the layers that wrap it."""
+        """What is wrong with TLS, or the system's own word, from below the layers that wrap it."""
         below = _bottom(error)
         if any(isinstance(each, TimeoutError) or type(each).__name__.endswith("Timeout") for each in (error, below)):
             return f"no answer within {self._deadline:g} s"
+        if self._peer is not None and not isinstance(below, ConnectionRefusedError):
+            found = consul_tls.why(self._peer, self._deadline)
+            if found:
+                return found
         return (isinstance(below, OSError) and below.strerror) or " ".join(str(below).split())[:200]
 
     def seen_of_filtered(self, source: Source, datacenter: str = "") -> int | None:
@@ -212,10 +247,22 @@ class Consul:
             except OSError as error:
                 raise ConsulError(f"cannot read {where}: {error.strerror or error}") from None
         token = found.strip()
-        if not _TOKEN.fullmatch(token):
+        if self._token_file and not token:  # without one Consul would answer, to somebody who may see nothing
+            raise ConsulError(f"cannot read {where}: it is empty")
+        if not _WORD.fullmatch(token):
             raise ConsulError(f"cannot use {where}: expected one word of printable ASCII")
         self.token_print = hashlib.sha256(token).hexdigest()[:16] if token else ""
-        return {"X-Consul-Token": token.decode("ascii")} if token else {}
+        return {_TOKEN: token.decode("ascii")} if token else {}
+
+
+def hidden_from_us(what: str) -> str:
+    """For messages."""
+    return f"Consul's ACLs hide some of {what} from our token (docs/acl.md)"
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _split(address: str) -> tuple[SplitResult, int | None, str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from consul_kam.adapters.consul import Consul, Response
+from consul_kam.adapters.consul import Consul, Response, hidden_from_us
 from consul_kam.core.registered import (
     NODE_MAINTENANCE,
     PASSING,
@@ -73,7 +73,10 @@ class ConsulAgent:
 
     def instances(self, name: str) -> tuple[Instance, ...]:
         """All of a service that Consul knows of, whatever their health, in order of their IDs."""
-        found = [_table(each) for each in _list(_there(self._consul.get(f"/v1/health/service/{name}")).json())]
+        answer = _there(self._consul.get(f"/v1/health/service/{name}"))
+        if answer.filtered:
+            raise ConsulError(f"cannot see all of service {name}: {hidden_from_us(f'service {name}')}")
+        found = [_table(each) for each in _list(answer.json())]
         return tuple(sorted((_instance(each) for each in found), key=lambda each: (each.id, each.node)))
 
     def node(self) -> str:
@@ -121,10 +124,11 @@ class ConsulAgent:
             answer = _there(self._consul.get(f"/v1/health/node/{node}"))
         except ConsulError:
             return None
-        if answer.filtered:
-            return None
+        # Whether it lives is the node's own check: those of services that our token may not read hide nothing of that.
         checks = {each.get("CheckID"): each.get("Status") for each in map(_table, _list(answer.json()))}
-        if checks and _SERF not in checks:  # servers that were built anew may know its checks before they know itself
+        if _SERF not in checks and (
+            checks or answer.filtered
+        ):  # servers that were built anew may know its checks before they know itself
             return None
         return checks.get(_SERF) == PASSING
 

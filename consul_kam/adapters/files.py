@@ -75,7 +75,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, later: bool = False
     try:
         try:
             before = _stat(path)
-            _write(descriptor, data)
+            write_all(descriptor, data)
             now = os.fstat(descriptor)
             if before is None or not stat.S_ISREG(before.st_mode):  # a symlink's mode is 0777
                 os.fchmod(descriptor, mode)
@@ -104,7 +104,8 @@ def _new(path: Path) -> int:
         return os.open(path, flags, 0o600)
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Raises OSError."""
     left = memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]

@@ -9,10 +9,12 @@ loopback only those are served that call us by an IP address, `localhost`, or a 
 us may read all there is, and by which names is not ours to know.
 """
 
+import contextlib
 import errno
 import queue
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -42,6 +44,8 @@ Answer = Callable[[Make], None]
 """Has the server's thread make the one response, and send it; from any thread. Further calls do nothing."""
 Handle = Callable[[Request, Answer], None]
 """Takes a request; runs in the server's thread and must not block."""
+Secure = Callable[[], ssl.SSLContext | None]
+"""The TLS context for the next connection; None: there is none yet, and nobody is served."""
 
 
 class _Stage(Enum):
@@ -75,8 +79,10 @@ class Server:
         deadline: float,
         late: Callable[[Request], Response],
         forms: bool = False,
+        secure: Secure | None = None,
     ) -> None:
         self._handle, self._deadline, self._late, self._forms = handle, deadline, late, forms
+        self._secure = secure
         self._names = {"localhost", *(name.lower() for name in names)} if where.loopback else None
         self._listener = listening(where, MAX_CLIENTS)
         self.port: int = self._listener.getsockname()[1]
@@ -123,9 +129,22 @@ class Server:
         if len(self._clients) >= MAX_CLIENTS and not self._drop_idle():
             connection.close()
             return
-        client = _Client(connection, time.monotonic() + READ_DEADLINE)
+        try:
+            client = _Client(self._secured(connection), time.monotonic() + READ_DEADLINE)
+        except OSError:  # no certificate yet, or it has gone again
+            connection.close()
+            return
         self._clients[client] = None
-        self._selector.register(connection, selectors.EVENT_READ, client)
+        self._selector.register(client.socket, selectors.EVENT_READ, client)
+
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        """Where there is TLS, the handshake comes with the first bytes that are read. Raises OSError."""
+        if self._secure is None:
+            return connection
+        context = self._secure()
+        if context is None:
+            raise OSError(errno.EAGAIN, "there is no certificate yet")
+        return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
 
     def _advance(self, client: _Client) -> None:
         try:
@@ -135,7 +154,7 @@ class Server:
                 self._write(client)
             elif not client.socket.recv(MAX_HEAD):
                 self._drop(client)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError:
             self._drop(client)
@@ -143,6 +162,9 @@ class Server:
     def _read(self, client: _Client) -> None:
         data = client.socket.recv(MAX_HEAD)
         client.received += data
+        if isinstance(client.socket, ssl.SSLSocket):  # what is decrypted already wakes no selector
+            while client.socket.pending() and len(client.received) <= MAX_HEAD:
+                client.received += client.socket.recv(MAX_HEAD)
         head, end, body = client.received.partition(http_wire.END)
         if end and len(head) <= MAX_HEAD:
             if not self._ask(client, bytes(head), bytes(body)) and not data:
@@ -209,6 +231,9 @@ class Server:
     def _write(self, client: _Client) -> None:
         client.to_send = client.to_send[client.socket.send(client.to_send) :]
         if not client.to_send:
+            if isinstance(client.socket, ssl.SSLSocket):
+                with contextlib.suppress(OSError):  # we say that this is the end, and wait for nobody's word
+                    client.socket.unwrap()
             client.socket.shutdown(socket.SHUT_WR)
             self._to(client, _Stage.LINGERING, LINGER, selectors.EVENT_READ)
 

@@ -13,8 +13,9 @@ from consul_kam.adapters import files, processes, trust
 from consul_kam.app import templates
 from consul_kam.app.env import Environment
 from consul_kam.app.env_state import Start
+from consul_kam.app.read_once import ReadOnce
 from consul_kam.app.render import consul_flags, program_of
-from consul_kam.app.surroundings import OURS, SECRETS, environment, token_of, used_by_consul_template
+from consul_kam.app.surroundings import OURS, SECRETS, environment, used_by_consul_template
 from consul_kam.config import Settings
 from consul_kam.core import kamailio_cfg
 from consul_kam.core.service import Policy
@@ -79,13 +80,16 @@ class ConsulTemplateChild:
         self.directory = self.settings.state_dir / self.name
         self.record = self.directory / "process"
         self.policy = policy_of(self.settings, start_timeout=10.0, stop_timeout=5.0)
-        self._token = token_of(self.settings)
-        self._other = any(text and _read(str(path)) != text for path, text in self._made().items())
+        self._read_once = ReadOnce(self.settings.consul)
+        self._other = any(_read(str(path)) != text for path, text in self._made().items())
         """Whether what was made for the one before is not what we would make."""
 
     def launch(self) -> tuple[list[str], dict[str, str]]:
         trust.make_directory(self.directory, 0o700)
-        self._token = token_of(self.settings)
+        wrong = self._read_once.wrong()
+        if wrong:
+            raise ConsulKamError(f"cannot start consul-template: {wrong}")
+        self._read_once.take()
         for path, text in self._made().items():
             files.write_atomic(path, text.encode(), 0o600)
         self._other = False
@@ -117,8 +121,7 @@ class ConsulTemplateChild:
         retry = {"enabled": True, "attempts": 0, "backoff": "250ms", "max_backoff": "5s"}
         whole = {"log_level": "warn", "consul": {"retry": retry}, "template": stanzas}
         made[self.directory / "config.json"] = json.dumps(whole, indent=1)
-        made[self.directory / "command"] = "\n".join(self._argv())
-        made[self.directory / "token"] = token_of(self.settings)
+        made[self.directory / "command"] = "\n".join([*self._argv(), *self._read_once.marks])
         return made
 
     def answers(self) -> bool:
@@ -138,7 +141,7 @@ class ConsulTemplateChild:
         """
         if adopted and self._other:
             return "its configuration changed"
-        return "Consul's token changed" if token_of(self.settings) not in ("", self._token) else ""
+        return self._read_once.changed()
 
 
 @dataclass

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from consul_kam.adapters import consul as agents
 from consul_kam.adapters import rpc
-from consul_kam.adapters.consul import Consul
+from consul_kam.adapters.consul import Consul, hidden_from_us
 from consul_kam.app import wiring
 from consul_kam.app.client import OutOfReach, request
 from consul_kam.app.explaining import MOST, gather, with_live_file
@@ -28,12 +29,14 @@ LONGEST = 300
 
 @dataclass
 class FromConsul:
-    """What Consul says of those who may be meant. `trouble`: why it could not be asked, by data centre."""
+    """What Consul says of those who may be meant. `trouble`: why it could not be asked, by data centre; `hidden`: what
+    it does not tell us of."""
 
     instances: list[Instance] = field(default_factory=list)
     keys: set[tuple[str, str]] = field(default_factory=set)
     """(data centre, KV path)."""
     trouble: dict[str, str] = field(default_factory=dict)
+    hidden: dict[str, str] = field(default_factory=dict)
 
 
 def explained(settings: Settings, what: str, consul: Consul) -> list[Explained]:
@@ -74,13 +77,16 @@ def ask_consul(consul: Consul, settings: Settings, who: Meant | None) -> FromCon
 
 
 def _look(consul: Consul, found: FromConsul, kind: str, place: str, dc: str) -> None:
-    where = [("dc", dc)] if dc else []
+    source = agents.Source(kind, place)
     try:
+        reply = consul.get(source.path, *source.all, *([("dc", dc)] if dc else []))
+        told = reply.json() if reply.code == 200 else []
         if kind == "service":
-            found.instances += _instances(consul, place, dc)
+            found.instances += _instances(told, dc)
         else:
-            reply = consul.get(f"/v1/kv/{place}", ("keys", ""), *where)
-            found.keys |= {(dc, str(path)) for path in (reply.json() if reply.code == 200 else [])}
+            found.keys |= {(dc, str(path)) for path in told}
+        if reply.filtered:
+            found.hidden[dc] = hidden_from_us(source.name)
     except ConsulError as error:
         found.trouble[dc] = str(error)
 
@@ -91,14 +97,13 @@ def _look_elsewhere(consul: Consul, found: FromConsul, who: Meant, known: set[st
         names = sorted(set(consul.get("/v1/catalog/services").json()) - known)
         for name in names[:OTHERS]:
             with contextlib.suppress(ConsulRefused):  # a name that no path can hold
-                found.instances += [each for each in _instances(consul, name, "") if _is_meant(who, each)]
+                told = consul.get(agents.Source("service", name).path).json()
+                found.instances += [each for each in _instances(told, "") if _is_meant(who, each)]
     except (ConsulError, TypeError):
         return
 
 
-def _instances(consul: Consul, service: str, dc: str) -> list[Instance]:
-    reply = consul.get(f"/v1/health/service/{service}", *([("dc", dc)] if dc else []))
-    entries = reply.json() if reply.code == 200 else []
+def _instances(entries: Any, dc: str) -> list[Instance]:
     return [_instance(entry, dc) for entry in entries if isinstance(entry, dict)]
 
 
@@ -195,12 +200,14 @@ def _facts(dataset: DatasetSettings, listed: Listed, subject: Subject, found: Fr
     who = (subject.service, subject.id, subject.node)
     instance = next((each for each in found.instances if (each.service, each.id, each.node) == who), None)
     path = subject.id.removeprefix("kv:")
+    in_kv = any(path == key for _, key in found.keys)
+    unseen = found.hidden.get(subject.dc, "") if not in_kv else ""
     return Facts(
         listed=listed,
         subject=subject,
         asks=asks_of(dataset),
         instance=instance,
-        consul=found.trouble.get(subject.dc, "") if instance is None else "",
-        in_kv=any(path == key for _, key in found.keys),
+        consul=(found.trouble.get(subject.dc) or unseen) if instance is None else "",
+        in_kv=in_kv,
         engine=trouble,
     )

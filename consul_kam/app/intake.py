@@ -103,20 +103,22 @@ class Intake:
         if lost and answer is not None:
             lane.asked[part] = digest
             self._ask_consul(lane, part, digest, answer)
-        if lost < MUCH:
+        if lost < MUCH and not (lost and answer is not None and _emptied(lane, part, answer)):
             self._engine.do(lane, lane.pipeline.staged(part, digest, answer, error, time.monotonic()))
 
     def _lost(self, lane: Lane, part: str, answer: Answer) -> float:
-        """Which share of the records in use the answer no longer knows; 0 where ACLs cannot be the reason."""
-        last = lane.pipeline.last
-        if last is None or not lane.sources.get(part):
+        """Which share of the records in use the answer no longer knows; 0 where ACLs cannot be the reason, 1 where none
+        is in use: of a token that never had its rights nobody can say what is missing.
+        """
+        if not lane.sources.get(part):
             return 0.0
-        in_use = {record.key for record in last.records if record.part == part and record.use is Use.IN}
-        return len(in_use.difference([record.key for record in answer.records])) / max(1, len(in_use))
+        last = lane.pipeline.last.records if lane.pipeline.last is not None else ()
+        in_use = {record.key for record in last if record.part == part and record.use is Use.IN}
+        return len(in_use.difference([record.key for record in answer.records])) / len(in_use) if in_use else 1.0
 
     def _ask_consul(self, lane: Lane, part: str, digest: str, answer: Answer) -> None:
-        """One that loses much waits for Consul's word. One that loses little does not: the guards let it pass, and
-        what it lost wrongly comes back within milliseconds.
+        """One that loses much, or all of a source, waits for Consul's word. One that loses little does not: the guards
+        let it pass, and what it lost wrongly comes back within milliseconds.
         """
         self._acls.ask(
             lane.sources[part], part, answer, lambda hidden: self._consul_said(lane, part, digest, answer, hidden)
@@ -142,6 +144,18 @@ class Intake:
             pipeline = lane.pipeline
             if pipeline.state.newest is None and pipeline.state.lkg is not None and not lane.asked:
                 self._engine.do(lane, pipeline.want(pipeline.state.lkg, time.monotonic()))
+
+
+def _emptied(lane: Lane, part: str, answer: Answer) -> bool:
+    """Whether one of several sources gives nothing any more: so it looks where a token has lost its right to it."""
+    last = lane.pipeline.last.records if lane.pipeline.last is not None else ()
+    now = [record.source for record in answer.records]
+    before = [record.source for record in last if record.part == part and record.use is Use.IN]
+    return any(
+        any(source.gave(each.service, each.id) for each in before)
+        and not any(source.gave(each.service, each.id) for each in now)
+        for source in lane.sources[part]
+    )
 
 
 def read_staging(

@@ -12,6 +12,7 @@ from consul_kam.adapters.processes import Reaper
 from consul_kam.adapters.systemd import Notifier
 from consul_kam.app.asking import Asker
 from consul_kam.app.boot import Boot
+from consul_kam.app.certificates import Certificates
 from consul_kam.app.children import Child, ConsulTemplateChild, KamailioChild
 from consul_kam.app.drain import Draining
 from consul_kam.app.engine import Engine, Lane
@@ -53,22 +54,21 @@ class Node:
         heartbeat: Heartbeat,
         freshness: Freshness,
         consul: Callable[[], Consul],
-        environment: Environment,
-        secrets: Secrets,
+        kept: tuple[Environment, Secrets, Certificates],
         notifier: Notifier,
     ) -> None:
-        """`consul` makes a client, for one user's use alone."""
+        """`consul` makes a client, for one user's use alone. `kept`: what is kept up to date beside the lists."""
         self._engine, self._settings, self._heartbeat = engine, settings, heartbeat
         self._reporter, self._notifier = engine.reporter, notifier
         reporter = engine.reporter
         self.code = 0
-        self.environment, self.secrets = environment, secrets
+        self.environment, self.secrets, self.certificates = environment, secrets, certificates = kept
         environment.left_before = secrets.left_before
         for name in settings.env.origins:
             secrets.subscribe(name, lambda _: environment.look())
         self.supervisor = Supervisor(engine.loop, reporter, self._children(), self._before, self._gave_up)
         self.supervisor.listeners.append(self._changed)
-        waits = lambda: environment.waits_for  # noqa: E731
+        waits = lambda: environment.waits_for or certificates.waits_for  # noqa: E731
         self.boot = Boot(engine, settings, freshness, reporter, waits, lambda: self.supervisor.start(KAMAILIO))
         self._usage = Usage(self.supervisor.identity)
         self.health: Health | None = None
@@ -90,7 +90,8 @@ class Node:
         self._reaper = Reaper(lambda: self.supervisor.pids)
         self._reaping = Worker("reaper") if os.getpid() == 1 else None
         self._ending = self._announcing = self._told_ready = False
-        engine.at_end += [self.supervisor.close, self.registrar.close, environment.close, secrets.close]
+        engine.at_end += [self.supervisor.close, self.registrar.close]
+        engine.at_end += [environment.close, certificates.close, secrets.close]
 
     def start(self) -> None:
         """Secrets first: what is started, and who speaks to Consul, may need them."""
@@ -102,6 +103,7 @@ class Node:
         if self._ending:
             return
         self.environment.start()
+        self.certificates.start()
         if CONSUL_TEMPLATE in self.supervisor.names:
             self.supervisor.start(CONSUL_TEMPLATE)
         if KAMAILIO in self.supervisor.names:
@@ -186,6 +188,7 @@ class Node:
             "registration": self.registrar.status(),
             "drain": self.draining.status() if self.draining is not None else None,
             "environment": self.environment.status(),
+            "certificates": self.certificates.status(),
             "secrets": self.secrets.status(),
         }
 
@@ -274,6 +277,7 @@ class Node:
         if name == KAMAILIO and service.stage is Stage.RUNNING:
             self._heartbeat.look()
             self.environment.look()
+            self.certificates.came_up()
         elif name == KAMAILIO and not service.pid:
             self._heartbeat.gone(f"Kamailio is {service.stage.value}: {service.why}".removesuffix(": "))
 

@@ -13,7 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from consul_kam.adapters import files
+from consul_kam.adapters import consul_tls, files
+from consul_kam.adapters.identity import files_of
 from consul_kam.app import templates
 from consul_kam.app.client import OutOfReach
 from consul_kam.config import DatasetSettings, Settings
@@ -23,6 +24,9 @@ PROGRAM = "consul-template"
 SAID = 4096
 """Bytes of what consul-template said last that are looked at."""
 _STAMP = re.compile(r"^\S+ \[[A-Z]+\] (\([a-z]+\) )?")
+PATIENCE = 1.0
+"""Seconds for each step of finding out what is wrong with TLS."""
+_TLS = re.compile(r"x509|\btls: |certificate|PEM|key pair|CA cert", re.IGNORECASE)
 _EMPTY = "sending server error back to caller"
 """What consul-template says after each try that failed; why, it said before, at level warn."""
 
@@ -134,7 +138,8 @@ class Renderer:
                 late = f"nothing within {round(until - began, 1):g} s; is Consul there? "
             self._kill(process)
             process.wait()
-            return f"{late}{_last_words(said.fileno(), process.returncode)}"
+            words = _last_words(said.fileno(), process.returncode)
+            return f"{late}{_why(self.settings, words) if _TLS.search(words) else words}"
 
     @staticmethod
     def _kill(process: subprocess.Popen[bytes] | None) -> None:
@@ -163,6 +168,14 @@ def dataset_and_part(file: str) -> tuple[str, str]:
 def _rendered(file: str, path: Path) -> Rendered:
     dataset, part = dataset_and_part(file)
     return Rendered(dataset, part, file, files.read_regular(path))
+
+
+def _why(settings: Settings, words: str) -> str:
+    """What is wrong with TLS, as we say it everywhere else; consul-template's own words where we find nothing."""
+    given = settings.consul
+    peer = consul_tls.peer(given.address, given.ca_file, files_of(given))
+    found = consul_tls.why(peer, PATIENCE) if peer is not None else ""
+    return f"consul-template cannot reach Consul at {given.address}: {found}" if found else words
 
 
 def _last_words(descriptor: int, returncode: int | None) -> str:

@@ -15,6 +15,7 @@ from consul_kam.adapters import files, processes
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.consul_agent import ConsulAgent
 from consul_kam.adapters.consul_lock import TTL, ConsulLock
+from consul_kam.adapters.identity import files_of
 from consul_kam.app import leaving
 from consul_kam.app.client import request
 from consul_kam.app.leaving import Say
@@ -215,5 +216,4 @@ def _up_since(settings: Settings) -> object:
 
 def _consul(settings: Settings) -> Consul:
     given = settings.consul
-    certificate = (given.cert_file, given.key_file) if given.cert_file else None
-    return Consul(given.address, given.token_file, given.ca_file, certificate)
+    return Consul(given.address, given.token_file, given.ca_file, files_of(given))

@@ -16,7 +16,7 @@ from typing import Any
 
 from consul_kam.adapters import http
 from consul_kam.adapters.control import Handle
-from consul_kam.adapters.http import Answer, Make, Server
+from consul_kam.adapters.http import Answer, Make, Secure, Server
 from consul_kam.adapters.http_address import CannotListen, address
 from consul_kam.adapters.http_wire import Request, Response, refusal
 from consul_kam.app.engine import Engine
@@ -52,13 +52,15 @@ class StatusHttp:
         name: str,
         page: Callable[[Vitals], Make] | None = None,
         act: Act | None = None,
+        secure: Secure | None = None,
     ) -> None:
         """`listen`: as [http] listen; `named`: whether the file says so; `name`: the node's.
 
         `page`: looks for the status page, on the decision thread; what it returns is called on the server's.
+        `secure`: gives the newest TLS context; None: without TLS.
         `act`: takes the page's forms, on the server's thread; None: it is read only.
         """
-        self._page, self._act = page, act
+        self._page, self._act, self._secure = page, act, secure
         self._loop, self._look, self._listen, self._named, self._name = loop, look, listen, named, name
         self._lag = Spread.over(LAGS)
         self._lock = threading.Lock()
@@ -76,7 +78,8 @@ class StatusHttp:
             return
         names = (socket.gethostname(), self._name)
         try:
-            self._server = Server(address(self._listen), self.handle, names, DEADLINE, late, self._act is not None)
+            where, forms = address(self._listen), self._act is not None
+            self._server = Server(where, self.handle, names, DEADLINE, late, forms, self._secure)
         except CannotListen as error:
             if self._named:
                 raise ConfigError(str(error)) from None
@@ -147,11 +150,13 @@ def serve(
     """
 
     drain = node.draining.status if node.draining is not None else None
+    certificates = node.certificates
     parts = Parts(
         node.health,
         node.supervisor.processes,
         lambda: node.waits_for,
         node.registrar.status,
+        certificates.vitals,
         drain,
         node.secrets.vitals,
     )
@@ -161,7 +166,8 @@ def serve(
     acts = Acts(token, listen, do, later) if token and listen else None
     page = Page(engine, heartbeat, ordering, node, freshness, acts is not None)
     act = acts.take if acts is not None else None
-    web = StatusHttp(engine.loop, look.take, listen, settings.http_named, name, page.look, act)
+    secure = (lambda: node.certificates.server_context) if settings.http.cert_file else None
+    web = StatusHttp(engine.loop, look.take, listen, settings.http_named, name, page.look, act, secure)
     engine.reporter.recall()
     engine.loop.post(lambda: web.start(engine.reporter.warn))
     engine.at_end.append(web.close)

@@ -16,6 +16,7 @@ from consul_kam.core.compare import difference
 from consul_kam.core.records import Release, Use
 from consul_kam.core.state import State, enable
 from consul_kam.core.vitals import (
+    CertificateVitals,
     DrainVitals,
     ListVitals,
     ProbeVitals,
@@ -71,6 +72,7 @@ class Parts:
     """What keeps the node from being ready, or ""; a health runner has gates of its own instead."""
     registration: Callable[[], Mapping[str, Any]] | None = None
     """The registrar's: state, trouble."""
+    certificates: Callable[[], tuple[CertificateVitals, ...]] = lambda: ()
     drain: Callable[[], Mapping[str, Any]] | None = None
     """As app/drain.py has it: phase; where one is under way calls, blind."""
     vault: Callable[[], VaultVitals | None] = lambda: None
@@ -106,6 +108,7 @@ class Look:
             probes=tuple(_probe(name, state) for name, state in health.states.items()) if health is not None else (),
             registration=_registered(registration) if registration is not None else None,
             drain=_drain(self.parts.drain()) if self.parts.drain is not None else None,
+            certificates=self.parts.certificates(),
             vault=self.parts.vault(),
             lag=lag,
             unwritten=self.engine.reporter.dropped,

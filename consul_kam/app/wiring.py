@@ -13,6 +13,7 @@ from typing import Any
 from consul_kam.adapters import allocator, dumps, files, rpc
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.control import ControlUnreachable, Server, ask
+from consul_kam.adapters.identity import files_of
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.lock import KamailioLock
 from consul_kam.adapters.releases import Releases
@@ -21,6 +22,7 @@ from consul_kam.adapters.staging import Watch
 from consul_kam.adapters.systemd import Notifier
 from consul_kam.app import places, status_http
 from consul_kam.app.acls import AclWatch, sources_of
+from consul_kam.app.certificates import Certificates
 from consul_kam.app.engine import Engine, Lane
 from consul_kam.app.env import Environment
 from consul_kam.app.freshness import Freshness
@@ -169,8 +171,9 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     node = None
     if not detached:
         environment = Environment(engine.loop, settings, consul_of(settings), (engine.rpc, client), reporter)
-        secrets = Secrets(engine.loop, settings, reporter)
-        node = Node(engine, settings, heartbeat, freshness, consul_of(settings), environment, secrets, notifier)
+        certificates = Certificates(engine.loop, settings, (engine.rpc, client), reporter)
+        kept = (environment, Secrets(engine.loop, settings, reporter), certificates)
+        node = Node(engine, settings, heartbeat, freshness, consul_of(settings), kept, notifier)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)
@@ -307,5 +310,4 @@ def _past(memory: Mapping[str, Any]) -> Past:
 def consul_of(settings: Settings) -> Callable[[], Consul]:
     """Makes clients of the configured agent."""
     given = settings.consul
-    certificate = (given.cert_file, given.key_file) if given.cert_file else None
-    return lambda: Consul(given.address, given.token_file, given.ca_file, certificate)
+    return lambda: Consul(given.address, given.token_file, given.ca_file, files_of(given))

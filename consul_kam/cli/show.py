@@ -62,6 +62,8 @@ def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
         out.print(line)
     for line in _secrets((reply.get("node") or {}).get("secrets")):
         out.print(line)
+    for line in _certificates((reply.get("node") or {}).get("certificates") or ()):
+        out.print(line)
     head = ("dataset", "verdict", "since", "records", "consul", "staging", "live file", "memory", "phase")
     out.print(table(head, map(_status_row, reply["datasets"])))
     for entry in reply["datasets"]:
@@ -92,6 +94,21 @@ def _environment(told: Mapping[str, Any] | None) -> Iterable[Text]:
     yield from (
         word(f"environment: {line}", "red" if line in told["missing"] else "yellow") for line in told["troubles"]
     )
+
+
+def _certificates(told: Iterable[Mapping[str, Any]]) -> Iterable[Text]:
+    """Of a node's status."""
+    for each in told:
+        name, ends = f"certificate of {each['use']}", each["ends"]
+        if ends is not None:
+            left = ends - time.time()
+            until = f"ends in {span(left)}" if left > 0 else f"ended {span(-left)} ago"
+            near = ": less than a third of its life is left" if each["near"] else ""
+            yield word(f"{name}: {until}, serial {each['serial']}{near}", "red" if left <= 0 else "yellow" * bool(near))
+        if each["trouble"]:
+            yield word(f"{name}: {each['trouble']}", "red" if ends is None else "yellow")
+        if each["restart"]:
+            yield word(f"{name}: next: consul-kam restart --rolling", "bold")
 
 
 def _secrets(told: Mapping[str, Any] | None) -> Iterable[Text]:

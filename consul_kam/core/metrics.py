@@ -136,6 +136,17 @@ def _stages(vitals: Vitals) -> Iterator[Sample]:
                 yield (each.name, stage), each.tally.stages[stage]
 
 
+def _certificates(vitals: Vitals) -> Iterator[Sample]:
+    for each in vitals.certificates:
+        if each.left is not None:
+            yield (each.name,), each.left
+
+
+def _certificate_troubles(vitals: Vitals) -> Iterator[Sample]:
+    for each in vitals.certificates:
+        yield (each.name,), each.trouble
+
+
 def _facts(vitals: Vitals) -> Iterator[Sample]:
     for each in vitals.probes:
         for fact, value in sorted(each.facts.items())[:FACTS]:
@@ -211,6 +222,10 @@ METRICS = (
     Metric("consul_kam_drain_calls", G, (),
            "Calls that a drain waits for; absent where none is under way, or they cannot be counted.",
            _one(lambda v: v.drain.calls if v.drain else None)),
+    Metric("consul_kam_certificate_expiry_seconds", G, ("certificate",),
+           "Seconds until the certificate in use ends; below 0: since. Absent where none is in use.", _certificates),
+    Metric("consul_kam_certificate_trouble", G, ("certificate",),
+           "1 while what its files hold is not used: it does not fit, or could not be loaded.", _certificate_troubles),
     Metric("consul_kam_vault_up", G, (), "1 while Vault answers, unsealed. Absent without [vault].",
            _one(lambda v: v.vault.reachable if v.vault else None)),
     Metric("consul_kam_vault_logged_in", G, (), "1 while our login to Vault is good.",

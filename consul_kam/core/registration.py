@@ -34,6 +34,8 @@ MOVE = 10.0
 """Seconds that the agent that we are registered with has to be dead, says Consul, until we move to another: gossip errs
 now and then, and who moves too soon leaves a ghost."""
 RENEWED = "Consul's token is another one"
+"""An agent tells the catalog of a service with the token that it was registered with, for ever: once that is deleted it
+falls silent, and calls what it could not tell told (Consul: agent/local/state.go, `syncService`; tried)."""
 LONGEST = 3600.0
 """A registration that is fought over is left alone for QUIET seconds, then twice that, at most so many."""
 
@@ -184,7 +186,7 @@ class _Look:
         why = why or ("its agent has not asked its status page yet" if unasked else "")
         broken = [id for id in checks if self.seen.check(id) is not None] if found is not None else []
         broken += [self.wanted.http_id] if unasked else []
-        actions = self._mend(fresh, broken, bool(why), wrong == [lost], renew)
+        actions = self._mend(fresh, broken, bool(why), renew or wrong == [lost])
         actions += (Deregister(self.record.id),) if old else ()
         if any(isinstance(action, FeedTtl) for action in actions):
             state = replace(state, fed=self.now)
@@ -217,10 +219,9 @@ class _Look:
         found = self.seen.check(self.wanted.http_id)
         return found is not None and found.output != ""
 
-    def _mend(self, fresh: bool, broken: Sequence[str], wrong: bool, lost: bool, renew: bool) -> tuple[Action, ...]:
+    def _mend(self, fresh: bool, broken: Sequence[str], wrong: bool, lost: bool) -> tuple[Action, ...]:
         """`broken`: checks that shall begin anew. Registering again keeps the status and output of a check whatever its
-        definition, so these are taken away first. `lost`: the agent knows it all, the catalog does not. `renew`: it has
-        a token of ours that is no longer the one, for our own maintenance too."""
+        definition, so these are taken away first. `lost`: the agent knows it all, the catalog does not, or will not."""
         wanted, seen, drain = self.wanted, self.seen, self.record.drain
         maintenance = seen.check(wanted.maintenance_id)
         reason = None
@@ -228,7 +229,7 @@ class _Look:
             reason = drain
         elif seen.service is None:
             reason = self.record.maintenance
-        elif maintenance is not None and (lost or (renew and maintenance.notes.startswith(OURS))):
+        elif maintenance is not None and lost:
             reason = maintenance.notes
         actions: list[Action] = [DropCheck(id) for id in dict.fromkeys([*strays(wanted, seen), *broken])]
         if wrong or (maintenance is None and drain):

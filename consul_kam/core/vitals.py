@@ -111,6 +111,15 @@ class DrainVitals:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateVitals:
+    """One certificate in use. `left`: seconds until its end, None: none is in use; `trouble`: its files do not fit."""
+
+    name: str
+    left: float | None
+    trouble: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SecretVitals:
     """One secret from Vault. `expires_in`: seconds, negative once it is over; None: it does not end, or is none."""
 
@@ -150,6 +159,7 @@ class Vitals:
     registration: Registered | None = None
     drain: DrainVitals | None = None
     """None: without a role it has no calls of its own."""
+    certificates: tuple[CertificateVitals, ...] = ()
     vault: VaultVitals | None = None
     """None: there is no [vault]."""
     lag: Spread = Spread((), (0,))

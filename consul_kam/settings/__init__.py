@@ -34,6 +34,7 @@ from consul_kam.settings.schema import (
     schema_at,
     unknown_key,
 )
+from consul_kam.settings.tls import Tls
 from consul_kam.settings.vault import Auth, Secret, Vault, VaultSettings
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "Secret",
     "Set",
     "Supervise",
+    "Tls",
     "Var",
     "Vault",
     "VaultSettings",

@@ -21,6 +21,8 @@ CONSUL_VARIABLES = {
     "cert_file": "CONSUL_CLIENT_CERT",
     "key_file": "CONSUL_CLIENT_KEY",
 }
+TRUE = ("1", "t", "T", "TRUE", "true", "True")
+"""As Consul's own programs, and consul-template, understand $CONSUL_HTTP_SSL [Go, strconv.ParseBool]."""
 
 
 def consul(given: Consul, environ: Mapping[str, str]) -> Consul:
@@ -29,6 +31,8 @@ def consul(given: Consul, environ: Mapping[str, str]) -> Consul:
         key: environ[name] for key, name in CONSUL_VARIABLES.items() if not getattr(given, key) and environ.get(name)
     }
     found.setdefault("address", given.address or "127.0.0.1:8500")
+    if "://" not in found["address"] and environ.get("CONSUL_HTTP_SSL") in TRUE:
+        found["address"] = f"https://{found['address']}"
     return replace(given, **found)
 
 

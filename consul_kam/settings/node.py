@@ -19,6 +19,7 @@ from consul_kam.settings.schema import (
     Url,
     doc,
 )
+from consul_kam.settings.tls import Tls
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
@@ -157,6 +158,7 @@ class Kamailio(Keys, frozen=True):
             "(examples/systemd). Without one the node is not ready, and says who must act."
         ),
     ] = ""
+    tls: Tls = Tls()
 
 
 class Rtpengine(Keys, frozen=True):
@@ -265,8 +267,8 @@ class Http(Keys, frozen=True):
         str,
         Meta(pattern=LISTEN),
         doc(
-            '`HOST:PORT`, where HOST is an IP address (IPv6: `[::1]:9160`) or `localhost`; `""`: nowhere. There is '
-            "neither TLS nor a password: loopback."
+            '`HOST:PORT`, where HOST is an IP address (IPv6: `[::1]:9160`) or `localhost`; `""`: nowhere. Nobody is '
+            "asked for a password: loopback."
         ),
     ] = "127.0.0.1:9160"
     token_file: Annotated[
@@ -276,3 +278,8 @@ class Http(Keys, frozen=True):
             "the page is read only",
         ),
     ] = ""
+    cert_file: Annotated[
+        ReadFile,
+        doc("Certificate with its chain (PEM): HTTPS, TLS 1.2 and newer; followed while it changes.", "no TLS"),
+    ] = ""
+    key_file: Annotated[ReadFile, doc("Its key (PEM).", "`cert_file`, which then holds both")] = ""

@@ -84,6 +84,14 @@ def test_who_may_not_even_count_what_acls_hide_sees_none_of_it() -> None:
         thread.join(10)
 
 
+@pytest.mark.parametrize("place", ["lists/sbc", "lists/sbc/"])
+def test_a_prefix_is_asked_for_as_our_templates_do(place: str) -> None:
+    """lists/sbc2 is another one, that ACLs may well hide."""
+    with agent(said(b"[]").replace(b"X-Consul", b"X-Other")) as (address, asked):
+        assert Consul(address).seen_of_filtered(Source("kv", place)) is None
+        assert asked[0].startswith(b"GET /v1/kv/lists/sbc/?keys")
+
+
 def test_a_redirect_is_not_followed() -> None:
     with agent(said(b"[1]")) as (other, asked):
         moved = b"HTTP/1.1 302 Found\r\nLocation: http://%s/\r\nContent-Length: 0\r\n\r\n" % other.encode()

@@ -129,6 +129,10 @@ def test_what_is_not_there(stand: Stand) -> None:
         ([{"CheckID": "service:a", "Status": "passing"}], None),
         ((500, "No cluster leader", {}), None),
         ((200, "[]", {"X-Consul-Results-Filtered-By-ACLs": "true"}), None),
+        (
+            (200, '[{"CheckID": "serfHealth", "Status": "passing"}]', {"X-Consul-Results-Filtered-By-ACLs": "true"}),
+            True,
+        ),
     ],
 )
 def test_whether_the_pinned_agent_lives(health: object, lives: bool | None, stand: Stand) -> None:
@@ -302,7 +306,7 @@ def test_the_token_goes_to_nobody_else_and_the_environment_is_not_asked(
     other.close()
 
 
-@pytest.mark.parametrize("content", [b"\xff", b"two\nlines", b"x" * 5000, None])
+@pytest.mark.parametrize("content", [b"\xff", b"two\nlines", b"x" * 5000, b"", b" \n", None])
 def test_a_token_file_that_is_none(content: bytes | None, stand: Stand, tmp_path: Path) -> None:
     path = tmp_path / "token"
     if content is not None:
@@ -335,6 +339,24 @@ def test_instances_and_why_one_does_not_pass(stand: Stand) -> None:
         Instance("d", "lab", False, "maintenance: by hand"),
     )
     assert stand.asked[-1][1] == "/v1/health/service/sbc"
+
+
+def test_instances_that_acls_hide_are_an_error_not_fewer(stand: Stand) -> None:
+    """Else the last one that passes would leave, as its peers that are down are not seen."""
+    stand.answers["health"] = (200, json.dumps([entry("a")]), {"X-Consul-Results-Filtered-By-ACLs": "true"})
+    with pytest.raises(ConsulError, match="cannot see all of service sbc: Consul's ACLs hide some of service sbc"):
+        agent(stand).instances("sbc")
+
+
+def test_a_look_tells_one_token_from_another_and_not_which(stand: Stand, tmp_path: Path) -> None:
+    file, marks = tmp_path / "token", []
+    client = ConsulAgent(Consul(stand.address, str(file), deadline=0.5))
+    for token in ("11111111-aaaa", "22222222-aaaa", "11111111-aaaa\n"):
+        file.write_text(token)
+        marks.append(client.look("a", "sbc").token)
+        assert token[:8] not in marks[-1]
+    assert marks[0] == marks[2] != marks[1]
+    assert agent(stand).look("a", "sbc").token == ""
 
 
 @pytest.mark.parametrize("answer", [{}, [1], [entry("a") | {"Checks": None}], [{"Node": {"Node": "lab"}}]])

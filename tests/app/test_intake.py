@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from consul_kam.adapters.consul import Source
 from consul_kam.app.intake import Intake
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.core.plan import Policy
@@ -43,6 +44,13 @@ class World:
         lines = [f'{{"setid":1,"address":"10.0.0.{number}"}}' for number in range(1, records + 1)]
         self.path.write_text("\n".join([*lines, f'{{"end":"dispatcher","records":{records}}}']))
 
+    def first(self, records: int) -> None:
+        """A list that Consul hides nothing of."""
+        self.write(records)
+        self.take_in()
+        self.asked.pop()([])
+        self.timers.clear()
+
     def take_in(self) -> None:
         self.intake.scan_all()
         self.read()
@@ -77,8 +85,7 @@ def test_a_list_that_changes_and_changes_back_while_it_is_parsed(tmp_path: Path)
 
 def test_a_question_to_consul_is_void_once_the_list_is_as_before(tmp_path: Path) -> None:
     world = World(tmp_path, {"": ("service",)})
-    world.write(3)
-    world.take_in()
+    world.first(3)
     world.write(1)
     world.take_in()
     assert len(world.asked) == 1
@@ -90,13 +97,48 @@ def test_a_question_to_consul_is_void_once_the_list_is_as_before(tmp_path: Path)
 
 def test_a_consul_that_does_not_answer_hides_nothing(tmp_path: Path) -> None:
     world = World(tmp_path, {"": ("service router",)})
-    world.write(8)
-    world.take_in()
+    world.first(8)
     world.write(4)
     world.take_in()
     assert (world.records(), len(world.asked)) == (8, 1)
     world.timers.pop()()
     assert world.records() == 4
+
+
+def test_a_first_list_waits_for_consuls_word_too_and_a_token_without_rights_gives_none(tmp_path: Path) -> None:
+    """What it lacks nobody knows: "none" and "not for you" look the same."""
+    world = World(tmp_path, {"": ("service router",)})
+    for records in (0, 3):
+        world.write(records)
+        world.take_in()
+        assert world.pipeline.staging.get("") is None or world.records() == -1
+        world.asked.pop()(["service router"])
+        assert "ACLs hide some of service router" in world.pipeline.staging[""].error
+        assert world.records() == -1
+    world.write(4)
+    world.take_in()
+    world.asked.pop()([])
+    assert world.records() == 4
+
+
+def test_a_small_source_that_gives_nothing_any_more_waits_for_consuls_word(tmp_path: Path) -> None:
+    """It is one record of nine, and all that a token without the right to it would see missing."""
+    sources = (Source("service", "router"), Source("service", "gateway"))
+    world = World(tmp_path, {"": sources})
+
+    def write(*services: str) -> None:
+        lines = [f'{{"setid":1,"address":"10.0.0.{n}","source":{{"service":"{s}"}}}}' for n, s in enumerate(services)]
+        world.path.write_text("\n".join([*lines, f'{{"end":"dispatcher","records":{len(lines)}}}']))
+        world.take_in()
+
+    write(*["router"] * 8, "gateway")
+    world.asked.pop()([])
+    write(*["router"] * 8)
+    assert world.records() == 9
+    world.asked.pop()(["service gateway"])
+    assert "ACLs hide some of service gateway" in world.pipeline.staging[""].error
+    write(*["router"] * 7, "gateway")
+    assert world.records() == 8, "a source that gives less does not wait"
 
 
 def test_states_are_told_from_when_somebody_begins_to_write_beside_a_staging_file(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ class Paper:
     checks: tuple[tuple[str, Check], ...] = ()
     in_catalog: bool = True
     elsewhere: tuple[Row, ...] = ()
+    token: str = ""
+    """The mark of the one that it is asked with."""
 
     def get(self, id: str) -> Service | None:
         return next((service for service in self.services if service.id == id), None)
@@ -53,7 +55,7 @@ class Paper:
         mine = self.get(id)
         rows = (Row(self.node, mine),) if mine is not None and self.in_catalog else ()
         was = self.get(old) if old and old != id else None
-        return Seen(self.node, mine, self.checks_of(id), was, rows + self.elsewhere)
+        return Seen(self.node, mine, self.checks_of(id), was, rows + self.elsewhere, None, self.token)
 
     def with_check(self, id: str, check: Check) -> "Paper":
         """As `PUT /v1/agent/check/register`."""

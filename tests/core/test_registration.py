@@ -421,6 +421,33 @@ def test_what_the_catalog_lost_is_registered_again_but_not_at_each_look() -> Non
     assert reconcile(WANTED, HERE, State(), unknown, True, 0.0).why == ""
 
 
+def test_with_another_token_it_is_registered_again_as_news_once_and_keeps_its_maintenance() -> None:
+    """The agent would go on telling the catalog with the old one, which is deleted soon."""
+    node = with_check(known(), maintenance("a disk is changed"))
+    turned = node.on(agent=replace(node.agent, token="b"))
+    plan = turned.plan()
+    assert (plan.why, plan.record.token, plan.after.token) == ("Consul's token is another one", "", "b")
+    first, second = [action.body for action in plan.actions if isinstance(action, Register)]
+    assert (first["Weights"]["Warning"], second["Weights"]["Warning"]) == (2, 1)
+    assert [check["CheckID"] for check in second["Checks"]] == [HTTP, TTL, MAINTENANCE]
+    assert not any(isinstance(action, DropCheck) for action in plan.actions)
+    cut = turned.look(cut=1)
+    assert cut.record.token == ""
+    done = cut.look()
+    assert (done.record.token, done.plan().why, right(done)) == ("b", "", "")
+    again = done.on(agent=replace(done.agent, token="c")).look()
+    for _ in range(5):  # it is nobody else's hand
+        again = again.on(agent=replace(again.agent, token=again.record.token + "d")).look()
+    assert again.plan().where is Where.REGISTERED
+    assert again.state.changes == ()
+
+
+def test_without_a_token_nothing_is_said_of_it() -> None:
+    assert known(record=replace(known().record, token="b")).plan().why == ""
+    first = Node(agent=Paper(token="a")).look()
+    assert (first.record.token, first.plan().why) == ("a", "")
+
+
 def test_what_was_changed_in_the_catalog_is_put_right() -> None:
     seen = known().agent.seen("host1")
     plan = reconcile(WANTED, HERE, State(), replace(seen, catalog=(Row("lab", replace(SERVICE, port=1)),)), True, 0.0)
@@ -460,6 +487,7 @@ def test_leaving_takes_what_is_ours_whenever_it_comes() -> None:
 
 def test_a_record_comes_back_as_it_was_and_a_damaged_one_as_far_as_it_goes() -> None:
     whole = {"node": "lab", "id": "a", "name": "b", "address": "c", "port": 1, "maintenance": "d", "drain": "e"}
+    assert load(whole | {"token": "f"}) == Record("lab", "a", "b", "c", 1, "d", "e", "f")
     assert load(whole) == Record("lab", "a", "b", "c", 1, "d", "e")
     assert load({"node": 3, "id": "a", "maintenance": None, "more": 1}) == Record(id="a")
     assert load(None) == load([]) == Record()
@@ -477,7 +505,7 @@ def test_another_token_is_told_to_the_agent_and_no_war_is_made_of_it() -> None:
         now, seen = 20.0 * number, replace(agent.seen("host1"), token=f"token {number}")
         plan = reconcile(WANTED, record, state, seen, True, now)
         assert (plan.where, plan.why, plan.trouble) == (Where.REGISTERED, "Consul's token is another one", "")
-        assert [type(action) for action in plan.actions if not isinstance(action, FeedTtl)] == [Register]
+        assert [type(action) for action in plan.actions if not isinstance(action, FeedTtl)] == [Register] * 2
         assert (plan.record.token, plan.after.token) == (record.token, f"token {number}")
         again = reconcile(WANTED, plan.record, plan.state, seen, True, now)
         assert Register in map(type, again.actions), "it failed"
@@ -488,15 +516,6 @@ def test_another_token_is_told_to_the_agent_and_no_war_is_made_of_it() -> None:
         assert (rest.actions, rest.why) == ((), "")
     nobody = reconcile(WANTED, record, state, agent.seen("host1"), True, 180.0)
     assert (Register in map(type, nobody.actions), nobody.after.token) == (False, "token 8")
-
-
-def test_a_maintenance_of_ours_gets_the_new_token_and_nobody_elses_does() -> None:
-    for notes, ours in (("consul_kam: drain", True), ("lab", False)):
-        agent = known().agent.with_check("host1", maintenance(notes))
-        record = replace(HERE, token="one", drain=notes if ours else "")
-        plan = reconcile(WANTED, record, State(right=True), replace(agent.seen("host1"), token="two"), True, 5.0)
-        (register,) = [action for action in plan.actions if isinstance(action, Register)]
-        assert (MAINTENANCE in [check["CheckID"] for check in register.body["Checks"]]) is ours
 
 
 def test_who_is_not_ready_tells_it_too() -> None:

@@ -29,6 +29,12 @@ def _lines(data: bytes) -> Iterator[bytes]:
         yield first + b"".join(lines[at : at + 8])
 
 
+def certificates() -> Iterator[bytes]:
+    from tests.core.test_certificate import LONG, OLD
+
+    yield from (OLD.encode(), LONG.encode(), OLD.encode() + LONG.encode())
+
+
 def env_files() -> Iterator[bytes]:
     yield (TESTS.parent / "examples" / "environment" / "c4.env").read_bytes()
     yield b"A='x'\nexport B=\"y\\n\"\n# c\nC=$D\n"

@@ -17,7 +17,9 @@ from consul_kam.adapters.binrpc_wire import Decoder, decode_header
 from consul_kam.adapters.jsonrpc_wire import decode_reply
 from consul_kam.app import check
 from consul_kam.app.work import DAMAGED
+from consul_kam.core import certificate as certificates
 from consul_kam.core import env_file, env_known, held, past
+from consul_kam.core.certificate import NoCertificate, blocks
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.env import Layer, resolve
 from consul_kam.core.env_define import include
@@ -56,6 +58,11 @@ class Target:
         except self.errors as error:
             if self.told:
                 clear(error)
+
+
+def certificate(data: bytes) -> None:
+    for der in blocks(data):
+        certificates.read(der)
 
 
 # -- lists ------------------------------------------------------------------------------------------------------------
@@ -284,6 +291,7 @@ TARGETS: dict[str, Target] = {
     "recording": Target(ends.recording, (ListError,), seeds.recordings),
     "binrpc": Target(ends.binrpc, RPC, seeds.binrpc, examples=100),
     "jsonrpc-fifo": Target(ends.fifo, RPC, seeds.fifo, examples=60),
+    "certificate": Target(certificate, (NoCertificate,), seeds.certificates, told=False),
     "jsonrpc-http": Target(ends.http, RPC, seeds.http, examples=100),
     "kamcmd": Target(ends.kamcmd, RPC, seeds.commands, examples=20),
     "consul": Target(ends.consul, (), seeds.consul, examples=40),

@@ -13,6 +13,7 @@ from typing import Any, Self
 from consul_kam import config
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.consul_agent import ConsulAgent as Agent
+from consul_kam.adapters.identity import files_of
 from consul_kam.adapters.journal import Journal
 from consul_kam.app.loop import Loop
 from consul_kam.app.registration import Registrar
@@ -83,11 +84,10 @@ class Registered:
         self._journal = Journal(self.state / "journal.jsonl")
         self._reporter = Reporter(self._journal)
         given = self.settings.consul
-        certificate = (given.cert_file, given.key_file) if given.cert_file else None
         self.registrar = Registrar(
             self._loop,
             self.settings,
-            lambda: Agent(Consul(given.address, given.token_file, given.ca_file, certificate)),
+            lambda: Agent(Consul(given.address, given.token_file, given.ca_file, files_of(given))),
             lambda: self.ready,
             self._reporter,
         )

@@ -27,6 +27,7 @@ state_dir = "{state}"
 {http}
 [consul]
 address = "{consul}"
+{consul_lines}
 [kamailio]
 rpc = "unix:{ctl}"
 {kamailio}
@@ -43,8 +44,8 @@ def live_file(kamailio: Kamailio, name: str) -> Path:
 class Engine:
     """`with Engine(tmp_path, kam, consul.address, dispatcher="max_shrink = 0.5") as engine:`
 
-    `dispatcher`, `kamailio_lines`, `node_lines` and the name of any other dataset: TOML lines for their tables; a
-    dataset is on where it is not None (dispatcher always is: that is the default). Its live file is
+    `dispatcher`, `kamailio_lines`, `node_lines`, `consul_lines` and the name of any other dataset: TOML lines for
+    their tables; a dataset is on where it is not None (dispatcher always is: that is the default). Its live file is
     `live_file(kamailio, name)`.
     `start=False` makes only the configuration, as for kam-apply with no engine running. `listen`: as [http] listen,
     nowhere by default; None: what the engine's own default is.
@@ -59,6 +60,7 @@ class Engine:
         dispatcher: str | None = "",
         kamailio_lines: str = "min_gap = 0.02",
         node_lines: str = "",
+        consul_lines: str = "",
         more: str = "",
         verify_every: float = 30.0,
         start: bool = True,
@@ -85,6 +87,7 @@ class Engine:
             verify_every=verify_every,
             state=self.state,
             consul=consul,
+            consul_lines=consul_lines,
             ctl=kamailio.ctl,
             kamailio=kamailio_lines,
             http=f'[http]\nlisten = "{listen}"' if listen is not None else "",

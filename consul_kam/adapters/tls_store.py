@@ -1,0 +1,86 @@
+"""What Kamailio reads: `tls.cfg`, and a directory of its own for each certificate, which never changes.
+
+Kamailio opens the files that tls.cfg names once for each of its processes, one after the other: behind a path that is
+swapped meanwhile some would get one certificate and some another [tls_domain.c, load_cert and load_private_key].
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from consul_kam.adapters import files, grant, trust
+from consul_kam.adapters.identity import Identity
+
+CFG, PROVEN, WRITTEN = "tls.cfg", "proven", "written"
+"""The last two hold a digest: of what Kamailio was seen to show; of what tls.cfg names, and which Kamailio ran then."""
+CERTIFICATE, KEY, AUTHORITIES = "certificate.pem", "key.pem", "ca.pem"
+IN_MEMORY = ("tmpfs", "ramfs")
+
+
+class TlsStore:
+    """One thread's own. Methods raise OSError; `prepare` ConfigError too."""
+
+    def __init__(self, directory: Path, user: str) -> None:
+        self.directory, self._user = directory, user
+        self._reader: int | None = None
+
+    def prepare(self) -> None:
+        """Make the directory, ours alone but for Kamailio's user."""
+        self._reader = grant.user_id(self._user)
+        trust.make_directory(self.directory, 0o700)
+        trust.refuse_open("[kamailio.tls] directory", self.directory)
+        grant.allow(self.directory, self._reader, grant.PASS, own=7)
+
+    def put(self, identity: Identity, source: str) -> None:
+        """Its directory DIGEST, complete from the moment that it is there. `source`: where its key came from."""
+        place = self.directory / identity.digest
+        if place.is_dir():
+            return
+        if in_memory(source) and not in_memory(str(self.directory)):
+            raise OSError(errno.EINVAL, "it is no tmpfs, and the key comes from one", str(self.directory))
+        making = self.directory / f".{identity.digest}"
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(0o700)
+        for name, data in ((CERTIFICATE, identity.certificate), (KEY, identity.key), (AUTHORITIES, identity.ca)):
+            files.write_atomic(making / name, data, 0o600)
+            grant.allow(making / name, self._reader, grant.READ, own=6)
+        grant.allow(making, self._reader, grant.PASS, own=7)
+        making.rename(place)
+
+    def read(self, name: str) -> str:
+        """CFG, PROVEN or WRITTEN, "" where it is not there or not readable."""
+        try:
+            return files.read_regular(self.directory / name).decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def write(self, name: str, content: str) -> None:
+        """`content` "": away with it."""
+        if content:
+            files.write_atomic(self.directory / name, content.encode(), 0o600)
+            grant.allow(self.directory / name, self._reader, grant.READ, own=6)
+        else:
+            (self.directory / name).unlink(missing_ok=True)
+
+    def tidy(self, keep: Collection[str]) -> None:
+        """Nobody needs the others any more. `keep`: digests."""
+        named = self.read(CFG)
+        with contextlib.suppress(OSError):
+            for place in self.directory.iterdir():
+                if place.is_dir() and place.name not in keep and str(place) not in named:
+                    shutil.rmtree(place, ignore_errors=True)
+
+
+def in_memory(path: str) -> bool:
+    """Whether it lies on a file system that is never written to a disk by itself. Raises OSError."""
+    device = os.stat(path).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:
+        for line in table:
+            before, _, after = line.partition(" - ")
+            if before.split()[2] == wanted:
+                return after.split()[0] in IN_MEMORY
+    return False
