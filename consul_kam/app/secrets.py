@@ -101,12 +101,12 @@ class Secrets:
         now = clock()
         self._ends(now)
         self._first()
-        if self._turns.busy:
-            return
-        when, act = min(self._steps(now), key=lambda step: step[0])
-        if when <= now:
+        when, act = now + LOOK, None
+        if not self._turns.busy:
+            when, act = min(self._steps(now), key=lambda step: step[0])
+        if act is not None and when <= now:
             act()
-        else:
+        else:  # an end is seen also while somebody hangs
             self._turns.wake(min(when, self._all.first_end(now), now + LOOK) - now)
 
     def _steps(self, now: float) -> list[tuple[float, Callable[[], None]]]:
