@@ -101,13 +101,14 @@ class Secrets:
         now = clock()
         self._ends(now)
         self._first()
-        when, act = now + LOOK, None
+        wake = min(self._all.first_end(now), now + LOOK)  # an end is seen also while Vault hangs
         if not self._turns.busy:
             when, act = min(self._steps(now), key=lambda step: step[0])
-        if act is not None and when <= now:
-            act()
-        else:  # an end is seen also while somebody hangs
-            self._turns.wake(min(when, self._all.first_end(now), now + LOOK) - now)
+            if when <= now:
+                act()
+            else:
+                wake = min(wake, when)
+        self._turns.wake(wake - now)
 
     def _steps(self, now: float) -> list[tuple[float, Callable[[], None]]]:
         """What may be done, and when. What is equally due is done in this order."""
