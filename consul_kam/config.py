@@ -24,6 +24,7 @@ from consul_kam.settings.chosen import DatasetSettings as DatasetSettings
 from consul_kam.settings.env import complete as complete_env
 from consul_kam.settings.env import refuse_secrets
 from consul_kam.settings.tls import check as check_tls
+from consul_kam.settings.vault import complete as complete_vault
 
 CONFIG_FILE = "/etc/consul_kam/consul-kam.toml"
 LARGEST = 2**20
@@ -57,6 +58,7 @@ class Settings:
     drain: keys.Drain
     supervise: keys.Supervise
     env: keys.EnvSettings
+    vault: keys.VaultSettings
     probes: Mapping[str, keys.Probe]
     """What the file says of probes, by name."""
     http: keys.Http
@@ -196,7 +198,7 @@ def parse(text: str, source: str, environ: Mapping[str, str], node_is: Mapping[s
         if not math.isfinite(value):
             raise ConfigError(f"cannot use {source}: {key}: expected a finite number, got {value}")
     tables, looks = (_table(raw, key, source) for key in ("datasets", "probes"))
-    variables = _table(raw["env"], "vars", source, "env.") if isinstance(raw.get("env"), dict) else {}
+    variables, secrets = (_inner(raw, key, name, source) for key, name in (("env", "vars"), ("vault", "secrets")))
     top = keys.convert(raw, keys.File, source)
     state_dir = Path(environ.get("CONSUL_KAM_STATE_DIR") or top.node.state_dir or default_state_dir(environ))
     names = (*known_datasets(), *(name for name in tables if ":" in name))
@@ -223,6 +225,7 @@ def parse(text: str, source: str, environ: Mapping[str, str], node_is: Mapping[s
         drain=complete.drain(top.drain, kamailio.mode),
         supervise=top.supervise,
         env=complete_env(top.env, variables, node.role, node.name, source),
+        vault=complete_vault(top.vault, secrets, "vault" in raw, environ, source),
         probes={name: _probe(name, table, source) for name, table in looks.items()},
         http=top.http,
         http_named="listen" in raw.get("http", {}),
@@ -243,6 +246,11 @@ def _table(raw: dict[str, Any], key: str, source: str, prefix: str = "") -> dict
     if not isinstance(value, dict):
         raise ConfigError(f"cannot use {source}: {prefix}{key}: expected a table, got {value!r}")
     return value
+
+
+def _inner(raw: dict[str, Any], key: str, name: str, source: str) -> dict[str, Any]:
+    """`_table` of a table within another, which may be missing, or wrong."""
+    return _table(raw[key], name, source, f"{key}.") if isinstance(raw.get(key), dict) else {}
 
 
 def _order(given: Sequence[str] | None, settings: Settings) -> tuple[str, ...]:

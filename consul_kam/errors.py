@@ -77,6 +77,26 @@ class ConsulRefused(ConsulError):
         super().__init__(message)
 
 
+class VaultError(ConsulKamError):
+    """Base of what can go wrong between us and Vault, and an answer that we cannot use itself."""
+
+
+class VaultAway(VaultError):
+    """No answer, or one of a Vault that is sealed, not initialised or overloaded: all of it has to wait."""
+
+
+class VaultRefused(VaultError):
+    """Vault answered, with an error (`code` of HTTP) about this one request."""
+
+    def __init__(self, message: str, code: int) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class VaultForgot(VaultRefused):
+    """Vault does not know our token: it was revoked, or has ended."""
+
+
 class InvalidTransition(ConsulKamError):
     """A state machine met an event that its table does not know: a defect of ours."""
 

@@ -166,7 +166,7 @@ BAD = [
     (
         "x = 1",
         "x: expected one of mode, order, order_wait, verify_every, node, consul, consul_template, kamailio, rtpengine, "
-        "registration, drain, supervise, probes, env, http, datasets, alert, doctor, log, got 'x'",
+        "registration, drain, supervise, probes, env, vault, http, datasets, alert, doctor, log, got 'x'",
     ),
     ("moed = 1", "moed: expected one of * got 'moed' (did you mean mode?)"),
     ('order = ["x"]', "order: x: expected one of *dispatcher*, got 'x'"),
@@ -310,7 +310,7 @@ def test_the_example_says_only_defaults_and_holds_every_key() -> None:
         keys.ConsulTemplate: raw["consul_template"], keys.Kamailio: raw["kamailio"],
         keys.Rtpengine: raw["rtpengine"], keys.Registration: raw["registration"], keys.Supervise: raw["supervise"],
         keys.Env: raw["env"], keys.Var: raw["env"]["vars"]["HTTP_API_TIMEOUT"],
-        keys.Probe: raw["probes"]["rpc"], keys.Http: raw["http"],
+        keys.Probe: raw["probes"]["rpc"], keys.Http: raw["http"], keys.Tls: raw["kamailio"]["tls"],
         keys.Alert: raw["alert"], keys.Log: raw["log"], keys.Dataset: datasets["dispatcher"],
         keys.Set: datasets["dispatcher"]["sets"][0],
     }  # fmt: skip

@@ -48,6 +48,12 @@ lists of text: `dropped refused draining blocked`, `states: {key: FLAGS}`, `unve
 changed misordered}]` |
 | ... node.environment, null where `[env]` is off | `decided digest running missing troubles`, `restart`: names that \
 wait for one, null where not known, `values: {NAME: {value source change}}`; secrets are hidden |
+| ... node.secrets, null where there is no `[vault]` | `vault method reachable logged_in login_expires_in directory \
+on_expiry troubles`, `secrets: [{name kind state generation version serial age expires_in before_expires_in renewals \
+failures trouble}]`; no values |
+| ... node.certificates, one for each use: `consul`, `http`, `kamailio` | `[{use file serial fingerprint begins ends \
+near trouble restart}]`; `ends` null where none is in use, `near`: in the last third of its life, `restart`: the new \
+one waits for a restart of Kamailio |
 | `{"do":"history","dataset":NAME or null,"limit":20}` | `entries`: lines of the journal, oldest first; \
 `releases: {dataset: [name]}` |
 | `{"do":"drain","reason":TEXT or null,"lasts":SECONDS or null,"force":false}` | `drain`, as below, once it is \
@@ -105,6 +111,9 @@ def tables() -> list[tuple[str, Any, str]]:
             ("supervise", settings.Supervise),
             ("env", settings.Env),
             ("env.vars.NAME", settings.Var),
+            ("vault", settings.Vault),
+            ("vault.auth", settings.Auth),
+            ("vault.secrets.NAME", settings.Secret),
             ("probes.NAME", settings.Probe),
             ("http", settings.Http),
             ("datasets.NAME", settings.Dataset),
@@ -135,7 +144,9 @@ def documented(table: Any) -> Iterator[tuple[str, str, str, str]]:
     """(key, what it takes, default, meaning) of each key that is no table itself."""
     for key, schema in settings.schema_at(table, [])["properties"].items():
         if "description" in schema:
-            default = schema.get("x-default") or f"`{json.dumps(schema['default'])}`"
+            default = schema.get("x-default") or (
+                f"`{json.dumps(schema['default'])}`" if "default" in schema else "needed"
+            )
             kind = settings.describe(schema).replace("|", "\\|")
             yield key, kind, default, schema["description"].replace("|", "\\|")
 

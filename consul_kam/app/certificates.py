@@ -6,16 +6,20 @@ Consul's client follows its files itself (adapters/consul.py), and what is told 
 
 import ssl
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from consul_kam.adapters.identity import Followed, context, files_of
+from consul_kam.adapters.identity import Followed, Unfit, context, files_of, load
+from consul_kam.adapters.tls_store import CFG
 from consul_kam.app.kamailio_tls import KamailioTls, Seen
 from consul_kam.app.loop import Loop, Worker
 from consul_kam.app.reports import Reporter
 from consul_kam.config import Settings
 from consul_kam.core.certificate import Certificate, moment
 from consul_kam.core.ports import Rpc
+from consul_kam.core.trap import CertificateFacts
 from consul_kam.core.vitals import CertificateVitals
 
 LOOK = 1.0
@@ -165,3 +169,23 @@ def _shown(use: Use, now: float) -> dict[str, Any]:
         "trouble": use.trouble,
         "restart": use.restart,
     }
+
+
+def facts(settings: Settings) -> Iterator[CertificateFacts]:
+    """What the files hold, for `doctor`."""
+    tls = settings.kamailio.tls
+    tables = (("kamailio.tls", tls, tuple(tls.names)), ("http", settings.http, ()), ("consul", settings.consul, ()))
+    for name, table, names in tables:
+        where = files_of(table)
+        if where is not None:
+            try:
+                found = load(where, names, time.time(), closed=name != "consul")
+                yield CertificateFacts(table=name, path=where.certificate, leaf=found.leaf)
+            except Unfit as error:
+                yield CertificateFacts(table=name, path=where.certificate, trouble=str(error))
+
+
+def tls_cfg(settings: Settings) -> str:
+    """The file that is kept for Kamailio, "" where none is."""
+    given = settings.kamailio.tls
+    return str(Path(given.directory) / CFG) if given.cert_file else ""

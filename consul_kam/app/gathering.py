@@ -15,6 +15,7 @@ from typing import Any
 from consul_kam.adapters import files
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.releases import Releases
+from consul_kam.app import certificates
 from consul_kam.app.acls import sources_of
 from consul_kam.app.client import request
 from consul_kam.app.explain import ask_consul
@@ -106,6 +107,8 @@ def gather(settings: Settings, cfg: str = "", hcl: str = "") -> Facts:
         consul_errors=errors,
         filtered=filtered,
         instances=instances,
+        certificates=tuple(certificates.facts(settings)),
+        tls_cfg=certificates.tls_cfg(settings),
         resolver=_resolver(kamailio.script),
     )
 

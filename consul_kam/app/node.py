@@ -22,6 +22,7 @@ from consul_kam.app.health import Health
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.loop import Worker
 from consul_kam.app.registration import Registrar
+from consul_kam.app.secrets import Secrets
 from consul_kam.app.supervisor import Supervisor, Usage
 from consul_kam.app.world import NodeWorld
 from consul_kam.config import Settings
@@ -55,6 +56,7 @@ class Node:
         consul: Callable[[], Consul],
         environment: Environment,
         certificates: Certificates,
+        secrets: Secrets,
         notifier: Notifier,
     ) -> None:
         """`consul` makes a client, for one user's use alone."""
@@ -62,7 +64,7 @@ class Node:
         self._reporter, self._notifier = engine.reporter, notifier
         reporter = engine.reporter
         self.code = 0
-        self.environment, self.certificates = environment, certificates
+        self.environment, self.certificates, self.secrets = environment, certificates, secrets
         self.supervisor = Supervisor(engine.loop, reporter, self._children(), self._before, self._gave_up)
         self.supervisor.listeners.append(self._changed)
         waits = lambda: environment.waits_for or certificates.waits_for  # noqa: E731
@@ -87,10 +89,18 @@ class Node:
         self._reaper = Reaper(lambda: self.supervisor.pids)
         self._reaping = Worker("reaper") if os.getpid() == 1 else None
         self._ending = self._announcing = self._told_ready = False
-        engine.at_end += [self.supervisor.close, self.registrar.close, environment.close, certificates.close]
+        engine.at_end += [self.supervisor.close, self.registrar.close]
+        engine.at_end += [environment.close, certificates.close, secrets.close]
 
     def start(self) -> None:
+        """Secrets first: what is started, and who speaks to Consul, may need them."""
+        self.secrets.start(self._start)
+        self._beat()
+
+    def _start(self) -> None:
         """Its programs: those that a supervisor before us left are adopted."""
+        if self._ending:
+            return
         self.environment.start()
         self.certificates.start()
         if CONSUL_TEMPLATE in self.supervisor.names:
@@ -106,7 +116,6 @@ class Node:
         self.registrar.start()
         if self.draining is not None:
             self.draining.start()
-        self._beat()
 
     def end(self, why: str) -> None:
         """As [drain] on_stop says. Asked for twice, a drain is cut short; asked for again, all ends at once."""
@@ -179,6 +188,7 @@ class Node:
             "drain": self.draining.status() if self.draining is not None else None,
             "environment": self.environment.status(),
             "certificates": self.certificates.status(),
+            "secrets": self.secrets.status(),
         }
 
     @property
@@ -196,7 +206,7 @@ class Node:
             return "its end"
         if self.health is not None:
             return "; ".join(f"{name}: {why}" for name, why in self.health.reasons.items() if name != but)
-        return self._programs()
+        return self.secrets.waits_for or self._programs()
 
     def _programs(self) -> str:
         """Why Kamailio does not run, where it is ours."""
@@ -219,6 +229,7 @@ class Node:
 
     def _watched(self, health: Health) -> Health:
         health.add_gate("programs", self._programs)
+        health.add_gate("secrets", lambda: self.secrets.waits_for)
         if self._settings.kamailio.mode == "attach":  # one that is ours waits for it before it is started
             health.add_gate("environment", lambda: self.environment.waits_for)
         health.starts = self._starts

@@ -158,6 +158,7 @@ def serve(
         node.registrar.status,
         certificates.vitals,
         drain,
+        node.secrets.vitals,
     )
     look = Look(engine, settings, heartbeat, ordering, parts)
     name, listen, token = settings.node.name, settings.http.listen, settings.http.token_file

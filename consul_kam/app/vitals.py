@@ -23,6 +23,7 @@ from consul_kam.core.vitals import (
     ProcessVitals,
     Registered,
     Spread,
+    VaultVitals,
     Vitals,
 )
 
@@ -74,6 +75,7 @@ class Parts:
     certificates: Callable[[], tuple[CertificateVitals, ...]] = lambda: ()
     drain: Callable[[], Mapping[str, Any]] | None = None
     """As app/drain.py has it: phase; where one is under way calls, blind."""
+    vault: Callable[[], VaultVitals | None] = lambda: None
 
 
 @dataclass
@@ -107,6 +109,7 @@ class Look:
             registration=_registered(registration) if registration is not None else None,
             drain=_drain(self.parts.drain()) if self.parts.drain is not None else None,
             certificates=self.parts.certificates(),
+            vault=self.parts.vault(),
             lag=lag,
             unwritten=self.engine.reporter.dropped,
         )

@@ -17,6 +17,7 @@ from consul_kam.adapters.identity import files_of
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.lock import KamailioLock
 from consul_kam.adapters.releases import Releases
+from consul_kam.adapters.secret_store import SecretStore
 from consul_kam.adapters.staging import Watch
 from consul_kam.adapters.systemd import Notifier
 from consul_kam.app import places, status_http
@@ -35,6 +36,7 @@ from consul_kam.app.ordering import Ordering
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.recording import Recorder
 from consul_kam.app.reports import Reporter
+from consul_kam.app.secrets import Secrets
 from consul_kam.app.work import DAMAGED, Work, restored
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core import past
@@ -82,6 +84,8 @@ def _serve(
     """Until the end, or until there is another configuration."""
     places.prepare(settings)
     if not detached:
+        if settings.vault.on:
+            SecretStore(settings.vault.directory).prepare()
         _retire_detached(settings.control)
     server: list[Server] = []
     lock = KamailioLock(settings.kamailio.rpc, places.written(settings)) if settings.enabled else None
@@ -137,7 +141,7 @@ def _reload(engine: Engine, read: Callable[[], Settings] | None, notifier: Notif
 
 def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engine, Intake, Operator, Node | None]:
     """The engine, what feeds it and what surrounds it, not yet running. Raises ConfigError."""
-    if not settings.enabled and not settings.node.role and (detached or not settings.env.layers):
+    if not settings.enabled and not settings.node.role and (detached or not (settings.env.layers or settings.vault.on)):
         raise ConfigError("cannot run: no dataset is enabled; set `file` in [datasets.dispatcher]")
     way = settings.kamailio
     client = rpc.connect(way.rpc, way.rpc_reply_dir, way.rpc_password_file, way.rpc_ca_file)
@@ -166,7 +170,9 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     if not detached:
         environment = Environment(engine.loop, settings, consul_of(settings), (engine.rpc, client), reporter)
         certificates = Certificates(engine.loop, settings, (engine.rpc, client), reporter)
-        node = Node(engine, settings, heartbeat, freshness, consul_of(settings), environment, certificates, notifier)
+        secrets = Secrets(engine.loop, settings, reporter)
+        consul = consul_of(settings)
+        node = Node(engine, settings, heartbeat, freshness, consul, environment, certificates, secrets, notifier)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)

@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from consul_kam.app.client import OutOfReach
-from consul_kam.cli import drain, engine, env, local, night, past
+from consul_kam.cli import drain, engine, env, local, night, past, secrets
 from consul_kam.cli.common import AnyFile, Invocation, safe
 from consul_kam.errors import ConfigError, ConsulKamError, RpcTimeout, RpcUnreachable
 
@@ -56,7 +56,8 @@ def cli(context: click.Context, config: str | None, debug: bool) -> None:
         click.echo(context.get_help())
 
 
-for command in (*local.COMMANDS, *engine.COMMANDS, *env.COMMANDS, *drain.COMMANDS, *night.COMMANDS, *past.COMMANDS):
+GROUPS = (local, engine, env, secrets, drain, night, past)
+for command in (command for group in GROUPS for command in group.COMMANDS):
     cli.add_command(command)
 
 

@@ -60,6 +60,8 @@ def status(reply: Mapping[str, Any], unprotected: Sequence[str]) -> None:
         out.print(word(f"order: {', then '.join(order)}; one waits for another {reply['order']['wait']:g} s at most"))
     for line in _environment((reply.get("node") or {}).get("environment")):
         out.print(line)
+    for line in _secrets((reply.get("node") or {}).get("secrets")):
+        out.print(line)
     for line in _certificates((reply.get("node") or {}).get("certificates") or ()):
         out.print(line)
     head = ("dataset", "verdict", "since", "records", "consul", "staging", "live file", "memory", "phase")
@@ -105,6 +107,19 @@ def _certificates(told: Iterable[Mapping[str, Any]]) -> Iterable[Text]:
             yield word(f"{name}: {each['trouble']}", "red" if ends is None else "yellow")
         if each["restart"]:
             yield word(f"{name}: next: consul-kam restart --rolling", "bold")
+
+
+def _secrets(told: Mapping[str, Any] | None) -> Iterable[Text]:
+    """Of a node's status; nothing where there is no [vault]."""
+    if told is None:
+        return
+    bad = [f"{each['name']} {each['state']}" for each in told["secrets"] if each["state"] not in ("good", "late")]
+    ends = [each["expires_in"] for each in told["secrets"] if each["expires_in"] is not None]
+    first = f"; the first lease ends in {min(ends):.0f} s" if ends else ""
+    yield word(f"secrets: {len(told['secrets'])} from Vault at {told['vault']}{first}")
+    if bad:
+        yield word(f"secrets: {', '.join(bad)}", "red")
+    yield from (word(f"secrets: {line}", "yellow") for line in told["troubles"])
 
 
 def _status_row(entry: Mapping[str, Any]) -> Sequence[object]:

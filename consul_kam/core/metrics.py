@@ -10,7 +10,7 @@ from enum import Enum
 
 from consul_kam.core import drain
 from consul_kam.core.events import Phase, Verdict
-from consul_kam.core.vitals import ListVitals, ProbeVitals, ProcessVitals, Spread, Vitals
+from consul_kam.core.vitals import ListVitals, ProbeVitals, ProcessVitals, SecretVitals, Spread, Vitals
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 """Seconds."""
@@ -81,6 +81,16 @@ def _probes(value: Callable[[ProbeVitals], float | None]) -> Callable[[Vitals], 
     return samples
 
 
+def _secrets(value: Callable[[SecretVitals], float | None]) -> Callable[[Vitals], Iterator[Sample]]:
+    def samples(vitals: Vitals) -> Iterator[Sample]:
+        for each in vitals.vault.secrets if vitals.vault is not None else ():
+            found = value(each)
+            if found is not None:
+                yield (each.name,), found
+
+    return samples
+
+
 def _build(vitals: Vitals) -> Iterator[Sample]:
     yield (vitals.version, vitals.python), 1
 
@@ -144,7 +154,7 @@ def _facts(vitals: Vitals) -> Iterator[Sample]:
 
 
 G, C, H = Kind.GAUGE, Kind.COUNTER, Kind.HISTOGRAM
-D, P, Q = ("dataset",), ("process",), ("probe",)
+D, P, Q, S = ("dataset",), ("process",), ("probe",), ("secret",)
 
 METRICS = (
     Metric("consul_kam_build_info", G, ("version", "python"), "Always 1: version of consul_kam and of Python.", _build),
@@ -216,4 +226,17 @@ METRICS = (
            "Seconds until the certificate in use ends; below 0: since. Absent where none is in use.", _certificates),
     Metric("consul_kam_certificate_trouble", G, ("certificate",),
            "1 while what its files hold is not used: it does not fit, or could not be loaded.", _certificate_troubles),
+    Metric("consul_kam_vault_up", G, (), "1 while Vault answers, unsealed. Absent without [vault].",
+           _one(lambda v: v.vault.reachable if v.vault else None)),
+    Metric("consul_kam_vault_logged_in", G, (), "1 while our login to Vault is good.",
+           _one(lambda v: v.vault.logged_in if v.vault else None)),
+    Metric("consul_kam_secret_usable", G, S, "1 while the secret is there and its lease has not ended.",
+           _secrets(lambda s: s.usable)),
+    Metric("consul_kam_secret_expires_seconds", G, S,
+           "Seconds until the secret's lease ends, negative after that; absent where it does not end.",
+           _secrets(lambda s: s.expires_in)),
+    Metric("consul_kam_secret_renewals_total", C, S, "How often it was renewed, or read or issued again.",
+           _secrets(lambda s: s.renewals)),
+    Metric("consul_kam_secret_failures_total", C, S, "How often Vault did not give or renew it.",
+           _secrets(lambda s: s.failures)),
 )  # fmt: skip

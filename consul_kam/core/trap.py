@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from consul_kam.core.certificate import Certificate
 from consul_kam.core.hcl import Templating
 from consul_kam.core.kamailio_script import Script
 from consul_kam.core.known import Instance
@@ -120,6 +121,16 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateFacts:
+    """What the files of one of our certificates hold. `leaf`: None where `trouble` says why it is not used."""
+
+    table: str
+    path: str
+    leaf: Certificate | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that was gathered. Times: wall clock, s; durations: s."""
 
@@ -168,6 +179,9 @@ class Facts:
     """Sources of which ACLs hide some from our token."""
     instances: tuple[Instance, ...] = ()
     """Of the services that sets ask for."""
+    certificates: tuple[CertificateFacts, ...] = ()
+    tls_cfg: str = ""
+    """The file that is kept for Kamailio's module tls, "" where none is."""
     resolver: float | None = None
     """How long a reverse look-up took, or inf where it did not end within the deadline; None: not tried."""
 

@@ -120,6 +120,26 @@ class CertificateVitals:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretVitals:
+    """One secret from Vault. `expires_in`: seconds, negative once it is over; None: it does not end, or is none."""
+
+    name: str
+    usable: bool
+    expires_in: float | None = None
+    renewals: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VaultVitals:
+    """What Vault gives the node."""
+
+    reachable: bool
+    logged_in: bool
+    secrets: tuple[SecretVitals, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """The node."""
 
@@ -140,6 +160,8 @@ class Vitals:
     drain: DrainVitals | None = None
     """None: without a role it has no calls of its own."""
     certificates: tuple[CertificateVitals, ...] = ()
+    vault: VaultVitals | None = None
+    """None: there is no [vault]."""
     lag: Spread = Spread((), (0,))
     """Seconds that the decision thread was late."""
     unwritten: int = 0

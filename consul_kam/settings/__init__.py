@@ -34,9 +34,11 @@ from consul_kam.settings.schema import (
     unknown_key,
 )
 from consul_kam.settings.tls import Tls
+from consul_kam.settings.vault import Auth, Secret, Vault, VaultSettings
 
 __all__ = [
     "Alert",
+    "Auth",
     "Consul",
     "ConsulTemplate",
     "Dataset",
@@ -52,10 +54,13 @@ __all__ = [
     "Probe",
     "Registration",
     "Rtpengine",
+    "Secret",
     "Set",
     "Supervise",
     "Tls",
     "Var",
+    "Vault",
+    "VaultSettings",
     "convert",
     "describe",
     "plain",
@@ -89,6 +94,7 @@ class File(Keys, frozen=True):
     supervise: Supervise = Supervise()
     probes: dict[str, Probe] = {}
     env: Env = Env()
+    vault: Vault = Vault()
     http: Http = Http()
     datasets: dict[str, Dataset] = {}
     alert: Alert = Alert()

@@ -35,6 +35,8 @@ LAYER = r"^([A-Za-z0-9._/-]|\{role\}|\{node\})+\Z"
 GLOB = r"^[A-Za-z0-9_*?]+\Z"
 TABLE = r"^[A-Za-z0-9_-]{1,64}\Z"
 CFG_VARIABLE = r"^([A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*)?\Z"
+VAULT_PATH = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)+\Z"
+MOUNT = r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?\Z"
 RPC = r"^((unix|fifo):/.+|(tcp|udp):.+:[0-9]+|https?://[!-~]+|kamcmd:.*)?\Z"
 Line = Annotated[str, Meta(pattern=TEXT)]
 Name = Annotated[str, Meta(pattern=NAME)]
@@ -53,6 +55,8 @@ PATTERNS = {
     TABLE: "1 to 64 letters, digits, `_` and `-`",
     CFG_VARIABLE: "`GROUP.NAME`",
     PREFIX: "letters, digits, `.`, `_`, `-` and `/`",
+    VAULT_PATH: "a path of Vault's: letters, digits, `.`, `_`, `-` and, within, `/`",
+    MOUNT: "letters, digits, `.`, `_`, `-` and, within, `/`",
     LISTEN: "`HOST:PORT`",
     ENDPOINT: "`udp:HOST:PORT` or `tcp:HOST:PORT`",
     URL: "an `http://` or `https://` URL",

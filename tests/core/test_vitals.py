@@ -58,9 +58,15 @@ def test_what_is_not_known_has_no_sample() -> None:
     )
     for name in ("rpc_up", "registered", "registration_trouble", "memory_equal", "memory_records", "probe_healthy",
                  "process_rss_bytes", "last_publish_timestamp_seconds", "change_duration_seconds", "drain_phase",
-                 "drain_calls"):  # fmt: skip
+                 "drain_calls", "vault_up", "vault_logged_in", "secret_usable"):  # fmt: skip
         assert samples(unknown, f"consul_kam_{name}") == [], name
     assert samples(unknown, "consul_kam_process_up") == [(("kamailio",), False)]
+
+
+def test_a_secret_without_an_end_has_no_seconds_left() -> None:
+    assert samples(FULL, "consul_kam_secret_expires_seconds") == [(("db",), 42.5)]
+    assert samples(FULL, "consul_kam_secret_usable") == [(("db",), True), (("api",), False)]
+    assert samples(FULL, "consul_kam_secret_failures_total") == [(("db",), 1), (("api",), 0)]
 
 
 def test_the_phase_is_one_of_all_and_each_verdict_counts_from_0() -> None:

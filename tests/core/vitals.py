@@ -2,13 +2,16 @@
 
 from consul_kam.core.metrics import BOUNDS, STAGES
 from consul_kam.core.vitals import (
+    CertificateVitals,
     DrainVitals,
     ListVitals,
     ProbeVitals,
     ProcessVitals,
     Registered,
+    SecretVitals,
     Spread,
     Tally,
+    VaultVitals,
     Vitals,
 )
 
@@ -44,6 +47,8 @@ FULL = Vitals(
     probes=(ProbeVitals("sip_options", True, 0.002, 1_700_000_004.0, {"rss_bytes": 5.0}),),
     registration=Registered(True, False),
     drain=DrainVitals("REFUSING", 3),
+    certificates=(CertificateVitals("kamailio", 86_400.0, False), CertificateVitals("http", None, True)),
+    vault=VaultVitals(True, True, (SecretVitals("db", True, 42.5, 7, 1), SecretVitals("api", False))),
     lag=SPREAD,
     unwritten=1,
 )

@@ -29,6 +29,12 @@ def _lines(data: bytes) -> Iterator[bytes]:
         yield first + b"".join(lines[at : at + 8])
 
 
+def certificates() -> Iterator[bytes]:
+    from tests.core.test_certificate import LONG, OLD
+
+    yield from (OLD.encode(), LONG.encode(), OLD.encode() + LONG.encode())
+
+
 def env_files() -> Iterator[bytes]:
     yield (TESTS.parent / "examples" / "environment" / "c4.env").read_bytes()
     yield b"A='x'\nexport B=\"y\\n\"\n# c\nC=$D\n"
@@ -42,6 +48,28 @@ def env_known() -> Iterator[bytes]:
     yield (
         b'{"values": {"A": {"text": "1", "source": "g/A"}}, "at": 1.0, "started": "d", '
         b'"versions": [{"digest": "d", "texts": {"A": "1"}}]}'
+    )
+
+
+def vault_answers() -> Iterator[bytes]:
+    """Their `data`."""
+    yield b'{"data": {"user": "u", "n": [1]}, "metadata": {"version": 3}}'
+    yield b'{"username": "v-1", "password": "p/@:", "token": "t"}'
+    yield (
+        b'{"certificate": "C", "private_key": "K", "issuing_ca": "A", "ca_chain": ["A"], "serial_number": "01", '
+        b'"expiration": 1700000000}'
+    )
+
+
+def held() -> Iterator[bytes]:
+    yield (
+        b'{"generation": 1, "want": "w", "login": "l", "digest": "d", "version": 0, "at": 1.5, "serial": "", "lease": '
+        b'{"taken": 1.5, "life": 9.0, "first": null, "renewable": true, "id": "a/1", "draw": 0.5, "over": false}}'
+    )
+    yield (
+        b'{"how": "h", "token": "t", "id": "i", "lease": {"taken": 1.5, "life": null, "first": 2.0, '
+        b'"renewable": false, '
+        b'"id": "", "draw": 0.5, "over": true}}'
     )
 
 

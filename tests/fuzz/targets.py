@@ -17,7 +17,9 @@ from consul_kam.adapters.binrpc_wire import Decoder, decode_header
 from consul_kam.adapters.jsonrpc_wire import decode_reply
 from consul_kam.app import check
 from consul_kam.app.work import DAMAGED
-from consul_kam.core import env_file, env_known, past
+from consul_kam.core import certificate as certificates
+from consul_kam.core import env_file, env_known, held, past
+from consul_kam.core.certificate import NoCertificate, blocks
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.env import Layer, resolve
 from consul_kam.core.env_define import include
@@ -25,9 +27,11 @@ from consul_kam.core.env_spec import Spec, why_not, why_not_name
 from consul_kam.core.plan import live_file, make_release
 from consul_kam.core.ports import Value
 from consul_kam.core.records import Answer
+from consul_kam.core.secret import FIELD, LARGEST, Want
+from consul_kam.core.secret import make as make_secret
 from consul_kam.core.twins import without_twins
 from consul_kam.datasets import dataset, datasets
-from consul_kam.errors import ConfigError, ConsulKamError, ListError, RpcError, RpcMalformed
+from consul_kam.errors import ConfigError, ConsulKamError, ListError, RpcError, RpcMalformed, VaultError
 from tests.fuzz import ends, seeds
 from tests.fuzz.limits import clear
 
@@ -54,6 +58,11 @@ class Target:
         except self.errors as error:
             if self.told:
                 clear(error)
+
+
+def certificate(data: bytes) -> None:
+    for der in blocks(data):
+        certificates.read(der)
 
 
 # -- lists ------------------------------------------------------------------------------------------------------------
@@ -147,6 +156,36 @@ def env_known_(data: bytes) -> None:
     """known.json."""
     loaded = env_known.load(json.loads(data))
     assert env_known.load(json.loads(json.dumps(env_known.dump(loaded)))) == loaded
+
+
+_WANTS = [
+    Want("a", "kv", "secret/data/a"),
+    Want("b", "database", "database/creds/b", text="mysql://{username}:{password}@h/d"),
+    Want("c", "consul", "consul/creds/c", text="t={token}"),
+    Want("d", "pki", "pki/issue/d", common_name="d"),
+]
+
+
+def vault_answer(data: bytes) -> None:
+    """The `data` of an answer, for a secret of each kind: each field is a file of a harmless name."""
+    found = json.loads(data)
+    for want in _WANTS:
+        try:
+            made = make_secret(want, found)
+        except VaultError as error:
+            clear(error)
+        else:
+            assert all(FIELD.fullmatch(name) for name in made.files)
+            assert sum(map(len, made.files.values())) <= LARGEST
+            assert made.digest == make_secret(want, found).digest
+
+
+def held_(data: bytes) -> None:
+    """What lies beside a secret, and the login."""
+    told = json.loads(data)
+    found, login = held.load(told, 1), held.load_login(told, "h")
+    assert found is None or held.load(json.loads(json.dumps(held.dump(found))), 1) == found
+    assert login is None or held.load_login(json.loads(json.dumps(held.dump_login(login, "h"))), "h") == login
 
 
 # -- replies ----------------------------------------------------------------------------------------------------------
@@ -243,6 +282,8 @@ TARGETS: dict[str, Target] = {
     "env-file": Target(env_file_, LISTS, seeds.env_files),
     "env-value": Target(env_value, (), seeds.env_values),
     "env-known": Target(env_known_, (*FROM_DISK, AttributeError), seeds.env_known, told=False),
+    "vault-answer": Target(vault_answer, (ValueError, RecursionError), seeds.vault_answers, told=False),
+    "secret-held": Target(held_, (ValueError, RecursionError), seeds.held, told=False),
     "memory-file": Target(remembered, FROM_DISK, seeds.memories, told=False),
     "release": Target(ends.release, DAMAGED, seeds.releases, told=False),
     "boot": Target(ends.boot, (), seeds.left_behind),
@@ -250,6 +291,7 @@ TARGETS: dict[str, Target] = {
     "recording": Target(ends.recording, (ListError,), seeds.recordings),
     "binrpc": Target(ends.binrpc, RPC, seeds.binrpc, examples=100),
     "jsonrpc-fifo": Target(ends.fifo, RPC, seeds.fifo, examples=60),
+    "certificate": Target(certificate, (NoCertificate,), seeds.certificates, told=False),
     "jsonrpc-http": Target(ends.http, RPC, seeds.http, examples=100),
     "kamcmd": Target(ends.kamcmd, RPC, seeds.commands, examples=20),
     "consul": Target(ends.consul, (), seeds.consul, examples=40),

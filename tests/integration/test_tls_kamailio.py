@@ -1,11 +1,18 @@
 """Kamailio's certificate: taken from files, loaded, proven by a handshake, and calls over TLS go on meanwhile."""
 
+import grp
 import os
 import shutil
+import socket
+import ssl
+import struct
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +22,9 @@ from tests.lab import ConsulAgent, Lab, Uas, free_port, wait_for
 from tests.lab.http import scrape, value
 from tests.lab.node import Node
 from tests.lab.process import LabError, tail
-from tests.lab.sip_tls import Phone, Phones
-from tests.lab.tls import Authority, Issued, shows
+from tests.lab.rpc import Struct
+from tests.lab.sip_tls import Cut, Phone, Phones
+from tests.lab.tls import Authority, Issued, anybody, shows
 from tests.lab.world import agent, consul, every_version, lab
 
 __all__ = ["agent", "consul", "lab"]
@@ -250,3 +258,187 @@ def test_a_certificate_in_use_is_told_everywhere(secure: Secure) -> None:
     assert not secure.told()["near"]
     told = [entry for entry in node.journal() if entry.get("event") in ("certificate proven", "certificate in use")]
     assert [entry["serial"] for entry in told][-1] == secure.told()["serial"]
+
+
+MEMORY = Path("/dev/shm")
+"""A tmpfs."""
+
+
+@reloading
+def test_nobody_but_kamailios_user_reads_the_key(secure: Secure) -> None:
+    """Kamailio opens it at each reload and, at a start, after it has become that user: a group would be too many."""
+    place = Path(tempfile.mkdtemp(prefix="ck-", dir=MEMORY))
+    try:
+        place.chmod(0o711)
+        secure.issued = Issued(place / "issued" / "sip", secure.authority)
+        secure.directory = place / "tls"
+        secure._lines = 'user = "nobody"'
+        first = secure.issued.renew()
+        node = secure.node(start=False)
+        secure.kam.options.argv.extend(["-u", "nobody", "-g", "nogroup"])
+        node.config.write_text(
+            node.config.read_text().replace('"-M", "8"]', '"-M", "8", "-u", "nobody", "-g", "nogroup"]')
+        )
+        for path in (secure.kam.run, *secure.kam.directory.parents, secure.kam.directory, secure.kam.live):
+            os.chmod(path, path.stat().st_mode | (0o075 if path == secure.kam.run else 0o055))
+        os.chown(secure.kam.run, 0, grp.getgrnam("nogroup").gr_gid)
+        node.start()
+        node.ready()
+        secure.proves(first)
+        secure.proves(secure.issued.renew())
+        wait_for("one of them", lambda: len(list(secure.directory.glob("*/"))) == 1, 10)
+        for path in secure.directory.rglob("*"):
+            found = os.getxattr(path, "system.posix_acl_access")
+            assert acl(found) == {(0x01, 7 if path.is_dir() else 6), (0x02, 1 if path.is_dir() else 4), (0x04, 0),
+                                  (0x10, 1 if path.is_dir() else 4), (0x20, 0)}  # fmt: skip
+        key = next(secure.directory.glob("*/key.pem"))
+        assert reads("65534", "0", key)
+        assert not reads("65533", "65534", key)  # of the same group
+        assert not reads("65533", "0", key)  # of ours
+        old, cfg = shows(secure.port), (secure.directory / "tls.cfg").read_text()
+        os.removexattr(secure.directory, "system.posix_acl_access")
+        secure.directory.chmod(0o700)
+        secure.issued.renew()
+        secure.refuses("500 Error while loading TLS configuration file (consult server log); may [kamailio.tls]", old)
+        assert (secure.directory / "tls.cfg").read_text() == cfg
+    finally:
+        node.stop()
+        shutil.rmtree(place)
+
+
+def acl(raw: bytes) -> set[tuple[int, int]]:
+    return {struct.unpack_from("<HH", raw, at) for at in range(4, len(raw), 8)}
+
+
+def reads(user: str, group: str, path: Path) -> bool:
+    argv = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "cat", str(path)]
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+
+def test_a_key_from_memory_is_never_copied_to_a_disk(secure: Secure) -> None:
+    place = Path(tempfile.mkdtemp(prefix="ck-", dir=MEMORY))
+    try:
+        secure.issued = Issued(place / "issued" / "sip", secure.authority)
+        secure.issued.renew()
+        secure.directory = secure.directory.parent / "on-a-disk"
+        node = secure.node()
+        node.logged("it is no tmpfs, and the key comes from one")
+        waits = "its certificate: cannot write"
+        wait_for("the reason", lambda: waits in node.ask("status")["node"]["waits_for"], 20, node.log)
+        assert not list(secure.directory.rglob("key.pem"))
+    finally:
+        shutil.rmtree(place)
+
+
+@reloading
+def test_authorities_alone_are_a_new_certificate_too(secure: Secure, tmp_path: Path) -> None:
+    """Its own certificate stays, so a handshake alone would not tell; whom it takes changes."""
+    secure._lines = 'clients = "required"'
+    first = secure.issued.renew()
+    secure.node().ready()
+    secure.proves(first)
+    other = Authority(tmp_path / "other")
+
+    def taken(authority: Authority, name: str) -> bool:
+        certificate, key = authority.issue(tmp_path / name, "DNS:phone")
+        context = anybody()
+        context.load_cert_chain(certificate, key)
+        try:
+            phone = Phone(secure.port, context)
+            phone.options()
+            phone.close()
+        except (Cut, OSError):
+            return False
+        return True
+
+    assert taken(secure.authority, "one")
+    assert not taken(other, "two")
+    made = secure.issued.copy()
+    with (made / "ca.pem").open("ab") as file:
+        file.write(other.certificate.read_bytes())
+    secure.issued.swap(made)
+    secure.until("the other authority", lambda: taken(other, "two"))
+    assert taken(secure.authority, "one")
+    secure.proves(first)
+    with pytest.raises((Cut, OSError)):
+        Phone(secure.port).options()
+
+
+@reloading
+def test_an_engine_that_was_killed_goes_on_from_what_it_finds(secure: Secure) -> None:
+    """Between the write of tls.cfg and the reload, or after it: what Kamailio shows is compared, not remembered."""
+    old = secure.issued.renew()
+    node = secure.node()
+    node.ready()
+    secure.proves(old)
+    os.kill(node.pid, 9)
+    new = secure.issued.renew()
+    before = (secure.directory / "tls.cfg").read_text()
+    made = secure.directory / "0123456789abcdef"
+    made.mkdir()
+    node.start()
+    secure.proves(new)
+    assert (secure.directory / "tls.cfg").read_text() != before
+    assert not made.exists()
+    os.kill(node.pid, 9)
+    free = shared(secure)
+    node.start()
+    secure.proves(new)
+    assert free - shared(secure) < 100_000, "it was loaded again: a reload costs 300 kB"
+
+
+def shared(secure: Secure) -> float:
+    """Free bytes."""
+    (told,) = secure.kam.rpc.call("core.shmmem")
+    assert isinstance(told, Struct)
+    return float(str(told["free"]))
+
+
+@reloading
+def test_where_another_one_is_shown_after_all_it_is_not_taken_for_proven(secure: Secure, tmp_path: Path) -> None:
+    """`connect` leads somewhere else: Kamailio's Ok alone proves nothing, and tls.cfg is as it was."""
+    certificate, key = secure.authority.issue(tmp_path / "stranger", "IP:127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    secure.issued.renew()
+    with Stranger(context) as port:
+        real, secure.port = secure.port, port
+        table = secure.table
+        secure.port = real
+        secure._lines = ""
+        secure.engine = secure._lab.node(secure._consul, kamailio=secure.options(), more=table)
+        secure.kam = secure.engine.kamailio
+        secure.until("a word", lambda: "Kamailio said Ok, and shows another one" in secure.told()["trouble"])
+        assert secure.told()["fingerprint"] == ""
+        before = (secure.directory / "tls.cfg").read_text()
+        second = secure.issued.renew()
+        secure.until("a second try", lambda: shows(real) == second)
+        secure.engine.logged("certificate of kamailio: cannot load the certificate: Kamailio said Ok")
+        secure.until("the old one named", lambda: (secure.directory / "tls.cfg").read_text() == before)
+        assert not (secure.directory / "proven").exists()
+
+
+class Stranger:
+    """In a with block: a TLS server that shows its certificate and hangs up; its port."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context, self._listener = context, socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                plain, _ = self._listener.accept()
+            except OSError:
+                return
+            with suppress(OSError), self._context.wrap_socket(plain, server_side=True) as secure:
+                secure.recv(100)
+
+    def __enter__(self) -> int:
+        self._thread.start()
+        return int(self._listener.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()

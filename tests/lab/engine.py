@@ -44,8 +44,8 @@ def live_file(kamailio: Kamailio, name: str) -> Path:
 class Engine:
     """`with Engine(tmp_path, kam, consul.address, dispatcher="max_shrink = 0.5") as engine:`
 
-    `dispatcher`, `kamailio_lines`, `node_lines`, `consul_lines` and the name of any other dataset: TOML lines for their
-    tables; a dataset is on where it is not None (dispatcher always is: that is the default). Its live file is
+    `dispatcher`, `kamailio_lines`, `node_lines`, `consul_lines` and the name of any other dataset: TOML lines for
+    their tables; a dataset is on where it is not None (dispatcher always is: that is the default). Its live file is
     `live_file(kamailio, name)`.
     `start=False` makes only the configuration, as for kam-apply with no engine running. `listen`: as [http] listen,
     nowhere by default; None: what the engine's own default is.

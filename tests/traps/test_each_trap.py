@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from consul_kam.core.certificate import Certificate
 from consul_kam.core.hcl import Stanza, Templating, read_templating
 from consul_kam.core.kamailio_script import read_script
 from consul_kam.core.known import Check, Instance
-from consul_kam.core.trap import ERROR, NOTE, WARNING, Facts, ListFacts, Place, Running
+from consul_kam.core.trap import ERROR, NOTE, WARNING, CertificateFacts, Facts, ListFacts, Place, Running
 from consul_kam.datasets import dataset
 from consul_kam.traps import traps
 
@@ -175,6 +176,15 @@ NINE = {**SET, "weight_as": "weight"}
 TWICE = ("1 sip:192.0.2.7 0 10", "1 sip:192.0.2.8 0 10", "1 sip:192.0.2.7 0 9")
 FLAG_16 = "1 sip:a.example 16 10"
 
+
+KEPT = replace(WELL, tls_cfg="/run/tls/tls.cfg")
+
+
+def certificate(ends: float = 9000.0, trouble: str = "") -> Facts:
+    leaf = None if trouble else Certificate("07", 0.0, ends, "f")
+    return replace(WELL, certificates=(CertificateFacts(table="http", path="/c.pem", leaf=leaf, trouble=trouble),))
+
+
 CASES: dict[str, tuple[Facts, Facts]] = {
     "rpc_unreachable": (replace(WELL, rpc_error="cannot connect", running=None), WELL),
     "ctl_closed": (replace(WELL, gids=frozenset({10})), at("/run/ctl", replace(WELL, gids=frozenset({10})), uid=10)),
@@ -286,6 +296,12 @@ CASES: dict[str, tuple[Facts, Facts]] = {
     "live_unread": (at("/live/dispatcher.list", mode=0o640), at("/live/dispatcher.list", mode=0o640, gid=20)),
     "state_open": (at("/state", mode=0o770), WELL),
     "scratch_left": (replace(WELL, scratch=("/state/scratch-1",)), WELL),
+    "certificate_unfit": (certificate(trouble="cannot use the key /k: it is not"), certificate()),
+    "certificate_ends": (certificate(ends=1100.0), certificate(ends=3000.0)),
+    "tls_cfg_other": (
+        cfg(more='modparam("tls", "config", "/etc/tls.cfg")\n', base=KEPT),
+        cfg(more='modparam("tls", "config", "/run/tls/tls.cfg")\n', base=KEPT),
+    ),
     "token_open": (at("/token", mode=0o644), WELL),
     "clock_back": (replace(WELL, journal_at=2000.0), replace(WELL, journal_at=1001.0)),
     "fifo_closed": (fifo(writable=False), fifo(writable=True)),

@@ -1,0 +1,107 @@
+"""Secrets, as they are kept: what is known of each, what news of it mean, and what is known of Vault."""
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from consul_kam.app.secret_work import Taken
+from consul_kam.core import lease
+from consul_kam.core.lease import Held, Login, Retry, end_of
+from consul_kam.core.secret import Want
+from consul_kam.errors import ConsulKamError, VaultRefused
+from consul_kam.settings import VaultSettings
+
+
+@dataclass(slots=True)
+class Each:
+    """One secret. `held`: what its files are; `old`: what they were before, still good."""
+
+    want: Want
+    held: Held | None = None
+    old: Held | None = None
+    retry: Retry = field(default_factory=Retry)
+    trouble: str = ""
+    number: int = 0
+    """The highest generation there was."""
+    renewals: int = 0
+    failures: int = 0
+    expired: bool = False
+    """Its end was seen, and told."""
+
+    def end(self, login: Login | None) -> float:
+        """When it is no longer good; never, where it is not there."""
+        return end_of(self.held, login) if self.held is not None else math.inf
+
+    def usable(self, login: Login | None, now: float, keep: bool) -> bool:
+        """Whether its files are what is wanted; `keep`: also where it expired."""
+        held = self.held
+        return held is not None and held.want == self.want.digest and (keep or self.end(login) > now)
+
+    def took(self, taken: Taken, now: float) -> list[Held]:
+        """What came. The one before stays while it is good, for whoever still uses it. Returns what nobody needs."""
+        before, self.held = self.held, taken.held
+        self.number = max(self.number, taken.held.generation)
+        self.renewals += before is not None
+        self.retry, self.expired = Retry(), False
+        left_out = ", ".join(taken.left_out)
+        self.trouble = f"it has fields that cannot be files: {left_out}" if left_out else ""
+        if not taken.new:
+            return []
+        leaving, good = [self.old], before is not None and bool(before.want) and before.lease.ends > now
+        self.old = before if good else None
+        return [held for held in (*leaving, None if good else before) if held is not None]
+
+    def renewed(self, held: Held) -> None:
+        self.held, self.retry, self.trouble = held, Retry(), ""
+        self.renewals += 1
+        self.expired = False
+
+    def failed(self, error: ConsulKamError, renewing: bool, now: float, login: Login | None) -> None:
+        """What Vault will not renew is asked for anew, at once."""
+        if renewing and isinstance(error, VaultRefused) and self.held is not None:
+            self.held = replace(self.held, lease=lease.given_up(self.held.lease, now))
+        else:
+            self.trouble = str(error)
+            self.retry = lease.failed(self.retry, now, random.random(), self.end(login))
+
+    def bind(self, login: Login, ends: float) -> None:
+        """What was asked for with that login is good until `ends` at most."""
+
+        def bound(held: Held | None) -> Held | None:
+            if held is None or not held.lease.id or held.login != login.id:
+                return held
+            return replace(held, lease=lease.ended_by(held.lease, ends))
+
+        self.held, self.old = bound(self.held), bound(self.old)
+
+
+@dataclass(slots=True)
+class All:
+    """All that is known. `trouble`: why Vault cannot be used at all; `login_trouble`: why it lets us not in."""
+
+    given: VaultSettings
+    each: Mapping[str, Each]
+    login: Login | None = None
+    trouble: str = ""
+    login_trouble: str = ""
+
+    def login_now(self, now: float) -> Login | None:
+        """One that is good."""
+        return self.login if self.login is not None and self.login.lease.ends > now else None
+
+    def missing(self, now: float) -> tuple[str, ...]:
+        """Names of which there are no files that may be used."""
+        keep = self.given.on_expiry == "keep"
+        return tuple(name for name, each in self.each.items() if not each.usable(self.login, now, keep))
+
+    def first_end(self, now: float) -> float:
+        """Of those that did not end yet, and of what was before them."""
+        ends = [each.end(self.login) for each in self.each.values()]
+        ends += [each.old.lease.ends for each in self.each.values() if each.old is not None]
+        return min((end for end in ends if end > now), default=math.inf)
+
+    def why(self, one: Each | None = None) -> str:
+        """What stands against `one`, or any, or ""."""
+        troubles = [each.trouble for each in ([one] if one is not None else self.each.values())]
+        return next(filter(None, (self.trouble, self.login_trouble, *troubles)), "")

@@ -1,0 +1,194 @@
+"""The flow of secrets: what waits for them, who is told, and what a failure of one means for the others."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consul_kam.adapters.journal import Journal
+from consul_kam.app.loop import Loop
+from consul_kam.app.reports import Reporter
+from consul_kam.app.secret_work import Hands
+from consul_kam.app.secrets import Secrets
+from consul_kam.config import Settings, parse
+from consul_kam.errors import VaultAway, VaultForgot, VaultRefused
+from tests.app.secret_world import PaperVault, Place
+
+KV = '[vault.secrets.api]\nkind = "kv"\npath = "secret/data/api"\nevery = 0.5\n'
+
+
+class Running:
+    """`secrets` on a decision thread of its own; `told`: names that a listener was told."""
+
+    def __init__(self, place: Place, settings: Settings) -> None:
+        self.place, self.vault, self.loop = place, PaperVault(), Loop()
+        self.reporter = Reporter(Journal(place.state / "journal.jsonl"))
+        hands = Hands(settings.vault, vault=self.vault)
+        self.secrets = Secrets(self.loop, settings, self.reporter, hands)
+        self.told: list[str] = []
+        for want in settings.vault.secrets:
+            self.secrets.subscribe(want.name, self.told.append)
+        self.went = threading.Event()
+        self.thread = threading.Thread(target=self.loop.run, args=(lambda: None,))
+
+    def start(self) -> None:
+        self.thread.start()
+        self.loop.post(lambda: self.secrets.start(self.went.set))
+
+    def on(self, act: Callable[[], Any]) -> Any:
+        """There."""
+        found, done = list[Any](), threading.Event()
+        self.loop.post(lambda: (found.append(act()), done.set()))
+        assert done.wait(20)
+        return found[0]
+
+    def state(self, name: str = "db") -> dict[str, Any]:
+        status = self.on(self.secrets.status)
+        return next(dict(each) for each in status["secrets"] if each["name"] == name)
+
+    def until(self, probe: Callable[[], Any]) -> None:
+        for _ in range(2000):
+            if probe():
+                return
+            threading.Event().wait(0.01)
+        pytest.fail(f"never: {self.vault.calls} {self.on(self.secrets.status)}")
+
+    def field(self, name: str) -> str:
+        path = self.secrets.path("db", name)
+        return path.read_text() if path.exists() else ""
+
+
+@contextmanager
+def running(directory: Path, lines: str = "", more: str = "", patience: float = 10.0) -> Iterator[Running]:
+    directory.mkdir(exist_ok=True)
+    with Place(directory) as place:
+        place.state.mkdir(exist_ok=True)
+        made = Running(place, place.settings(lines, more, patience))
+        try:
+            yield made
+        finally:
+            made.vault.open.set()
+            made.loop.post(made.secrets.close)
+            made.loop.post(made.loop.stop)
+            made.thread.join(10)
+            made.reporter.close()
+
+
+def test_what_waits_goes_on_once_all_is_there_and_listeners_are_told(tmp_path: Path) -> None:
+    with running(tmp_path) as made:
+        made.vault.open.clear()
+        made.start()
+        assert made.on(lambda: made.secrets.missing) == ("db",)
+        assert made.on(lambda: made.secrets.waits_for) == "db from Vault: asked for"
+        assert not made.went.is_set()
+        made.vault.open.set()
+        assert made.went.wait(20)
+        assert (made.told, made.field("username")) == (["db"], "u1")
+        assert made.on(lambda: made.secrets.waits_for) == ""
+        assert made.vault.calls == ["login", "database/creds/k"]
+
+
+def test_without_the_table_nothing_waits_and_nobody_is_asked(tmp_path: Path) -> None:
+    with running(tmp_path) as made:
+        bare = Secrets(Loop(), _bare(tmp_path), made.reporter)
+        went: list[bool] = []
+        bare.start(lambda: went.append(True))
+        assert went == [True]
+        assert (bare.status(), bare.vitals(), bare.waits_for) == (None, None, "")
+        bare.close()
+        made.start()
+
+
+def _bare(directory: Path) -> Settings:
+    return parse(f'[node]\nstate_dir = "{directory}"', "f.toml", {})
+
+
+def test_it_goes_on_without_in_the_end(tmp_path: Path) -> None:
+    with running(tmp_path, patience=0.2) as made:
+        made.vault.refuses["login"] = VaultAway("cannot reach Vault: away")
+        made.start()
+        assert made.went.wait(20)
+        assert made.on(lambda: made.secrets.waits_for) == "db from Vault: cannot reach Vault: away"
+        del made.vault.refuses["login"]
+        made.until(lambda: made.told)
+        assert made.state()["state"] == "good"
+
+
+def test_one_that_is_refused_holds_up_no_other(tmp_path: Path) -> None:
+    with running(tmp_path, more=KV, patience=0.2) as made:
+        made.vault.data["secret/data/api"] = {"data": {"a": "1", "b/c": "2"}, "metadata": {"version": 1}}
+        made.vault.refuses["database/creds/k"] = VaultRefused("cannot read it: 403", 403)
+        made.start()
+        made.until(lambda: made.vault.calls.count("secret/data/api") > 2 and made.state()["failures"] > 1)
+        assert made.told == ["api"]
+        status = made.on(made.secrets.status)
+        assert (status["reachable"], status["logged_in"]) == (True, True)
+        assert status["troubles"] == ["db: cannot read it: 403", "api: it has fields that cannot be files: b/c"]
+        vitals = made.on(made.secrets.vitals)
+        assert [(each.name, each.usable, each.expires_in) for each in vitals.secrets] == [
+            ("db", False, None),
+            ("api", True, None),
+        ]
+
+
+def test_what_will_not_be_renewed_is_asked_for_anew(tmp_path: Path) -> None:
+    with running(tmp_path) as made:
+        made.vault.life = 3.0
+        made.vault.refuses["renew"] = VaultRefused("cannot renew: 400 lease not found", 400)
+        made.start()
+        made.until(lambda: made.told == ["db", "db"])
+        assert made.vault.calls[:4] == ["login", "database/creds/k", "renew", "database/creds/k"]
+        assert made.field("username") == "u2"
+        assert made.state()["before_expires_in"] > 0
+
+
+def test_another_token_in_the_file_takes_leases_along(tmp_path: Path) -> None:
+    with running(tmp_path, more=KV) as made:
+        made.vault.data["secret/data/api"] = {"data": {"a": "1"}, "metadata": {"version": 1}}
+        made.start()
+        made.until(lambda: sorted(made.told) == ["api", "db"])
+        made.place.write_token("t2")
+        made.until(lambda: made.told.count("db") == 2)
+        assert made.told.count("api") == 1, "KV has no lease"
+        assert made.vault.calls.count("login") == 2
+        assert 0 < made.state()["before_expires_in"] <= 10, "the old one ends with its login"
+
+
+def test_a_vault_that_forgets_each_token_is_not_stormed(tmp_path: Path) -> None:
+    with running(tmp_path, patience=0.2) as made:
+        made.vault.refuses["database/creds/k"] = VaultForgot("cannot: 403", 403)
+        made.start()
+        made.until(lambda: made.vault.calls.count("login") == 5)
+        waits = made.on(lambda: made.secrets._all.each["db"].retry.failures)
+        assert waits >= 4, "each time it waits longer"
+
+
+def test_removed_at_its_end_and_told(tmp_path: Path) -> None:
+    with running(tmp_path, lines='on_expiry = "stop"') as made:
+        made.vault.life = 1.5
+        made.start()
+        made.until(lambda: made.told == ["db"])
+        for each in ("renew", "database/creds/k", "login"):
+            made.vault.refuses[each] = VaultAway("cannot reach Vault: away")
+        made.until(lambda: made.told == ["db", "db"])
+        assert made.field("username") == ""
+        assert made.state()["state"] == "expired"
+        assert made.on(lambda: made.secrets.missing) == ("db",)
+        made.vault.refuses.clear()
+        made.until(lambda: made.field("username"))
+        assert made.state()["state"] == "good"
+
+
+def test_half_a_generation_is_in_nobodys_way(tmp_path: Path) -> None:
+    with running(tmp_path) as made:
+        made.vault.open.clear()
+        made.start()
+        made.until(lambda: made.on(lambda: made.secrets._found))
+        (made.place.secrets / ".db.1").mkdir()
+        made.vault.open.set()
+        made.until(lambda: made.told)
+        assert made.state()["generation"] == 2
+        assert made.vault.revoked == ["database/creds/k/1"]
