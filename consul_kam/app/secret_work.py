@@ -107,7 +107,7 @@ class Hands:
                 else:
                     leaving.append((name, held))
             if name not in wanted:
-                self._store.withdraw(name)
+                self._withdraw(name)
         return Found(login, current, old, leaving, numbers)
 
     def _generations(self) -> Mapping[str, list[int]]:
@@ -213,12 +213,15 @@ class Hands:
 
     def remove(self, name: str, held: Held) -> None:
         """An expired one, where policy says so. Another may have come meanwhile."""
+        if self._store.current(name) == held.generation:
+            self._withdraw(name)
+        self._store.drop(name, held.generation)
+
+    def _withdraw(self, name: str) -> None:
         try:
-            if self._store.current(name) == held.generation:
-                self._store.withdraw(name)
+            self._store.withdraw(name)
         except OSError as error:
             raise NotKept(f"cannot remove {self._store.directory / name}: {error.strerror or error}") from None
-        self._store.drop(name, held.generation)
 
     def _publish(self, want: Want, held: Held, made: Made) -> None:
         if self._closed:

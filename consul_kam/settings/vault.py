@@ -95,7 +95,7 @@ class Secret(Keys, frozen=True):
         Line,
         doc(
             "One more field, `text`, made of others: `postgres://{username}:{password}@127.0.0.1/kamailio`. In a URI "
-            "each value is percent-encoded."
+            "each value is percent-encoded, but for `{password!raw}`: Kamailio decodes no database URL."
         ),
     ] = ""
 

@@ -34,6 +34,7 @@ def server(*pieces: bytes, again: bool = False, every: float = 0.0) -> Iterator[
                 asked.append(client.recv(65_536))
                 for piece in pieces:
                     client.sendall(piece)
+                    ended.wait(every)
                 while again and not ended.wait(every):
                     client.sendall(pieces[-1])
 
@@ -123,7 +124,8 @@ def test_an_answer_is_bounded_in_bytes_and_in_time() -> None:
 
 def test_a_head_that_never_ends_holds_up_nobody() -> None:
     """requests' timeout is from byte to byte."""
-    with server(b"HTTP/1.1 200 OK\r\nX: ", b"x", again=True, every=0.05) as (address, _):
+    drips = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: ", *[b"x"] * 80, b"\r\n\r\n{}"]  # whole after 4 s
+    with server(*drips, every=0.05) as (address, _):
         client = Vault(address, deadline=0.3)
         with pytest.raises(VaultAway, match=r"no answer within 0\.6 s"):
             client.give("a/b", "t")

@@ -111,6 +111,16 @@ def test_an_expired_one_goes_and_what_came_meanwhile_stays(world: World) -> None
     assert list(world.place.secrets.glob("*db*")) == []
 
 
+def test_what_somebody_put_in_a_secrets_place_is_named(world: World) -> None:
+    (world.place.secrets / "db").mkdir()
+    (world.place.secrets / "db" / "x").touch()
+    with pytest.raises(NotKept, match=r"cannot write .*/db: "):
+        world.ask(1)
+    (world.place.secrets / ".db.1").mkdir()
+    with pytest.raises(NotKept, match=r"cannot remove .*/db: "):
+        world.hands.find(())
+
+
 def test_what_nobody_needs_is_revoked_while_it_lives(world: World) -> None:
     one = world.ask(1)
     world.hands.let_go("db", replace(one, lease=replace(one.lease, life=0.0)), world.login)

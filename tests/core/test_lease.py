@@ -110,6 +110,20 @@ def test_a_wait_leaves_room_for_tries_before_the_end(failures: int, left: float,
     assert after.until <= 100 + max(SOONEST, left * HURRY) + 1e-6
 
 
+@given(st.floats(1, 1e6), st.floats(0, 0.999), st.lists(draws, min_size=1, max_size=30), draws)
+def test_whenever_vault_comes_back_before_the_end_it_is_asked_before_the_end(
+    life: float, back: float, chances: list[float], draw: float
+) -> None:
+    """From the moment that a lease is due nobody answers until `back` (a share of what is left then)."""
+    lease = lent(0, life, True, "id", draw)
+    now, retry, turn = lease.due, Retry(), 0
+    back = now + (lease.ends - now) * back
+    while now < back:
+        retry = failed(retry, now, chances[turn % len(chances)], lease.ends)
+        now, turn = retry.until, turn + 1
+    assert now < lease.ends or lease.ends - back <= SOONEST
+
+
 def test_what_is_over_already_hurries_nobody() -> None:
     assert failed(Retry(30), 100, 0.5, 100).until == 100 + LONGEST / 2
 

@@ -140,7 +140,7 @@ def test_no_change_is_lost_while_the_token_is_rotated(
     assert uris(seen.now() or {}) == [uri(number) for number in (1, 2, 3, 5, 6, 7, 8)]
     assert node.pid_of("consul-template") != template, "it reads its token once"
     wait_for("the end of the first token", lambda: not alive(consul, tokens[0]), 30)
-    assert "403" not in node.log.read_text(), "no request went with a token that was dead"
+    assert ": 403 " not in node.log.read_text(), "no request went with a token that was dead"
     registered = [entry["reason"] for entry in node.journal() if entry.get("event") == "registered"]
     assert registered.count("Consul's token is another one") >= 4
     ended = [entry for entry in node.journal() if entry.get("event") == "deregistered"]

@@ -44,8 +44,12 @@ def vault(tmp_path: Path, postgres: Postgres) -> Iterator[Vault]:
         yield started
 
 
-def started(lab: Lab, consul: ConsulAgent, secrets: Secrets, vault: Vault, postgres: Postgres) -> Node:
-    lines = f'kind = "database"\npath = "database/creds/kamailio"\ntext = "{postgres.url("{username}", "{password}")}"'
+def started(
+    lab: Lab, consul: ConsulAgent, secrets: Secrets, vault: Vault, postgres: Postgres, lines: str = "", more: str = ""
+) -> Node:
+    """`lines`: of the secret `db`, by default of the database engine; `more`: of DBURL."""
+    url = postgres.url("{username}", "{password}")
+    lines = lines or f'kind = "database"\npath = "database/creds/kamailio"\ntext = "{url}"'
     more = f"""
 {secrets.toml(vault, vault.token("node", period="1h"), db=lines)}
 [env]
@@ -53,6 +57,7 @@ include = "{secrets.include}"
 every = 0.2
 [env.vars.DBURL]
 value = "secret://db/text"
+{more}
 """
     kamailio = {
         "version": kamailio_roots.own_version(),
@@ -111,3 +116,20 @@ def test_whose_lease_ended_unrestarted_is_told(
     vault.lease("kamailio", 3600)
     assert node.ask("restart", 60.0)["ok"]
     until(node, "all well", lambda: environment(node)["restart"] == [] and environment(node)["troubles"] == [])
+
+
+def test_a_password_of_every_character(
+    secrets: Secrets, postgres: Postgres, vault: Vault, lab: Lab, consul: ConsulAgent
+) -> None:
+    """Kamailio decodes nothing, and takes all up to the last @ for the password."""
+    password = "p@ss:w/r?d%41\"\\'#;!{}$ x" + "\u00e9"
+    quoted = password.replace("'", "''")
+    postgres.ask(f"CREATE ROLE odd LOGIN PASSWORD '{quoted}'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO odd")
+    vault.mount("kv-v2", "secret")
+    vault.policy("node", 'path "secret/data/db" { capabilities = ["read"] }')
+    vault.kv("db", {"username": "odd", "password": password})
+    lines = f'kind = "kv"\npath = "secret/data/db"\ntext = "{postgres.url("{username}", "{password!raw}")}"'
+    node = started(lab, consul, secrets, vault, postgres, lines, "dollar = true")
+    node.ready()
+    assert shown(node, "one", "numbers") == "1"
+    assert set(postgres.entered()) - {"postgres"} == {"odd"}

@@ -18,8 +18,9 @@ from tests.lab import ConsulAgent, Lab, Uas, free_port, wait_for
 from tests.lab.http import scrape, value
 from tests.lab.node import Node
 from tests.lab.process import LabError, tail
-from tests.lab.sip_tls import Phone, Phones
-from tests.lab.tls import Authority, Issued, shows
+from tests.lab.rpc import Struct
+from tests.lab.sip_tls import Cut, Phone, Phones
+from tests.lab.tls import Authority, Issued, anybody, shows
 from tests.lab.world import agent, consul, every_version, lab
 
 __all__ = ["agent", "consul", "lab"]
@@ -317,3 +318,67 @@ def test_a_key_from_memory_is_never_copied_to_a_disk(secure: Secure) -> None:
         assert not list(secure.directory.rglob("key.pem"))
     finally:
         shutil.rmtree(place)
+
+
+@reloading
+def test_authorities_alone_are_a_new_certificate_too(secure: Secure, tmp_path: Path) -> None:
+    """Its own certificate stays, so a handshake alone would not tell; whom it takes changes."""
+    secure._lines = 'clients = "required"'
+    first = secure.issued.renew()
+    secure.node().ready()
+    secure.proves(first)
+    other = Authority(tmp_path / "other")
+
+    def taken(authority: Authority, name: str) -> bool:
+        certificate, key = authority.issue(tmp_path / name, "DNS:phone")
+        context = anybody()
+        context.load_cert_chain(certificate, key)
+        try:
+            phone = Phone(secure.port, context)
+            phone.options()
+            phone.close()
+        except (Cut, OSError):
+            return False
+        return True
+
+    assert taken(secure.authority, "one")
+    assert not taken(other, "two")
+    made = secure.issued.copy()
+    with (made / "ca.pem").open("ab") as file:
+        file.write(other.certificate.read_bytes())
+    secure.issued.swap(made)
+    secure.until("the other authority", lambda: taken(other, "two"))
+    assert taken(secure.authority, "one")
+    secure.proves(first)
+    with pytest.raises((Cut, OSError)):
+        Phone(secure.port).options()
+
+
+@reloading
+def test_an_engine_that_was_killed_goes_on_from_what_it_finds(secure: Secure) -> None:
+    """Between the write of tls.cfg and the reload, or after it: what Kamailio shows is compared, not remembered."""
+    old = secure.issued.renew()
+    node = secure.node()
+    node.ready()
+    secure.proves(old)
+    os.kill(node.pid, 9)
+    new = secure.issued.renew()
+    before = (secure.directory / "tls.cfg").read_text()
+    made = secure.directory / "0123456789abcdef"
+    made.mkdir()
+    node.start()
+    secure.proves(new)
+    assert (secure.directory / "tls.cfg").read_text() != before
+    assert not made.exists()
+    os.kill(node.pid, 9)
+    free = shared(secure)
+    node.start()
+    secure.proves(new)
+    assert free - shared(secure) < 100_000, "it was loaded again: a reload costs 300 kB"
+
+
+def shared(secure: Secure) -> float:
+    """Free bytes."""
+    (told,) = secure.kam.rpc.call("core.shmmem")
+    assert isinstance(told, Struct)
+    return float(str(told["free"]))
