@@ -52,8 +52,8 @@ wait for one, null where not known, `values: {NAME: {value source change}}`; sec
 on_expiry troubles`, `secrets: [{name kind state generation version serial age expires_in before_expires_in renewals \
 failures trouble}]`; no values |
 | ... node.certificates, one for each use: `consul`, `http`, `kamailio` | `[{use file serial fingerprint begins ends \
-near trouble restart}]`; `ends` null where none is in use, `near`: in the last third of its life, `restart`: the new one \
-waits for a restart of Kamailio |
+near trouble restart}]`; `ends` null where none is in use, `near`: in the last third of its life, `restart`: the new \
+one waits for a restart of Kamailio |
 | `{"do":"history","dataset":NAME or null,"limit":20}` | `entries`: lines of the journal, oldest first; \
 `releases: {dataset: [name]}` |
 | `{"do":"drain","reason":TEXT or null,"lasts":SECONDS or null,"force":false}` | `drain`, as below, once it is \
