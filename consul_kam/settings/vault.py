@@ -118,6 +118,12 @@ class VaultSettings:
     auth: Auth = NOBODY
     secrets: tuple[Want, ...] = ()
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those that nobody else may read, by which we log in."""
+        found = (self.key_file, self.auth.token_file, self.auth.role_id_file, self.auth.secret_id_file)
+        return tuple(filter(None, found))
+
 
 def complete(
     given: Vault, raw: Mapping[str, object], on: bool, environ: Mapping[str, str], source: str
