@@ -4,6 +4,7 @@ tmpfs. Leases are as short as they may be: what leaks with each rotation shows.
 `python -m bench.rotations_memory [ROTATIONS]`.
 """
 
+import itertools
 import json
 import shutil
 import sys
@@ -19,7 +20,7 @@ from tests.lab.node import Node
 from tests.lab.process import meanwhile
 from tests.lab.secure import shipped
 from tests.lab.secured import Lives, Secured, generation
-from tests.lab.secured_whole import RIGHTS, page, whole
+from tests.lab.secured_whole import RIGHTS, page, scrape, whole
 
 ROTATIONS, FIRST = 1000, 100
 MOST_MB, MOST_GROWTH = 96.0, 1.1
@@ -43,13 +44,13 @@ def run(rotations: int = ROTATIONS) -> dict[str, Any]:
 
 @contextmanager
 def rotating(stack: ExitStack, place: Path) -> Iterator[tuple[Node, Secured]]:
-    """A whole node whose secrets all change as fast as they may."""
+    """A whole node whose secrets all change as fast as they may, and which is asked for its metrics all the while."""
     world = Secured(stack, place, LIVES)
     world.consul.policy("sbc", shipped("sbc", world.consul.host) + RIGHTS)
     node = stack.enter_context(whole(place, world))
     node.ready(60)
-    number = iter(range(1, 1_000_000))
-    with meanwhile(lambda: page(world, next(number)), 0.5):
+    number = itertools.count(1)
+    with meanwhile(lambda: page(world, next(number)), 0.5), meanwhile(lambda: scrape(node), 0.5):
         yield node, world
 
 
@@ -78,6 +79,7 @@ def _watch(node: Node, world: Secured, rotations: int) -> dict[str, Any]:
         wait_for(f"{after} rotations", lambda after=after: rotated(node) >= after, FIRST * PATIENCE, node.log, 0.2)
         found[f"after {after}"] = told = held(node, world)
         print(f"after {after}, {time.monotonic() - began:.0f} s: {told}", file=sys.stderr, flush=True)
+    assert scrape(node), "its endpoint answers by the newest certificate"
     found["by secret"] = {name: generation(node, name) for name in SECRETS}
     return found
 
