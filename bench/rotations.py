@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.lab import Lab, wait_for
+from tests.lab import Lab, LabError, wait_for
 from tests.lab.environment import environment, shown
 from tests.lab.fleet import Member
 from tests.lab.guests import Guests
@@ -114,6 +114,7 @@ def _one(going: Going, phase: Phase, size: Size, who: str, rate: int, short: boo
                     _seal(going, sealed)
                 phase.act(going, number)
         seen = guests.end()
+        unheard = [each for each in map(_unheard, fleet.nodes) if each]
         took = time.monotonic() - began
         created, failed, cut = calls.end(60)
         over_tls = phones.counted if phones is not None else (0, 0)
@@ -126,13 +127,28 @@ def _one(going: Going, phase: Phase, size: Size, who: str, rate: int, short: boo
         "answered": made,
         "failed": failed + len(cut) + over_tls[1],
         "changes": seen.changes,
-        "lost": len(seen.lost),
+        "lost": len(seen.lost) + len(unheard),
         "slowest change, s": seen.slowest,
         "change, p50, s": seen.middle,
         **({"what failed": calls.errors()[-2000:] + "; ".join(cut[:3])} if failed or cut else {}),
         **({"what failed over TLS": phones.errors[:3]} if phones is not None and over_tls[1] else {}),
-        **({"what was lost": seen.lost[:5]} if seen.lost else {}),
+        **({"what was lost": [*seen.lost[:5], *unheard]} if seen.lost or unheard else {}),
     }
+
+
+def _unheard(node: Member) -> str:
+    """Why Consul does not know the node, as it is, by what is in force in the end; or ""."""
+    told: dict[str, Any] = {}
+
+    def well() -> bool:
+        told.update(node.ask("status")["node"]["registration"])
+        return told["state"] == "registered" and not told["trouble"]
+
+    try:
+        wait_for(f"the registration of {node.directory.name}", well, 20, every=0.1)
+    except LabError:
+        return f"{node.directory.name}: {told['state']}: {told['trouble']}"
+    return ""
 
 
 def rows(found: dict[str, Any]) -> list[list[str]]:
