@@ -4,6 +4,7 @@ import re
 import socket
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -473,15 +474,20 @@ def test_a_secret_in_a_key_that_names_a_file_is_its_path() -> None:
 def test_each_key_that_takes_a_secret() -> None:
     keys_of = {
         "consul": ("token_file", "ca_file", "cert_file", "key_file"),
-        "http": ("token_file",),
+        "http": ("token_file", "cert_file", "key_file"),
+        "kamailio.tls": ("cert_file", "key_file", "ca_file"),
     }
     for table, names in keys_of.items():
+        lines = "".join(f'{name} = "secret://page/{name}"\n' for name in names)
+        found = settings(f"[{table}]\n{lines}{VAULT}")
+        shown: Any = found.plain()
+        assert "references" not in shown
+        given: Any = found
+        for name in table.split("."):
+            given, shown = getattr(given, name), shown[name]
         for name in names:
-            found = settings(f'[{table}]\n{name} = "secret://page/x"\n{VAULT}')
-            assert getattr(getattr(found, table), name) == "/run/consul_kam/secrets/page/x"
-            shown = found.plain()
-            assert shown[table][name] == "secret://page/x", "config show has what was written"
-            assert "references" not in shown
+            assert getattr(given, name) == f"/run/consul_kam/secrets/page/{name}"
+            assert shown[name] == f"secret://page/{name}", "config show has what was written"
 
 
 def test_a_variable_takes_a_secret_and_is_one() -> None:

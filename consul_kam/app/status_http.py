@@ -159,6 +159,7 @@ def serve(
         certificates.vitals,
         drain,
         node.secrets.vitals,
+        node.environment.status,
     )
     look = Look(engine, settings, heartbeat, ordering, parts)
     name, listen, token = settings.node.name, settings.http.listen, settings.http.token_file

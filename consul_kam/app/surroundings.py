@@ -1,12 +1,8 @@
-"""What the programs that `run` starts get of our environment, and which token of Consul's there is for them."""
+"""What the programs that `run` starts get of our environment."""
 
-import hashlib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from consul_kam.adapters import files
-from consul_kam.adapters.consul import LARGEST_TOKEN
 from consul_kam.config import Settings
 
 OURS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "CREDENTIALS_DIRECTORY")
@@ -24,13 +20,3 @@ def used_by_consul_template(settings: Settings) -> dict[str, str]:
     consul = ("CONSUL_HTTP_TOKEN",) if settings.consul.token_file else ()
     vault = ("VAULT_TOKEN",) if settings.vault.secrets else ()
     return environment((*OURS, *consul, *vault))
-
-
-def token_of(settings: Settings) -> str:
-    """Which one it is, without saying it; "" where there is none, or it cannot be read."""
-    path = settings.consul.token_file
-    try:
-        found = files.read_regular(Path(path), LARGEST_TOKEN, follow=True).strip() if path else b""
-    except OSError:
-        return ""
-    return hashlib.sha256(found).hexdigest() if found else ""
