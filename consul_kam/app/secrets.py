@@ -101,13 +101,14 @@ class Secrets:
         now = clock()
         self._ends(now)
         self._first()
-        if self._turns.busy:
-            return
-        when, act = min(self._steps(now), key=lambda step: step[0])
-        if when <= now:
-            act()
-        else:
-            self._turns.wake(min(when, self._all.first_end(now), now + LOOK) - now)
+        wake = min(self._all.first_end(now), now + LOOK)  # an end is seen also while Vault hangs
+        if not self._turns.busy:
+            when, act = min(self._steps(now), key=lambda step: step[0])
+            if when <= now:
+                act()
+            else:
+                wake = min(wake, when)
+        self._turns.wake(wake - now)
 
     def _steps(self, now: float) -> list[tuple[float, Callable[[], None]]]:
         """What may be done, and when. What is equally due is done in this order."""

@@ -501,6 +501,7 @@ def test_files_of_vault_that_are_not_there_or_not_for_us() -> None:
     ]
     assert found("vault_files", vault(readable=False)) == [("/secret-id cannot be read", "chown consul-kam /secret-id")]
     assert found("vault_files", vault(mode=0o440, gid=0)) == [], "systemd's LoadCredential"
+    assert found("vault_files", vault(mode=0o604, gid=0)) == [("/secret-id has mode 604", "chmod 600 /secret-id")]
     assert found("vault_files", vault(mode=0o440, gid=7)) == [("/secret-id has mode 440", "chmod 600 /secret-id")]
 
 
