@@ -10,6 +10,8 @@ import pytest
 
 from tests.lab import ConsulAgent, Lab, Node, Rpc
 from tests.lab.environment import environment, shown, until
+from tests.lab.http import scrape, value
+from tests.lab.ports import free_port
 from tests.lab.postgres import Postgres
 from tests.lab.process import wait_for
 from tests.lab.secrets import Secrets
@@ -65,7 +67,8 @@ value = "secret://db/text"
         "modparams": 'loadmodule "db_postgres.so"\nloadmodule "htable.so"\nloadmodule "cfg_rpc.so"\n'
         'modparam("htable", "db_url", DBURL)\nmodparam("htable", "htable", "numbers=>size=4;dbtable=htable;")',
     }
-    return lab.node(consul, kamailio=kamailio, more=more + QUICK, registered=True)
+    listen = f"127.0.0.1:{free_port()}"
+    return lab.node(consul, kamailio=kamailio, more=more + QUICK, registered=True, listen=listen)
 
 
 def test_a_password_is_rotated_by_a_rolling_restart_before_its_lease_ends(
@@ -84,6 +87,9 @@ def test_a_password_is_rotated_by_a_rolling_restart_before_its_lease_ends(
     assert node.pid_of() == pid, "nothing is restarted for it"
     within = environment(node)["restart_within"]
     assert 0 < within < LEASE
+    found = scrape(node.listen or "")
+    assert value(found, "consul_kam_environment_restart_variables") == 1
+    assert 0 < (value(found, "consul_kam_environment_restart_seconds") or 0) < LEASE
     postgres.ask("INSERT INTO htable (key_name, key_value) VALUES ('two', '2')")
     argv = [sys.executable, "-m", "consul_kam", "status"]
     said = subprocess.run(argv, env={**os.environ, **node.env}, capture_output=True, text=True, check=False).stdout
