@@ -15,20 +15,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.lab import Lab, wait_for
+from tests.lab import Lab, LabError, wait_for
 from tests.lab.environment import environment, shown
 from tests.lab.fleet import Member
 from tests.lab.guests import Guests
 from tests.lab.secured import GUEST, GUESTS, Lives, Secured, generation, told
 from tests.lab.secured_fleet import SecureFleet
+from tests.lab.sip_tls import Phones
 from tests.lab.tls import shows
 
 RATE, SECONDS = 30, 2.0
+PHONES = 2.0
+"""Calls a second over TLS, of each phone: three keep their connection, one makes another for each call."""
 SLOWEST = 120.0
 """Seconds that one rotation may take in all, beyond the life of its lease."""
 
@@ -51,6 +54,8 @@ class Phase:
     act: Callable[["Going", int], None]
     version: str = ""
     """Of the Kamailios: "" is this machine's own, which alone has a module for the database."""
+    phones: bool = False
+    """Whether there are calls over TLS to the SBC as well. Their callers hang up soon: not where the callee does."""
     sealed: float = 0.0
     """Seconds that Vault is sealed, in the middle; a sixth of it in short."""
 
@@ -95,38 +100,60 @@ def _phase(stack: ExitStack, place: Path, name: str, short: bool, rate: int) -> 
 def _one(going: Going, phase: Phase, size: Size, who: str, rate: int, short: bool) -> dict[str, Any]:
     fleet, sealed = going.fleet, phase.sealed / (6 if short else 1)
     going.was.clear()
+    by_tls = phase.phones and who == "caller"
+    phones = Phones(fleet.tls["sbc"], rate=PHONES) if by_tls else None
     with (
         Guests(going.world.consul, GUEST, GUESTS, fleet.nodes, every=1.0) as guests,
         fleet.calls(who, rate, 1_000_000, SECONDS) as calls,
     ):
         before, began = fleet.callee.calls, time.monotonic()
         wait_for("calls", lambda: fleet.callee.calls > before + rate * SECONDS, 60)
-        for number in range(size.rotations):
-            if sealed and number == size.rotations // 2:
-                _seal(going, sealed)
-            phase.act(going, number)
+        with phones or nullcontext():
+            for number in range(size.rotations):
+                if sealed and number == size.rotations // 2:
+                    _seal(going, sealed)
+                phase.act(going, number)
         seen = guests.end()
+        unheard = [each for each in map(_unheard, fleet.nodes) if each]
         took = time.monotonic() - began
         created, failed, cut = calls.end(60)
+        over_tls = phones.counted if phones is not None else (0, 0)
         made = fleet.callee.calls - before
     return {
         "rotations": size.rotations,
         "seconds": round(took),
-        "calls": created,
+        "calls": created + over_tls[0],
+        "over TLS": over_tls[0],
         "answered": made,
-        "failed": failed + len(cut),
+        "failed": failed + len(cut) + over_tls[1],
         "changes": seen.changes,
-        "lost": len(seen.lost),
+        "lost": len(seen.lost) + len(unheard),
         "slowest change, s": seen.slowest,
         "change, p50, s": seen.middle,
         **({"what failed": calls.errors()[-2000:] + "; ".join(cut[:3])} if failed or cut else {}),
-        **({"what was lost": seen.lost[:5]} if seen.lost else {}),
+        **({"what failed over TLS": phones.errors[:3]} if phones is not None and over_tls[1] else {}),
+        **({"what was lost": [*seen.lost[:5], *unheard]} if seen.lost or unheard else {}),
     }
+
+
+def _unheard(node: Member) -> str:
+    """Why Consul does not know the node, as it is, by what is in force in the end; or ""."""
+    told: dict[str, Any] = {}
+
+    def well() -> bool:
+        told.update(node.ask("status")["node"]["registration"])
+        return told["state"] == "registered" and not told["trouble"]
+
+    try:
+        wait_for(f"the registration of {node.directory.name}", well, 20, every=0.1)
+    except LabError:
+        return f"{node.directory.name}: {told['state']}: {told['trouble']}"
+    return ""
 
 
 def rows(found: dict[str, Any]) -> list[list[str]]:
     """For a table, its head first."""
-    head = ["rotations", "calls", "failed", "changes", "lost", "change, p50, s", "slowest change, s"]
+    head = ["rotations", "calls", "over TLS", "failed", "changes", "lost", "change, p50, s", "slowest change, s"]
     return [
         ["what", *head],
         *([name, *(str(each[key]) for key in head)] for name, each in found.items() if isinstance(each, dict)),
@@ -202,7 +229,9 @@ def _seal(going: Going, seconds: float) -> None:
 PHASES: dict[str, Phase] = {
     "token": Phase(Size(20, 15), Size(6, 2), lambda life: Lives(token=life), _token),
     "password": Phase(Size(90, 2), Size(60, 1), lambda life: Lives(password=life), _password),
-    "certificate": Phase(Size(20, 5), Size(10, 2), lambda life: Lives(certificate=life), _certificate, "6.0.1"),
+    "certificate": Phase(
+        Size(20, 5), Size(10, 2), lambda life: Lives(certificate=life), _certificate, "6.0.1", phones=True
+    ),
     "authority": Phase(Size(0, 2), Size(0, 1), lambda life: Lives(), _authority),
     "sealed": Phase(Size(20, 4), Size(6, 2), lambda life: Lives(token=life, certificate=life), _token, sealed=60.0),
 }

@@ -61,6 +61,8 @@ class KamailioTls:
         """What tls.cfg said before that."""
         self._due = self._not_before = 0.0
         """Of the next handshake, and of the next reload; monotonic, s."""
+        self._reached = time.monotonic()
+        """When a handshake was last possible; at first: when we began."""
         self._failures = 0
         self.reloading = False
         self.in_use: Certificate | None = None
@@ -81,7 +83,9 @@ class KamailioTls:
 
     @property
     def trouble(self) -> str:
-        return self._seen.trouble or self._told.error or self._seen.away
+        """A Kamailio that is down, or still starts, is told by others."""
+        lasting = time.monotonic() - self._reached >= self._given.every
+        return self._seen.trouble or self._told.error or (self._seen.away if lasting else "")
 
     @property
     def restart(self) -> bool:
@@ -149,6 +153,8 @@ class KamailioTls:
         before, self._seen, identity = self._seen, seen, seen.identity
         if seen.shown or seen.away:
             self._due = time.monotonic() + self._given.every
+        if seen.shown:
+            self._reached = time.monotonic()
         if identity is None or not seen.shown:
             return
         if before.identity is not None and before.identity.digest != identity.digest and self._failures:

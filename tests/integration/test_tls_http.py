@@ -51,7 +51,10 @@ def page(lab: Lab, consul: ConsulAgent, tmp_path: Path) -> Page:
 
 
 def test_every_page_is_served_and_the_certificate_is_followed(page: Page) -> None:
-    assert shows(page.port) == ""  # nobody is served before there is one
+    assert shows(page.port) == ""  # nobody is served before there is one, not without TLS either
+    with suppress(OSError), socket.create_connection(("127.0.0.1", page.port), 5) as plain:
+        plain.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert plain.recv(100) == b""
     first = page.issued.renew()
     page.until("the first", lambda: shows(page.port) == first)
     for path in ("/livez", "/metrics", "/"):

@@ -3,12 +3,16 @@
 import grp
 import os
 import shutil
+import socket
+import ssl
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +295,12 @@ def test_nobody_but_kamailios_user_reads_the_key(secure: Secure) -> None:
         assert reads("65534", "0", key)
         assert not reads("65533", "65534", key)  # of the same group
         assert not reads("65533", "0", key)  # of ours
+        old, cfg = shows(secure.port), (secure.directory / "tls.cfg").read_text()
+        os.removexattr(secure.directory, "system.posix_acl_access")
+        secure.directory.chmod(0o700)
+        secure.issued.renew()
+        secure.refuses("500 Error while loading TLS configuration file (consult server log); may [kamailio.tls]", old)
+        assert (secure.directory / "tls.cfg").read_text() == cfg
     finally:
         node.stop()
         shutil.rmtree(place)
@@ -382,3 +392,53 @@ def shared(secure: Secure) -> float:
     (told,) = secure.kam.rpc.call("core.shmmem")
     assert isinstance(told, Struct)
     return float(str(told["free"]))
+
+
+@reloading
+def test_where_another_one_is_shown_after_all_it_is_not_taken_for_proven(secure: Secure, tmp_path: Path) -> None:
+    """`connect` leads somewhere else: Kamailio's Ok alone proves nothing, and tls.cfg is as it was."""
+    certificate, key = secure.authority.issue(tmp_path / "stranger", "IP:127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    secure.issued.renew()
+    with Stranger(context) as port:
+        real, secure.port = secure.port, port
+        table = secure.table
+        secure.port = real
+        secure._lines = ""
+        secure.engine = secure._lab.node(secure._consul, kamailio=secure.options(), more=table)
+        secure.kam = secure.engine.kamailio
+        secure.until("a word", lambda: "Kamailio said Ok, and shows another one" in secure.told()["trouble"])
+        assert secure.told()["fingerprint"] == ""
+        before = (secure.directory / "tls.cfg").read_text()
+        second = secure.issued.renew()
+        secure.until("a second try", lambda: shows(real) == second)
+        secure.engine.logged("certificate of kamailio: cannot load the certificate: Kamailio said Ok")
+        secure.until("the old one named", lambda: (secure.directory / "tls.cfg").read_text() == before)
+        assert not (secure.directory / "proven").exists()
+
+
+class Stranger:
+    """In a with block: a TLS server that shows its certificate and hangs up; its port."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context, self._listener = context, socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                plain, _ = self._listener.accept()
+            except OSError:
+                return
+            with suppress(OSError), self._context.wrap_socket(plain, server_side=True) as secure:
+                secure.recv(100)
+
+    def __enter__(self) -> int:
+        self._thread.start()
+        return int(self._listener.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()

@@ -1,5 +1,6 @@
 """One node with everything on: all kinds of secrets, certificates for Kamailio, Consul and its endpoint, all lists."""
 
+import http.client
 from pathlib import Path
 
 from tests.lab import htable
@@ -7,6 +8,7 @@ from tests.lab.kamailio import Kamailio
 from tests.lab.node import Node
 from tests.lab.ports import free_port
 from tests.lab.secured import CONSUL_LINES, Secured
+from tests.lab.tls import anybody
 
 PAGE = """\
 [vault.secrets.page]
@@ -60,9 +62,10 @@ def whole(directory: Path, world: Secured) -> Node:
         globals=f'{first}include_file "{laid.place}/env.cfg"',
         modparams=f"loadmodule{rest}\n{tables}\n{address}",
     )
-    more = PAGE.format(port=free_port(), sip=kamailio.sip_port)
+    port = free_port()
+    more = PAGE.format(port=port, sip=kamailio.sip_port)
     options = {name: sets for name, sets in SETS.items() if name != "dispatcher"}
-    return Node(
+    node = Node(
         place,
         kamailio,
         world.consul.address,
@@ -74,6 +77,21 @@ def whole(directory: Path, world: Secured) -> Node:
         more=laid.toml + more,
         **options,
     )
+    node.listen = f"127.0.0.1:{port}"
+    return node
+
+
+def scrape(node: Node) -> bool:
+    """One /metrics of its endpoint, over a TLS connection of its own, from any thread."""
+    host, _, port = (node.listen or "").rpartition(":")
+    connection = http.client.HTTPSConnection(host, int(port), timeout=5, context=anybody())
+    try:
+        connection.request("GET", "/metrics")
+        return b"consul_kam_vault_up 1" in connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def page(world: Secured, number: int) -> None:
