@@ -59,6 +59,8 @@ class Settings:
     supervise: keys.Supervise
     env: keys.EnvSettings
     vault: keys.VaultSettings
+    references: keys.References
+    """Where the file has `secret://`; in the keys there is the path of the secret's file."""
     probes: Mapping[str, keys.Probe]
     """What the file says of probes, by name."""
     http: keys.Http
@@ -97,8 +99,8 @@ class Settings:
         return tuple(each for each in self.enabled if real(each.staging) == real(str(each.file)))
 
     def plain(self) -> dict[str, Any]:
-        """All of it in JSON's types."""
-        return dict(keys.plain(self))
+        """All of it in JSON's types, and each reference to a secret as it was written."""
+        return keys.shown(dict(keys.plain(self)), self.references)
 
     def dataset(self, name: str) -> DatasetSettings:
         """Raises ConfigError for a name that is none."""
@@ -197,8 +199,11 @@ def parse(text: str, source: str, environ: Mapping[str, str], node_is: Mapping[s
     for key, value in numbers:
         if not math.isfinite(value):
             raise ConfigError(f"cannot use {source}: {key}: expected a finite number, got {value}")
+    vault = _vault(raw, environ, source)
+    wanted = {want.name: want for want in vault.secrets}
+    references = keys.put_in(raw, keys.File, str(vault.directory), wanted, source)
     tables, looks = (_table(raw, key, source) for key in ("datasets", "probes"))
-    variables, secrets = (_inner(raw, key, name, source) for key, name in (("env", "vars"), ("vault", "secrets")))
+    variables, _ = (_inner(raw, key, name, source) for key, name in (("env", "vars"), ("vault", "secrets")))
     top = keys.convert(raw, keys.File, source)
     state_dir = Path(environ.get("CONSUL_KAM_STATE_DIR") or top.node.state_dir or default_state_dir(environ))
     names = (*known_datasets(), *(name for name in tables if ":" in name))
@@ -224,8 +229,9 @@ def parse(text: str, source: str, environ: Mapping[str, str], node_is: Mapping[s
         registration=registration,
         drain=complete.drain(top.drain, kamailio.mode),
         supervise=top.supervise,
-        env=complete_env(top.env, variables, node.role, node.name, source),
-        vault=complete_vault(top.vault, secrets, "vault" in raw, environ, source),
+        env=complete_env(top.env, variables, node.role, node.name, str(vault.directory), source),
+        vault=vault,
+        references=references,
         probes={name: _probe(name, table, source) for name, table in looks.items()},
         http=top.http,
         http_named="listen" in raw.get("http", {}),
@@ -238,6 +244,15 @@ def parse(text: str, source: str, environ: Mapping[str, str], node_is: Mapping[s
     check_tls(kamailio.tls, whole.consul, top.http, source)
     refuse_secrets(whole.env, whole.kamailio.command or (), source)
     return replace(whole, order=_order(top.order, whole))
+
+
+def _vault(raw: dict[str, Any], environ: Mapping[str, str], source: str) -> keys.VaultSettings:
+    """Complete before all else: other tables refer to it."""
+    given = raw.get("vault", {})
+    table = {"vault": dict(given) if isinstance(given, dict) else given}
+    secrets = _inner(table, "vault", "secrets", source)
+    vault = keys.convert(table["vault"], keys.Vault, source, "vault")
+    return complete_vault(vault, secrets, "vault" in raw, environ, source)
 
 
 def _table(raw: dict[str, Any], key: str, source: str, prefix: str = "") -> dict[str, Any]:

@@ -4,6 +4,7 @@ import re
 import socket
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -192,7 +193,10 @@ BAD = [
         "[kamailio]\nrpc = 'http://a:b@127.0.0.1:1/'",
         "kamailio.rpc: expected no user and password: use rpc_password_file",
     ),
-    ("[kamailio]\nrpc_ca_file = 'ca.pem'", "kamailio.rpc_ca_file: expected an absolute path, got 'ca.pem'"),
+    (
+        "[kamailio]\nrpc_ca_file = 'ca.pem'",
+        "kamailio.rpc_ca_file: expected an absolute path, got 'ca.pem'",
+    ),
     ("[kamailio]\nrpc_deadline = 0", "kamailio.rpc_deadline: expected a number above 0 to 600, got 0"),
     ("kamailio = 2", "kamailio: expected a table, got 2"),
     ("verify_every = nan", "verify_every: expected a finite number, got nan"),
@@ -444,3 +448,102 @@ def test_what_python_cannot_read_is_one_clear_line(text: str, said: str) -> None
     assert message.startswith(said)
     assert message.isprintable()
     assert len(message) <= 1_000
+
+
+VAULT = """
+[vault.auth]
+token_file = "/t"
+[vault.secrets.node]
+kind = "consul"
+path = "consul/creds/node"
+[vault.secrets.db]
+kind = "database"
+path = "database/creds/kamailio"
+text = "postgres://{username}:{password}@h/d"
+[vault.secrets.page]
+kind = "kv"
+path = "secret/data/page"
+"""
+
+
+def test_a_secret_in_a_key_that_names_a_file_is_its_path() -> None:
+    found = settings('vault.directory = "/run/x/"\nconsul.token_file = "secret://node/token"' + VAULT)
+    assert found.consul.token_file == "/run/x/node/token"
+
+
+def test_each_key_that_takes_a_secret() -> None:
+    keys_of = {
+        "consul": ("token_file", "ca_file", "cert_file", "key_file"),
+        "http": ("token_file", "cert_file", "key_file"),
+        "kamailio.tls": ("cert_file", "key_file", "ca_file"),
+    }
+    for table, names in keys_of.items():
+        lines = "".join(f'{name} = "secret://page/{name}"\n' for name in names)
+        found = settings(f"[{table}]\n{lines}{VAULT}")
+        shown: Any = found.plain()
+        assert "references" not in shown
+        given: Any = found
+        for name in table.split("."):
+            given, shown = getattr(given, name), shown[name]
+        for name in names:
+            assert getattr(given, name) == f"/run/consul_kam/secrets/page/{name}"
+            assert shown[name] == f"secret://page/{name}", "config show has what was written"
+
+
+def test_a_variable_takes_a_secret_and_is_one() -> None:
+    found = settings('[env.vars.DSN]\nvalue = "secret://db/text"\n' + VAULT)
+    (spec,) = found.env.specs
+    assert (spec.origin, spec.secret, spec.leased, found.env.on, found.env.layers) == (
+        ("db", "text"),
+        True,
+        True,
+        True,
+        (),
+    )
+    assert found.env.secrets == Path("/run/consul_kam/secrets")
+    assert found.plain()["env"]["specs"][0]["origin"] == "secret://db/text"
+    assert settings("[env.vars.A]").plain()["env"]["specs"][0]["origin"] == ""
+    with pytest.raises(ConfigError, match=r"kamailio.command: expected no secret"):
+        settings('kamailio.command = ["k", "${DSN}"]\n[env.vars.DSN]\nvalue = "secret://db/text"\n' + VAULT)
+
+
+NAMES = "consul.token_file: expected one of node, db, page, got secret"
+ONLY = "expected no secret: only env.vars.NAME.value takes one, and files that are read anew as they change; got"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('consul.token_file = "secret://nod/token"', f"{NAMES} 'nod' (did you mean node?)"),
+        ('consul.token_file = "secret://x9/token"', f"{NAMES} 'x9'"),
+        ('consul.token_file = "secret://node/tokn"', "consul.token_file: node is of kind consul: expected one of its"),
+        ('consul.token_file = "secret://Node/token"', "consul.token_file: expected secret://NAME/FIELD, got"),
+        ('consul.token_file = "/x/secret://node/token"', "consul.token_file: expected secret://NAME/FIELD, got"),
+        ('consul.address = "secret://node/token"', f"consul.address: {ONLY} 'secret://node/token'"),
+        ('consul.tokn_file = "secret://node/token"', "consul.tokn_file: expected one of address"),
+        ('kamailio.command = ["k", "-A", "X=secret://db/text"]', f"kamailio.command[2]: {ONLY} 'X=secret://db/text'"),
+        ('kamailio.rpc_password_file = "secret://page/x"', f"kamailio.rpc_password_file: {ONLY}"),
+        ('kamailio.restart_file = "secret://page/x"', f"kamailio.restart_file: {ONLY}"),
+        ('env.include = "secret://page/x"', f"env.include: {ONLY}"),
+        ('registration.meta.x = "secret://page/x"', f"registration.meta.x: {ONLY}"),
+        ('doctor.ignore.x = "secret://page/x"', f"doctor.ignore.x: {ONLY}"),
+        ('alert.command = ["secret://page/x"]', f"alert.command[0]: {ONLY}"),
+        ('mode = "secret://page/x"', f"mode: {ONLY}"),
+        ('datasets.dispatcher.file = "secret://page/x"', f"datasets.dispatcher.file: {ONLY}"),
+        ('probes.rpc.action = "secret://page/x"', f"probes.rpc.action: {ONLY}"),
+        ('env.vars.A.default = "secret://db/text"', f"env.vars.A.default: {ONLY}"),
+        ('env.vars.A.value = "secret://db/txt"', "env.vars.A.value: db is of kind database: expected one"),
+        ('env.vars.A.value = "text"', "env.vars.A.value: expected `secret://NAME/FIELD`, got 'text'"),
+        ('env.vars.A = { value = "secret://db/text", secret = false }', "env.vars.A.secret: expected true"),
+        ('env.vars = "secret://db/text"', f"env.vars: {ONLY}"),
+        ('vault.directory = "secret://page/x"', "vault.directory: expected an absolute path, got"),
+    ],
+)  # fmt: skip
+def test_a_secret_that_is_none_or_anywhere_else_is_refused(text: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"cannot use f.toml: {expected}")):
+        settings(text + VAULT)
+
+
+def test_a_secret_without_vault() -> None:
+    with pytest.raises(ConfigError, match=re.escape("consul.token_file: expected a [vault.secrets] table for it, got")):
+        settings('consul.token_file = "secret://node/token"')

@@ -60,6 +60,7 @@ ttl = 3600
     found = settings(text).vault
     assert (found.auth.mount, found.auth.role, found.namespace) == ("auth/tls", "r", "ns")
     assert (found.ca_file, found.cert_file, found.key_file) == ("/ca", "/c", "/k")
+    assert found.files == ("/k",)
     assert (found.directory, found.on_expiry) == (Path("/run/x"), "stop")
     assert found.secrets == (
         Want("api", "kv", "secret/data/a/b", 1.5, "{a}"),

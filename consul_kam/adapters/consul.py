@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import threading
 import time
 import warnings
@@ -27,6 +28,7 @@ _TLS_ONLY = "HTTP request to an HTTPS server"
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
 _FILTERED, _TOKEN = "X-Consul-Results-Filtered-By-ACLs", "X-Consul-Token"
+_LINE = re.compile(rb"[ -~]*")
 
 
 class Source(NamedTuple):
@@ -93,6 +95,8 @@ class Consul:
         may rotate; so may the files of `certificate`, of which the newest that fit are used, and with them their own
         `ca`. An address that is none is told at the first request."""
         self.address, self._token_file, self._deadline = address, token_file, deadline
+        self.token_print = ""
+        """Which token the last request had, without saying it; "": none."""
         url, port, self._unusable = _split(address)
         self._peer = consul_tls.peer(address, ca_file, certificate)
         self._looking: threading.Thread | None = None
@@ -130,7 +134,7 @@ class Consul:
         if self._unusable:
             raise ConsulError(self._unusable)
         self._follow()
-        token = self._headers()
+        token = self._token()
         found = self._answer(lambda: getattr(self._client.http, method)(_whole, path, params, headers=token, **more))
         if found.code not in (200, 404):
             reason = " ".join(str(found.body).split())[:200]
@@ -223,11 +227,6 @@ class Consul:
                 raise TimeoutError if len(body) <= LARGEST else OSError(f"it answers more than {LARGEST >> 20} MiB")
         response._content = bytes(body)  # where requests itself keeps what it has read
 
-    def token_mark(self) -> str:
-        """Tells one token from another, and tells nobody which it is; "" for none. Raises ConsulError."""
-        token = self._headers().get(_TOKEN, "")
-        return hashlib.sha256(token.encode()).hexdigest()[:16] if token else ""
-
     def leader(self) -> str:
         """The address of the leader that the agent knows, "" for none. Raises Unanswered."""
         try:
@@ -237,19 +236,23 @@ class Consul:
         except (ConsulError, ValueError) as error:
             raise Unanswered(str(error)) from None
 
-    def _headers(self) -> dict[str, str]:
-        """An empty token file is no token: without one Consul would answer, to somebody who may see nothing."""
+    def _token(self) -> dict[str, str]:
+        """Raises ConsulError; no message says what stands there."""
         if not self._token_file:
-            token = os.environ.get("CONSUL_HTTP_TOKEN", "")
-            return {_TOKEN: token} if token else {}
-        try:
-            token = files.read_regular(Path(self._token_file), LARGEST_TOKEN, follow=True).decode("ascii").strip()
-            reason = "" if token else "it is empty"
-        except (OSError, ValueError) as error:
-            token, reason = "", str(getattr(error, "strerror", None) or error)
-        if reason:
-            raise ConsulError(f"cannot read the token file {self._token_file}: {reason}")
-        return {_TOKEN: token}
+            where, found = "$CONSUL_HTTP_TOKEN", os.environ.get("CONSUL_HTTP_TOKEN", "").encode("utf-8", "replace")
+        else:
+            where = f"the token file {self._token_file}"
+            try:
+                found = files.read_regular(Path(self._token_file), LARGEST_TOKEN, follow=True)
+            except OSError as error:
+                raise ConsulError(f"cannot read {where}: {error.strerror or error}") from None
+        token = found.strip()
+        if self._token_file and not token:  # without one Consul would answer, to somebody who may see nothing
+            raise ConsulError(f"cannot read {where}: it is empty")
+        if not _LINE.fullmatch(token):
+            raise ConsulError(f"cannot use {where}: expected one line of printable ASCII")
+        self.token_print = hashlib.sha256(token).hexdigest()[:16] if token else ""
+        return {_TOKEN: token.decode("ascii")} if token else {}
 
 
 def hidden_from_us(what: str) -> str:

@@ -49,8 +49,8 @@ class ConsulAgent:
             checks=tuple(check for _, check in checks),
             old=self._service(old) if old and old != id else None,
             catalog=self._catalog(id, name) if catalog else None,
+            token=self._consul.token_print,
             pinned_lives=self._lives(pinned) if catalog and pinned and node not in ("", pinned) else None,
-            token=self._consul.token_mark(),
         )
 
     def do(self, action: Action) -> None:

@@ -59,8 +59,8 @@ class Certificates:
         self._worker = Worker("certificates") if self.uses else None
         self._context: ssl.SSLContext | None = None
         self._busy = self._again = self._closed = False
-        self._near: set[str] = set()
-        """Fingerprints of which it was said that their end is near."""
+        self._near: dict[str, str] = {}
+        """Use -> fingerprint of the last one of which it was said that its end is near."""
 
     @property
     def waits_for(self) -> str:
@@ -138,8 +138,8 @@ class Certificates:
         leaf = now.leaf
         if leaf is not None and leaf != before.leaf:
             self._reporter.note(now.name, "certificate in use", serial=leaf.serial, until=moment(leaf.ends))
-        if leaf is not None and leaf.near(time.time()) and leaf.fingerprint not in self._near:
-            self._near.add(leaf.fingerprint)
+        if leaf is not None and leaf.near(time.time()) and leaf.fingerprint != self._near.get(now.name):
+            self._near[now.name] = leaf.fingerprint
             ends = f"the certificate of {now.name} ({now.file}) ends at {moment(leaf.ends)}"
             self._reporter.warn(f"{ends}: less than a third of its life is left, and there is no newer one")
 

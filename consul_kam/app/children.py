@@ -11,9 +11,11 @@ from typing import Protocol
 
 from consul_kam.adapters import files, processes, trust
 from consul_kam.app import templates
-from consul_kam.app.env import Environment, Start
+from consul_kam.app.env import Environment
+from consul_kam.app.env_state import Start
 from consul_kam.app.read_once import ReadOnce
 from consul_kam.app.render import consul_flags, program_of
+from consul_kam.app.surroundings import OURS, SECRETS, environment, used_by_consul_template
 from consul_kam.config import Settings
 from consul_kam.core import kamailio_cfg
 from consul_kam.core.service import Policy
@@ -21,9 +23,6 @@ from consul_kam.core.world import CONSUL_TEMPLATE, KAMAILIO
 from consul_kam.errors import ConsulKamError
 
 USUAL_CFG = "/etc/kamailio/kamailio.cfg"
-OURS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "CREDENTIALS_DIRECTORY")
-SECRETS = ("CONSUL_HTTP_TOKEN", "CONSUL_HTTP_AUTH", "VAULT_TOKEN")
-"""What no child needs that does not speak to Consul or Vault itself."""
 Say = Callable[[str], None]
 """Something that an operator has to hear, on whatever thread."""
 
@@ -94,7 +93,7 @@ class ConsulTemplateChild:
         for path, text in self._made().items():
             files.write_atomic(path, text.encode(), 0o600)
         self._other = False
-        return self._argv(), _environment(OURS)
+        return self._argv(), used_by_consul_template(self.settings)
 
     def _argv(self) -> list[str]:
         argv = [program_of(self.settings), f"-config={self.directory / 'config.json'}", *consul_flags(self.settings)]
@@ -136,7 +135,10 @@ class ConsulTemplateChild:
         return
 
     def outdated(self, adopted: bool) -> str:
-        """Why it has to be started anew, or "": it reads its files and the token's once."""
+        """Why it has to be started anew, or "": it reads its files and the token's once.
+
+        A token that is away is no other one: without it, it would not even start.
+        """
         if adopted and self._other:
             return "its configuration changed"
         return self._read_once.changed()
@@ -207,7 +209,7 @@ class KamailioChild:
         if self.environment is not None:
             self._start = self.environment.for_start(self.settings.kamailio.command or ())
             self._command = self._start.command
-        self._whole = kamailio_cfg.whole(self._cfg, _read)
+        self._whole = kamailio_cfg.whole(self._cfg, self._read)
         if self._digest == self._bad:
             return f"{self._cfg} did not come up"
         if self._digest != self._checked:
@@ -242,10 +244,18 @@ class KamailioChild:
         if self._started and kept is not None and self._started != _digest(kept):
             self._bad = self._started
 
+    def _read(self, path: str) -> str | None:
+        """The include that holds secrets of Vault's stays an include: what is kept is on a disk, and who goes back to
+        it does not go back to a password of before.
+        """
+        env = self.settings.env
+        kept_out = env.leased and env.include is not None and os.path.realpath(path) == os.path.realpath(env.include)
+        return None if kept_out else _read(path)
+
     @property
     def _surroundings(self) -> dict[str, str]:
         """The environment that it is started with, and that its configuration is tried with."""
-        return {**_environment((*OURS, *SECRETS)), **self._start.texts}
+        return {**environment((*OURS, *SECRETS)), **self._start.texts}
 
     @property
     def _digest(self) -> str:
@@ -267,10 +277,6 @@ class KamailioChild:
             return [*command, "-f", path]
         command[self._place] = path
         return command
-
-
-def _environment(without: Sequence[str]) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in without}
 
 
 def _read(path: str) -> str | None:

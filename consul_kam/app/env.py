@@ -5,20 +5,23 @@ One flow, over and over, level-triggered: `_look` (KV, on the worker) -> `_looke
 on the RPC worker) -> `_rest`. Kamailio is never restarted from here.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from consul_kam.adapters import consul_kv, files
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.env_store import EnvStore
+from consul_kam.app import env_secrets
 from consul_kam.app.env_kamailio import EnvKamailio, Found
+from consul_kam.app.env_state import Left, Now, Start, ended, left, told, within
 from consul_kam.app.loop import Loop, Worker
 from consul_kam.app.reports import Reporter
 from consul_kam.config import Settings
 from consul_kam.core import env_known, env_live
-from consul_kam.core.env import Env, Layer, digest, filled, needs_restart, policy, resolve, shown
+from consul_kam.core.env import Layer, Secrets, filled, needs_restart, policy, resolve
 from consul_kam.core.env_define import include
 from consul_kam.core.env_known import Known
 from consul_kam.core.ports import Rpc
@@ -32,25 +35,6 @@ FIRST = 0.5
 """Seconds between two looks before the first answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Now:
-    """What is in force. `known`: as on disk, or as it would be."""
-
-    env: Env = field(default_factory=Env)
-    known: Known = field(default_factory=Known)
-    digest: str = ""
-    decided: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """`command`: with each `${NAME}` replaced. `texts`: NAME -> value, for the program's environment."""
-
-    command: list[str]
-    texts: dict[str, str]
-    digest: str
-
-
 class Environment:
     """Every method but those of a start on the decision thread. `consul` makes a client."""
 
@@ -60,10 +44,11 @@ class Environment:
         self._loop, self._settings, self._given, self._reporter = loop, settings, settings.env, reporter
         self._consul = consul
         self._client: Consul | None = None
+        self._layers: list[Layer] | None = None
         self._rpc, self._kamailio = rpc[0], EnvKamailio(settings, rpc[1])
         self._store = EnvStore(settings.state_dir / DIRECTORY)
         self._worker = Worker("env")
-        self._now = _Now()
+        self._now = Now()
         self._loaded = self._busy = self._again = self._closed = False
         self._kept: Known | None = None
         """As it is on disk."""
@@ -71,10 +56,11 @@ class Environment:
         self._found = Found()
         self._told: tuple[str, ...] = ()
         self._began = time.monotonic()
+        self.left_before: Left = lambda name: math.inf
 
     @property
     def on(self) -> bool:
-        return bool(self._given.layers)
+        return self._given.on
 
     def start(self) -> None:
         """Look now, and from then on by itself."""
@@ -115,7 +101,7 @@ class Environment:
         words, unknown = filled(command, now.env.texts)
         if unknown:
             raise ConsulKamError(f"cannot use [kamailio] command: there is no {', '.join(sorted(set(unknown)))}")
-        return Start(words, now.env.texts, now.digest)
+        return Start(words, env_secrets.for_program(self._given, now.env.texts), now.noted.digest)
 
     def started(self, digest: str) -> None:
         """Kamailio is about to be started with this; "": with something older."""
@@ -135,12 +121,19 @@ class Environment:
         known, trouble = self._load()
         layers: list[Layer] | str
         try:
-            self._client = self._client or self._consul()
+            self._client = self._client or (self._consul() if self._given.layers else None)
             place = self._settings.consul.datacenter
-            layers = [consul_kv.read(self._client, prefix, place).layer for prefix in self._given.layers]
+            layers = [
+                consul_kv.read(self._client, prefix, place).layer for prefix in self._given.layers if self._client
+            ]
         except ConsulError as error:
             layers = str(error)
-        self._loop.post(lambda: self._looked(layers, known, trouble))
+        secrets = env_secrets.read(self._given)
+        self._loop.post(lambda: self._looked(layers, secrets, known, trouble))
+
+    def _read(self, prefix: str) -> Layer:
+        self._client = self._client or self._consul()
+        return consul_kv.read(self._client, prefix, self._settings.consul.datacenter).layer
 
     def _load(self) -> tuple[Known | None, str]:
         """What outlived the last engine, once."""
@@ -153,25 +146,26 @@ class Environment:
         except ConsulKamError as error:
             return Known(), str(error)
 
-    def _looked(self, layers: list[Layer] | str, loaded: Known | None, trouble: str) -> None:
+    def _looked(self, layers: list[Layer] | str, secrets: Secrets, loaded: Known | None, trouble: str) -> None:
         if loaded is not None:
-            self._now = replace(self._now, known=loaded)
+            self._now = replace(self._now, known=env_secrets.keyed(loaded, self._given))
         if trouble:
             self._reporter.warn(f"{trouble}; the last good environment is not known")
         self._away = layers if isinstance(layers, str) else ""
         late = time.monotonic() - self._began >= self._settings.node.boot_timeout
-        if isinstance(layers, str) and (self._now.decided or not late):
+        if isinstance(layers, str) and not (self._now.decided or late):
             self._tell()
             self._compare()  # KV is away; Kamailio may have started anew
             return
+        self._layers = self._layers if isinstance(layers, str) else layers
         before, known = self._now, self._now.known
-        env = resolve(self._given.specs, self._given.allow, None if isinstance(layers, str) else layers, known.values)
-        found = digest(self._given.specs, env.texts)
-        if not env.missing and not isinstance(layers, str) and env.values != known.values:
-            known = env_known.taken(known, env, found, time.time())
-        elif not env.missing and found not in known.versions:
-            known = env_known.used(known, env, found)
-        self._now = _Now(env, known, found, decided=True)
+        env = resolve(self._given.specs, self._given.allow, self._layers, known.values, secrets)
+        noted = env_secrets.note(self._given, env, known)
+        if not env.missing and self._layers is not None and env.values != known.values:
+            known = env_known.taken(known, env, noted.digest, time.time(), noted.texts)
+        elif not env.missing and noted.digest not in known.versions:
+            known = env_known.used(known, env, noted.digest, noted.texts)
+        self._now = Now(env, known, noted, decided=True)
         self._tell()
         self._note(before, self._now)
         self._put_down()
@@ -185,7 +179,7 @@ class Environment:
         now, path = self._now, self._given.include
         if self._closed:
             return
-        text = include(self._given.specs, now.env.texts).encode() if not now.env.missing else None
+        text = include(self._given.specs, now.env.texts, now.noted.digest).encode() if not now.env.missing else None
 
         def job() -> None:
             unwritten = self._written(now.known)
@@ -257,14 +251,19 @@ class Environment:
         if self._settings.kamailio.mode == "none":
             return []
         running = self._now.known.versions.get(self._running)
-        if self._running == self._now.digest:
+        if self._running == self._now.noted.digest:
             return []
-        return None if running is None else needs_restart(self._given.specs, running, self._now.env.texts)
+        return None if running is None else needs_restart(self._given.specs, running, self._now.noted.texts)
 
     def _troubles(self) -> tuple[str, ...]:
         away = f"{self._away}; the environment stays as it was" if self._away and self._now.decided else self._away
         env = self._now.env
-        return tuple(filter(None, (away, *env.missing, *env.troubles, self._unwritten, *self._found.troubles)))
+        late = ended(self._left)
+        return tuple(filter(None, (away, *env.missing, *env.troubles, self._unwritten, *late, *self._found.troubles)))
+
+    @property
+    def _left(self) -> dict[str, float]:
+        return left(self._given.specs, self._now.env, self._waiting(), self.left_before)
 
     def _tell(self) -> None:
         """What is new, once."""
@@ -274,7 +273,7 @@ class Environment:
                 self._reporter.warn(f"environment: {trouble}")
         self._told = now
 
-    def _note(self, before: _Now, after: _Now) -> None:
+    def _note(self, before: Now, after: Now) -> None:
         old, new = before.env.texts, after.env.texts
         names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
         if before.decided and names:
@@ -282,19 +281,19 @@ class Environment:
             self._reporter.note(NAMED, "environment changed", variables=names, restart_needed=waits)
 
     def status(self) -> dict[str, Any] | None:
-        """For `status`: no secret's value. None where there is no environment of ours. `restart`: None: not known."""
+        """For `status`: no secret's value. None where there is no environment of ours. `restart`: None: not known;
+        `restart_within`: seconds that what Kamailio uses is still good, None where that does not end.
+        """
         if not self.on:
             return None
-        specs, env = self._given.specs, self._now.env
+        env = self._now.env
         return {
             "decided": self._now.decided,
-            "digest": self._now.digest,
+            "digest": self._now.noted.digest,
             "running": self._running,
             "restart": self._waiting(),
-            "values": {
-                name: {"value": shown(specs, name, value.text), "source": value.source, "change": policy(specs, name)}
-                for name, value in env.values.items()
-            },
+            "restart_within": within(self._left),
+            "values": told(self._given.specs, env),
             "missing": list(env.missing),
             "troubles": list(self._troubles()),
         }

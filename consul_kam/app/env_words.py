@@ -12,15 +12,16 @@ from typing import Any, NoReturn
 
 from consul_kam.adapters import consul_kv, files
 from consul_kam.adapters.env_store import EnvStore
-from consul_kam.app.children import SECRETS
+from consul_kam.app import env_secrets
 from consul_kam.app.client import OutOfReach
 from consul_kam.app.env import DIRECTORY
+from consul_kam.app.surroundings import SECRETS
 from consul_kam.app.wiring import consul_of
 from consul_kam.config import Settings
 from consul_kam.core import env_file, env_known
-from consul_kam.core.env import Change, Env, Value, changes, digest, policy, resolve, shown
+from consul_kam.core.env import Change, Env, Layer, Value, changes, noted, policy, reference, resolve, shown
 from consul_kam.core.env_known import Known
-from consul_kam.core.env_spec import why_not
+from consul_kam.core.env_spec import Spec, why_not
 from consul_kam.errors import ConfigError, ConsulError, ConsulKamError
 
 
@@ -43,12 +44,22 @@ def look(settings: Settings, ours: bool = True) -> Seen:
         known = _store(settings).load() if ours else known
     except ConsulKamError as error:  # another user's, or damaged: KV may know all there is to know
         forgotten = f"{error}; the last good environment is not known"
-    given, consul = settings.env, consul_of(settings)()
+    given = settings.env
+    known = env_secrets.keyed(known, given)
+    layers: list[Layer] | None
     try:
-        layers = [consul_kv.read(consul, prefix, settings.consul.datacenter).layer for prefix in given.layers]
+        layers, away = _layers(settings), ""
     except ConsulError as error:
-        return Seen(_with(resolve(given.specs, given.allow, None, known.values), forgotten), known, str(error))
-    return Seen(_with(resolve(given.specs, given.allow, layers, known.values), forgotten), known)
+        layers, away = None, str(error)
+    env = resolve(given.specs, given.allow, layers, known.values, env_secrets.read(given))
+    return Seen(_with(env, forgotten), known, away)
+
+
+def _layers(settings: Settings) -> list[Layer]:
+    if not settings.env.layers:
+        return []
+    consul = consul_of(settings)()
+    return [consul_kv.read(consul, prefix, settings.consul.datacenter).layer for prefix in settings.env.layers]
 
 
 def _with(env: Env, trouble: str) -> Env:
@@ -60,7 +71,7 @@ def _store(settings: Settings) -> EnvStore:
 
 
 def _on(settings: Settings) -> None:
-    if not settings.env.layers:
+    if not settings.env.on:
         raise ConfigError("cannot find an environment: [env] layers names no KV prefix")
 
 
@@ -94,11 +105,11 @@ def execute(settings: Settings, command: Sequence[str]) -> NoReturn:
         if trouble:
             print(f"environment: {trouble}", file=sys.stderr, flush=True)
     if not seen.away:
-        found = digest(settings.env.specs, seen.env.texts)
+        found = env_secrets.note(settings.env, seen.env, seen.known)
         with contextlib.suppress(
             OSError
         ):  # a read-only image keeps nothing, and says so at the next start without Consul
-            _store(settings).save(env_known.taken(seen.known, seen.env, found, time.time()))
+            _store(settings).save(env_known.taken(seen.known, seen.env, found.digest, time.time(), found.texts))
     surroundings = {name: value for name, value in os.environ.items() if name not in SECRETS} | seen.env.texts
     path = shutil.which(command[0])
     if path is None:
@@ -113,11 +124,14 @@ def differs(settings: Settings) -> tuple[list[Change], str]:
     seen = look(settings)
     known, specs = seen.known, settings.env.specs
     live = {spec.name for spec in specs if spec.change != "restart"}
+    now = noted(specs, seen.env.texts, known.key)
     last = {name: value.text for name, value in known.values.items()}
     started = known.versions.get(known.started, last)
     before = {name: text for name, text in started.items() if name not in live}
     before |= {name: text for name, text in last.items() if name in live}
-    return changes(before, seen.env.texts), seen.away
+    # what was last set of those that are Vault's is written down nowhere: it is set at once
+    before |= {spec.name: now[spec.name] for spec in specs if spec.leased and spec.name in live and spec.name in now}
+    return changes(before, now), seen.away
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +156,13 @@ def compared(settings: Settings, file: str, layer: str, prune: bool) -> Import:
         raise OutOfReach(str(error)) from None
     there = {name: raw.decode("utf-8", "replace") for name, raw in kept.layer.entries.items()}
     after = texts if prune else {**there, **texts}
-    found = [(name, why_not(settings.env.spec(name), text)) for name, text in texts.items()]
+    found = [(name, _why_not(settings.env.spec(name), text)) for name, text in texts.items()]
     return Import(kept, tuple(changes(there, after)), tuple(f"{name} {why}" for name, why in found if why))
+
+
+def _why_not(spec: Spec, text: str) -> str:
+    """A secret that Vault has is not to be in KV as well."""
+    return f"has the value of {reference(spec)}, whatever KV says" if spec.leased else why_not(spec, text)
 
 
 def chosen(settings: Settings, layer: str) -> str:

@@ -94,6 +94,7 @@ def gather(settings: Settings, cfg: str = "", hcl: str = "") -> Facts:
         state_dir=str(settings.state_dir),
         scratch=_scratch(settings.state_dir),
         token_file=settings.consul.token_file,
+        vault_files=settings.vault.files,
         journal_at=_journal_at(settings),
         places=_places(settings, lists, whom),
         versions=_versions(lists),
@@ -197,7 +198,7 @@ def _records(chosen: DatasetSettings) -> tuple[Records, Records | None, tuple[st
 
 def _places(settings: Settings, lists: Iterable[ListFacts], whom: Whom) -> dict[str, Place]:
     rpc = settings.kamailio.rpc.removeprefix("unix:").removeprefix("fifo:")
-    paths = [str(settings.state_dir), settings.consul.token_file, rpc]
+    paths = [str(settings.state_dir), settings.consul.token_file, *settings.vault.files, rpc]
     for each in lists:
         paths += [each.file, os.path.dirname(each.file), *each.beside]
     return {path: _place(path, whom) for path in paths if path.startswith("/")}

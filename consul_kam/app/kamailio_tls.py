@@ -115,6 +115,8 @@ class KamailioTls:
             if identity is not None:
                 self._store.put(identity, self._followed.where.key)
                 self._settle(identity, shown, bool(away))
+                if fresh:  # where each waits for a restart, none of them is ever proven
+                    self._store.tidy({identity.digest, self._store.read(PROVEN)})
         except OSError as error:
             trouble, identity = f"cannot write Kamailio's certificate: {_why(error)}", None
         return Seen(identity, trouble, shown, away, self._store.read(PROVEN), tried, bool(self._store.read(CFG)))

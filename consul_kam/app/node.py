@@ -54,17 +54,18 @@ class Node:
         heartbeat: Heartbeat,
         freshness: Freshness,
         consul: Callable[[], Consul],
-        environment: Environment,
-        certificates: Certificates,
-        secrets: Secrets,
+        kept: tuple[Environment, Secrets, Certificates],
         notifier: Notifier,
     ) -> None:
-        """`consul` makes a client, for one user's use alone."""
+        """`consul` makes a client, for one user's use alone. `kept`: what is kept up to date beside the lists."""
         self._engine, self._settings, self._heartbeat = engine, settings, heartbeat
         self._reporter, self._notifier = engine.reporter, notifier
         reporter = engine.reporter
         self.code = 0
-        self.environment, self.certificates, self.secrets = environment, certificates, secrets
+        self.environment, self.secrets, self.certificates = environment, secrets, certificates = kept
+        environment.left_before = secrets.left_before
+        for name in settings.env.origins:
+            secrets.subscribe(name, lambda _: environment.look())
         self.supervisor = Supervisor(engine.loop, reporter, self._children(), self._before, self._gave_up)
         self.supervisor.listeners.append(self._changed)
         waits = lambda: environment.waits_for or certificates.waits_for  # noqa: E731

@@ -25,21 +25,35 @@ _REASON = "drained on the status page"
 class Acts:
     """Takes forms. Raises ConfigError where the token cannot be used."""
 
-    def __init__(self, token_file: str, listen: str, do: Handle) -> None:
-        """`listen`: where the page is served; `do`: takes an operator's word, as the control socket does."""
-        self._token, self._do = secret(token_file, KEY), do
+    def __init__(self, token_file: str, listen: str, do: Handle, later: bool = False) -> None:
+        """`listen`: where the page is served; `do`: takes an operator's word, as the control socket does; `later`: the
+        token need not be there yet.
+        """
+        self._file, self._do = token_file, do
+        if not later:
+            self._token()
         if not _loopback(listen):
             raise ConfigError(
                 f"cannot use {KEY}: at {listen} whoever is on the way reads the token: listen on loopback"
             )
-        if not _TOKEN.fullmatch(self._token):
+
+    def _token(self) -> bytes:
+        """Read for each form: it may change. Raises ConfigError."""
+        found = secret(self._file, KEY)
+        if not _TOKEN.fullmatch(found):
             raise ConfigError(
-                f"cannot use {KEY} {token_file}: expected a token of at least 20 printable characters, without spaces"
+                f"cannot use {KEY} {self._file}: expected a token of at least 20 printable characters, without spaces"
             )
+        return found
 
     def take(self, form: Mapping[str, str], answer: Answer) -> None:
         """One form; never blocks."""
-        if not hmac.compare_digest(self._token, form.get("token", "").encode("utf-8", "replace")):
+        try:
+            token = self._token()
+        except ConfigError as error:
+            _tell(answer, HTTPStatus.FORBIDDEN, str(error))
+            return
+        if not hmac.compare_digest(token, form.get("token", "").encode("utf-8", "replace")):
             _tell(answer, HTTPStatus.FORBIDDEN, "cannot do that: this is not the token")
             return
         verb, _, dataset = form.get("do", "").partition(" ")

@@ -5,8 +5,10 @@ import stat
 from pathlib import Path
 
 from consul_kam.adapters import trust
+from consul_kam.adapters.secret_store import IN_MEMORY, kind_of
 from consul_kam.config import Settings
 from consul_kam.errors import ConfigError
+from consul_kam.settings import EnvSettings
 
 
 def prepare(settings: Settings) -> None:
@@ -23,6 +25,7 @@ def prepare(settings: Settings) -> None:
         raise ConfigError(f"cannot use {error.filename or state}: {error.strerror or error}") from None
     for path in written(settings):
         _writable(path)
+    _only_in_memory(settings.env)
 
 
 def written(settings: Settings) -> tuple[Path, ...]:
@@ -31,11 +34,18 @@ def written(settings: Settings) -> tuple[Path, ...]:
     return (*(each.file for each in settings.enabled if each.file is not None and not each.observe), *include)
 
 
+def _only_in_memory(env: EnvSettings) -> None:
+    """The include that has secrets of Vault's: on a disk they would outlive their lease. Raises ConfigError."""
+    if env.leased and env.include is not None and kind_of(env.include.parent) not in IN_MEMORY:
+        cure = "[env] include on tmpfs, as below /run"
+        raise ConfigError(f"cannot keep secrets of Vault's in {env.include}: it is on a disk; let {cure}")
+
+
 def exposed(settings: Settings) -> str:
     """What is wrong with the file that holds Consul's token, or "". It is no reason not to start: Kubernetes mounts
     secrets so by default, and inside a container nobody else may be."""
     path = settings.consul.token_file
-    if not path:
+    if not path or "consul.token_file" in settings.references.keys:  # one of Vault's is not there yet, and 0600 then
         return ""
     try:
         found = os.stat(path)

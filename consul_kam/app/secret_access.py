@@ -63,12 +63,12 @@ class Access:
         ends = login.lease.ends if login is not None else math.inf
         self._retry = lease.failed(self._retry, now, random.random(), ends)
 
-    def logged_out(self, error: ConsulKamError) -> None:
+    def logged_out(self, error: LoggedOut) -> None:
         """Another login at once; what the old one asked for goes with it."""
         login, self._all.login = self._all.login, None
         self._reporter.tell(f"{error}: logging in anew", "warning")
         if login is not None:
-            self._bind(login, clock() + REVOKING)
+            self._bind(login, min(login.lease.ends, clock() + REVOKING) if error.dead else login.lease.ends)
 
     def _bind(self, login: Login, ends: float) -> None:
         """What a login that is no longer ours asked for ends with it."""

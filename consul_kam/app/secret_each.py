@@ -38,6 +38,12 @@ class Each:
         held = self.held
         return held is not None and held.want == self.want.digest and (keep or self.end(login) > now)
 
+    def left_before(self, now: float) -> float:
+        """Seconds that what it was before is still good; inf: without end; 0: it is not."""
+        if self.want.again is not None:
+            return math.inf
+        return max(0.0, self.old.lease.ends - now) if self.old is not None else 0.0
+
     def took(self, taken: Taken, now: float) -> list[Held]:
         """What came. The one before stays while it is good, for whoever still uses it. Returns what nobody needs."""
         before, self.held = self.held, taken.held

@@ -32,7 +32,11 @@ class NotKept(ConsulKamError):
 
 
 class LoggedOut(ConsulKamError):
-    """Vault no longer knows our token, or the token file has another."""
+    """Our token is no longer ours: the token file has another, or, `dead`, Vault does not know it any more."""
+
+    def __init__(self, message: str, dead: bool) -> None:
+        self.dead = dead
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,7 @@ class Hands:
     def _same(self, login: Login) -> None:
         """Somebody may have put another token into the file. Raises LoggedOut, and ConfigError where it is gone."""
         if self._how.method == "token" and token_of(self._how) != login.token:
-            raise LoggedOut("the token file has another token")
+            raise LoggedOut("the token file has another token", dead=False)
 
     def _with(self, login: Login, call: Callable[[], T]) -> T:
         """Raises LoggedOut too."""
@@ -162,7 +166,7 @@ class Hands:
         try:
             return call()
         except VaultForgot:
-            raise LoggedOut("Vault no longer knows our token") from None
+            raise LoggedOut("Vault no longer knows our token", dead=True) from None
 
     # -- secrets -------------------------------------------------------------------------------------------------------
 

@@ -101,13 +101,14 @@ class Secrets:
         now = clock()
         self._ends(now)
         self._first()
-        if self._turns.busy:
-            return
-        when, act = min(self._steps(now), key=lambda step: step[0])
-        if when <= now:
-            act()
-        else:
-            self._turns.wake(min(when, self._all.first_end(now), now + LOOK) - now)
+        wake = min(self._all.first_end(now), now + LOOK)  # an end is seen also while Vault hangs
+        if not self._turns.busy:
+            when, act = min(self._steps(now), key=lambda step: step[0])
+            if when <= now:
+                act()
+            else:
+                wake = min(wake, when)
+        self._turns.wake(wake - now)
 
     def _steps(self, now: float) -> list[tuple[float, Callable[[], None]]]:
         """What may be done, and when. What is equally due is done in this order."""
@@ -246,6 +247,10 @@ class Secrets:
             if trouble not in self._told:
                 self._reporter.warn(f"secrets: {trouble}{secret_told.until(self._all, clock())}")
         self._told = now
+
+    def left_before(self, name: str) -> float:
+        """Seconds that what the secret was before is still good; inf: without end; 0: it is not."""
+        return self._all.each[name].left_before(clock())
 
     def status(self) -> dict[str, Any] | None:
         """For `status` and `secrets`: no value, no lease's id. None where there is no [vault]."""

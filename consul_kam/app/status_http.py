@@ -159,13 +159,15 @@ def serve(
         certificates.vitals,
         drain,
         node.secrets.vitals,
+        node.environment.status,
     )
     look = Look(engine, settings, heartbeat, ordering, parts)
     name, listen, token = settings.node.name, settings.http.listen, settings.http.token_file
-    acts = Acts(token, listen, do) if token and listen else None
+    later = "http.token_file" in settings.references.keys
+    acts = Acts(token, listen, do, later) if token and listen else None
     page = Page(engine, heartbeat, ordering, node, freshness, acts is not None)
     act = acts.take if acts is not None else None
-    secure = (lambda: certificates.server_context) if settings.http.cert_file else None
+    secure = (lambda: node.certificates.server_context) if settings.http.cert_file else None
     web = StatusHttp(engine.loop, look.take, listen, settings.http_named, name, page.look, act, secure)
     engine.reporter.recall()
     engine.loop.post(lambda: web.start(engine.reporter.warn))

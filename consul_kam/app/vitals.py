@@ -18,6 +18,7 @@ from consul_kam.core.state import State, enable
 from consul_kam.core.vitals import (
     CertificateVitals,
     DrainVitals,
+    EnvironmentVitals,
     ListVitals,
     ProbeVitals,
     ProcessVitals,
@@ -76,6 +77,8 @@ class Parts:
     drain: Callable[[], Mapping[str, Any]] | None = None
     """As app/drain.py has it: phase; where one is under way calls, blind."""
     vault: Callable[[], VaultVitals | None] = lambda: None
+    environment: Callable[[], Mapping[str, Any] | None] = lambda: None
+    """As `status` has it: restart, restart_within."""
 
 
 @dataclass
@@ -110,6 +113,7 @@ class Look:
             drain=_drain(self.parts.drain()) if self.parts.drain is not None else None,
             certificates=self.parts.certificates(),
             vault=self.parts.vault(),
+            environment=_environment(self.parts.environment()),
             lag=lag,
             unwritten=self.engine.reporter.dropped,
         )
@@ -221,6 +225,13 @@ def _process(told: Mapping[str, Any], figures: Mapping[str, float]) -> ProcessVi
 
 def _probe(name: str, state: ProbeState) -> ProbeVitals:
     return ProbeVitals(name, state.healthy, state.took_ms / 1000, state.since, dict(state.facts), state.reason)
+
+
+def _environment(told: Mapping[str, Any] | None) -> EnvironmentVitals | None:
+    if told is None:
+        return None
+    waits = told["restart"]
+    return EnvironmentVitals(None if waits is None else len(waits), told["restart_within"])
 
 
 def _registered(told: Mapping[str, Any]) -> Registered | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from consul_kam.adapters import allocator, files, rpc
+from consul_kam.adapters import allocator, dumps, files, rpc
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.control import ControlUnreachable, Server, ask
 from consul_kam.adapters.identity import files_of
@@ -83,6 +83,8 @@ def _serve(
 ) -> int | Settings:
     """Until the end, or until there is another configuration."""
     places.prepare(settings)
+    if settings.vault.on:
+        dumps.refuse()
     if not detached:
         if settings.vault.on:
             SecretStore(settings.vault.directory).prepare()
@@ -141,7 +143,7 @@ def _reload(engine: Engine, read: Callable[[], Settings] | None, notifier: Notif
 
 def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engine, Intake, Operator, Node | None]:
     """The engine, what feeds it and what surrounds it, not yet running. Raises ConfigError."""
-    if not settings.enabled and not settings.node.role and (detached or not (settings.env.layers or settings.vault.on)):
+    if not settings.enabled and not settings.node.role and (detached or not (settings.env.on or settings.vault.on)):
         raise ConfigError("cannot run: no dataset is enabled; set `file` in [datasets.dispatcher]")
     way = settings.kamailio
     client = rpc.connect(way.rpc, way.rpc_reply_dir, way.rpc_password_file, way.rpc_ca_file)
@@ -170,9 +172,8 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     if not detached:
         environment = Environment(engine.loop, settings, consul_of(settings), (engine.rpc, client), reporter)
         certificates = Certificates(engine.loop, settings, (engine.rpc, client), reporter)
-        secrets = Secrets(engine.loop, settings, reporter)
-        consul = consul_of(settings)
-        node = Node(engine, settings, heartbeat, freshness, consul, environment, certificates, secrets, notifier)
+        kept = (environment, Secrets(engine.loop, settings, reporter), certificates)
+        node = Node(engine, settings, heartbeat, freshness, consul_of(settings), kept, notifier)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)

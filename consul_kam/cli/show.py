@@ -83,7 +83,9 @@ def _environment(told: Mapping[str, Any] | None) -> Iterable[Text]:
         return
     waits = told["restart"]
     if waits:
-        yield word(f"environment: restart needed: {', '.join(waits)} changed since Kamailio's start", "yellow")
+        within = told.get("restart_within")
+        when = f" within {within:.0f} s" if within is not None else ""
+        yield word(f"environment: restart needed{when}: {', '.join(waits)} changed since Kamailio's start", "yellow")
         yield word("environment: next: consul-kam restart --rolling", "bold")
     elif waits is None:
         yield word("environment: not known what Kamailio was started with; the include and cfg_rpc.so tell", "yellow")

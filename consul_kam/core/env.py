@@ -5,9 +5,10 @@ starts Kamailio only where nothing is `missing`.
 """
 
 import hashlib
+import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from consul_kam.core.env_spec import HTABLE, NAME, RESTART, Spec, is_secret, why_not, why_not_name
@@ -27,10 +28,13 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """`source`: a KV path, `default`, or either behind `last known: `."""
+    """`source`: a KV path, `default`, or either behind `last known: `; `vault NAME` of one that is `leased`, which is
+    written to no disk.
+    """
 
     text: str
     source: str
+    leased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,21 @@ class Env:
 DEFAULT, KEPT = "default", "last known: "
 
 
+Secrets = Mapping[str, bytes | str]
+"""NAME of a variable that is `leased` -> its value, or why there is none."""
+
+
 def resolve(
-    specs: Sequence[Spec], allow: Sequence[str], layers: Sequence[Layer] | None, known: Mapping[str, Value]
+    specs: Sequence[Spec],
+    allow: Sequence[str],
+    layers: Sequence[Layer] | None,
+    known: Mapping[str, Value],
+    secrets: Secrets | None = None,
 ) -> Env:
     """What the layers come to. None: nobody can say, and the last good values `known` go on.
 
     `allow`: patterns (of fnmatch) of names that are taken without being declared; they reach the environment alone.
+    `secrets`: the last layer; only what is `leased` is taken from it, and that from nowhere else.
     """
     values: dict[str, Value] = {}
     troubles: list[str] = []
@@ -62,13 +75,21 @@ def resolve(
     found = _merged(layers) if layers is not None else {}
     for spec in specs:
         place, raw = found.pop(spec.name, ("", None))
-        value, wrong = _taken(spec, place, raw, known.get(spec.name), asked=layers is not None)
+        if spec.leased:
+            value, wrong = _leased(spec, (secrets or {}).get(spec.name, "it was not read"), known.get(spec.name))
+            if raw is not None:
+                troubles.append(f"{place}/{spec.name}: ignored: its value is {reference(spec)}")
+        else:
+            value, wrong = _taken(spec, place, raw, known.get(spec.name), asked=layers is not None)
         if value is not None:
             values[spec.name] = value
         if wrong:
-            (troubles if value is not None or not (raw is not None or spec.required) else missing).append(wrong)
+            needed = raw is not None or spec.required or spec.leased
+            (troubles if value is not None or not needed else missing).append(wrong)
     if layers is None:
-        found = {name: ("", value.text.encode()) for name, value in known.items() if name not in values}
+        declared = {spec.name for spec in specs if spec.leased}
+        rest = {name: value for name, value in known.items() if name not in values and name not in declared}
+        found = {name: ("", value.text.encode()) for name, value in rest.items()}
     for name, (place, raw) in sorted(found.items()):
         wrong = _undeclared(name, allow, raw)
         if wrong:
@@ -103,6 +124,25 @@ def _taken(spec: Spec, place: str, raw: bytes | None, last: Value | None, asked:
     return kept, f"{spec.name} is required and {where}" + ("; its last good value stays" if kept is not None else "")
 
 
+def reference(spec: Spec) -> str:
+    """Of a variable that is `leased`, as the configuration has it."""
+    return f"secret://{'/'.join(spec.origin)}"
+
+
+def _leased(spec: Spec, found: bytes | str, last: Value | None) -> tuple[Value | None, str]:
+    """A secret that is no more is not used on: that its files are gone was decided where leases are known."""
+    if isinstance(found, str):
+        value = None if spec.default is None else Value(spec.default, DEFAULT)
+        return value, f"{spec.name}: {found}" + ("" if value is None else "; its default goes")
+    wrong = unfit(spec, found)
+    if not wrong:
+        return Value(found.decode(), f"vault {spec.origin[0]}", leased=True), ""
+    where = f"{spec.name}: {reference(spec)} {wrong}"
+    if last is None or not last.leased or why_not(spec, last.text):
+        return None, f"{where}; there is no last good one"
+    return replace(last, source=_kept(last.source)), f"{where}; its last good value stays"
+
+
 def _kept(source: str) -> str:
     return source if source.startswith(KEPT) else KEPT + source
 
@@ -124,8 +164,21 @@ def _undeclared(name: str, allow: Sequence[str], raw: bytes) -> str:
     return unfit(Spec(name), raw)
 
 
+def noted(specs: Sequence[Spec], texts: Mapping[str, str], key: str) -> dict[str, str]:
+    """What may be written down of values: of one that is `leased`, only what tells it from others.
+
+    `key`: known to nobody else, so that nobody can try what a short secret might be.
+    """
+    leased = {spec.name for spec in specs if spec.leased}
+    return {name: _print(name, text, key) if name in leased else text for name, text in texts.items()}
+
+
+def _print(name: str, text: str, key: str) -> str:
+    return "leased " + hmac.new(key.encode(), f"{name}={text}".encode(), "sha256").hexdigest()[:16]
+
+
 def digest(specs: Sequence[Spec], texts: Mapping[str, str]) -> str:
-    """Of all that only a restart brings to Kamailio."""
+    """Of all that only a restart brings to Kamailio; `texts` as `noted`, since it is shown."""
     live = {spec.name for spec in specs if spec.change != RESTART}
     whole = "\0".join(f"{name}={text}" for name, text in sorted(texts.items()) if name not in live)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]

@@ -19,10 +19,14 @@ _HEAD = """\
 """
 
 
-def include(specs: Sequence[Spec], texts: Mapping[str, str]) -> str:
-    """The file's text. Declarations come first: a define could stand for a word in them."""
-    found = digest(specs, texts)
-    lines = [f"{OWN}.{VARIABLE} = {quoted(found)} desc {quoted('what the environment was at the start')}"]
+def include(specs: Sequence[Spec], texts: Mapping[str, str], found: str = "") -> str:
+    """The file's text. Declarations come first: a define could stand for a word in them. `found`: core.env.digest.
+
+    With a secret of Vault's in it Kamailio leaves no core, which would hold that; a later line of the operator's wins.
+    """
+    found = found or digest(specs, texts)
+    lines = ["disable_core_dump=yes"] if any(spec.leased and spec.name in texts for spec in specs) else []
+    lines += [f"{OWN}.{VARIABLE} = {quoted(found)} desc {quoted('what the environment was at the start')}"]
     there = [(spec, texts[spec.name]) for spec in specs if spec.name in texts]
     lines += [_declared(spec, text) for spec, text in there if spec.change == CFG and spec.cfg[0] == OWN]
     lines += [line for spec, text in there for line in _defined(spec, text)]

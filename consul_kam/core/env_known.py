@@ -13,35 +13,38 @@ VERSIONS = 8
 @dataclass(frozen=True, slots=True)
 class Known:
     """`at`: when it was last so, wall clock, s. `versions`: digest -> NAME -> text, newest last. `started`: digest of
-    what we last started Kamailio with, or "".
+    what we last started Kamailio with, or "". `key`: of core.env.noted, or "" where nothing is leased.
     """
 
     values: Mapping[str, Value] = field(default_factory=dict)
     at: float = 0.0
     versions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     started: str = ""
+    key: str = ""
 
 
-def taken(known: Known, env: Env, digest: str, at: float) -> Known:
-    """An environment that nothing is missing in becomes the last good one."""
-    return replace(used(known, env, digest), values=env.values, at=at)
+def taken(known: Known, env: Env, digest: str, at: float, noted: Mapping[str, str] | None = None) -> Known:
+    """An environment that nothing is missing in becomes the last good one. `noted`: its texts, as core.env.noted."""
+    return replace(used(known, env, digest, noted), values=env.values, at=at)
 
 
-def used(known: Known, env: Env, digest: str) -> Known:
+def used(known: Known, env: Env, digest: str, noted: Mapping[str, str] | None = None) -> Known:
     """Kamailio may be started with it. What it was started with is never forgotten for newer ones."""
     others = {key: texts for key, texts in known.versions.items() if key != digest}
     while len(others) >= VERSIONS:
         others.pop(next(key for key in others if key != known.started))
-    return replace(known, versions={**others, digest: env.texts})
+    return replace(known, versions={**others, digest: dict(env.texts if noted is None else noted)})
 
 
 def dump(known: Known) -> dict[str, Any]:
-    """In JSON's types."""
+    """In JSON's types. What is leased is left out: it would outlive its lease, and be on a disk."""
+    lasting = {name: value for name, value in known.values.items() if not value.leased}
     return {
-        "values": {name: {"text": value.text, "source": value.source} for name, value in known.values.items()},
+        "values": {name: {"text": value.text, "source": value.source} for name, value in lasting.items()},
         "at": known.at,
         "versions": [{"digest": key, "texts": dict(texts)} for key, texts in known.versions.items()],
         "started": known.started,
+        "key": known.key,
     }
 
 
@@ -55,4 +58,5 @@ def load(raw: Any) -> Known:
             for each in raw["versions"]
         },
         str(raw["started"]),
+        str(raw.get("key", "")),
     )

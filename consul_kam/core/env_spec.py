@@ -67,6 +67,13 @@ class Spec:
     secret: bool = False
     rivals: tuple[str, ...] = field(default=(), repr=False)
     """Names that #!subst replaces in every string."""
+    origin: tuple[str, str] = ("", "")
+    """Name and field of the secret of Vault's that is its value."""
+
+    @property
+    def leased(self) -> bool:
+        """Whether the value is Vault's: no layer has a say, and it is written to no disk."""
+        return bool(self.origin[0])
 
 
 def is_secret(name: str) -> bool:

@@ -239,4 +239,10 @@ METRICS = (
            _secrets(lambda s: s.renewals)),
     Metric("consul_kam_secret_failures_total", C, S, "How often Vault did not give or renew it.",
            _secrets(lambda s: s.failures)),
+    Metric("consul_kam_environment_restart_variables", G, (),
+           "Variables of the environment whose new value waits for a restart of Kamailio. Absent without [env].",
+           _one(lambda v: v.environment.waiting if v.environment else None)),
+    Metric("consul_kam_environment_restart_seconds", G, (),
+           "Seconds until a lease ends by which Kamailio still lives; 0: it has. Absent where nothing presses.",
+           _one(lambda v: v.environment.within if v.environment else None)),
 )  # fmt: skip

@@ -90,7 +90,7 @@ class Seen:
     pinned_lives: bool | None = None
     """Whether the agent that we are registered with still is a living member; asked only where another one answered."""
     token: str = ""
-    """A mark of the token that we asked with, or "" where there is none."""
+    """Which token we asked with; "": none."""
 
     def check(self, id: str) -> Check | None:
         return next((check for check in self.checks if check.id == id), None)
@@ -110,7 +110,7 @@ class Record:
     drain: str = ""
     """The reason of our own while a drain is under way."""
     token: str = ""
-    """The mark of the token that it was registered with."""
+    """Which token the agent has of us: it tells the catalog of us with that, until it is told another."""
 
     def of(self, service: Service) -> bool:
         """Whether this is what we registered, at the place where we did."""
@@ -120,8 +120,8 @@ class Record:
 def load(raw: object) -> Record:
     """A Record of JSON's types; what is damaged is no record."""
     given = raw if isinstance(raw, Mapping) else {}
-    kinds = {"node": str, "id": str, "name": str, "address": str, "port": int, "maintenance": str, "drain": str}
-    kinds |= {"token": str}
+    texts = dict.fromkeys(("node", "id", "name", "address", "maintenance", "drain", "token"), str)
+    kinds: dict[str, type] = {**texts, "port": int}
     return Record(**{key: given[key] for key, kind in kinds.items() if isinstance(given.get(key), kind)})
 
 

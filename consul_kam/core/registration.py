@@ -33,7 +33,7 @@ QUIET = 600.0
 MOVE = 10.0
 """Seconds that the agent that we are registered with has to be dead, says Consul, until we move to another: gossip errs
 now and then, and who moves too soon leaves a ghost."""
-ANOTHER_TOKEN = "our token is another one"
+RENEWED = "Consul's token is another one"
 """An agent tells the catalog of a service with the token that it was registered with, for ever: once that is deleted it
 falls silent, and calls what it could not tell told (Consul: agent/local/state.go, `syncService`; tried)."""
 LONGEST = 3600.0
@@ -131,12 +131,17 @@ def leaving(wanted: Wanted, record: Record, seen: Seen) -> tuple[Action, ...]:
 def _not_ready(wanted: Wanted, record: Record, state: State, seen: Seen) -> Plan:
     """What is there stays, and its checks speak; only what names a place that is no longer ours goes."""
     there = [service for service in (seen.service, seen.old) if service is not None and record.of(service)]
-    gone = tuple(Deregister(service.id) for service in there if service.place != wanted.service.place)
+    gone: tuple[Action, ...] = tuple(
+        Deregister(service.id) for service in there if service.place != wanted.service.place
+    )
     here = seen.service is not None and _here(wanted, seen.service)
     fed = seen.check(wanted.ttl_id) if here and wanted.ttl else None
     feed = (FeedTtl(fed.id, CRITICAL),) if fed is not None and fed.status != CRITICAL else ()
     after = replace(record, id="", name="", address="", port=0) if gone else record
     why = f"{there[0].at} is no longer its place" if gone else ""
+    if here and record.token != seen.token != "" and seen.service is not None and record.of(seen.service):
+        gone = (Register(body(wanted, CRITICAL)),)  # its checks keep what they say
+        after, why = replace(record, token=seen.token), RENEWED
     where = Where.REGISTERED if here else Where.WAITING
     return Plan(where, gone + feed, record, after, replace(state, right=False), others(wanted, seen), why)
 
@@ -155,6 +160,7 @@ class _Look:
     def kept(self) -> Plan:
         found, checks = self.seen.service, of_checks(self.wanted, self.seen)
         wrong = [*differences(self.wanted.service, found), *checks.values()] if found is not None else []
+        renew = found is not None and self.record.token != self.seen.token != ""
         state = self._history(bool(wrong))
         if wrong and self.now < state.hold_until:
             trouble = f"cannot keep {self.wanted.service.id}: somebody changes it on {on(self.seen)} again and again"
@@ -169,19 +175,18 @@ class _Look:
         if state.missing > PATIENCE:
             trouble = f"cannot bring {self.wanted.service.id} into Consul's catalog: {lost}; the log of {on(self.seen)}"
             trouble += " says why: a token without the right, or a node ID that changed under its name"
-        turned = found is not None and bool(self.seen.token) and self.record.token != self.seen.token
         mine = self._mine()
         old = self.seen.old is not None and self.record.of(self.seen.old)
-        # The record of the old ID stays until that is gone.
+        # The record of the old ID stays until that is gone, and the token until the agent has the new one.
         before = self.record if old else replace(mine, token=self.record.token)
-        why = self._first() if found is None else "; ".join([*wrong, *[ANOTHER_TOKEN] * turned])
+        why = self._first() if found is None else "; ".join(wrong) or (RENEWED if renew else "")
         fresh = self.ready and not state.contradicted
         unasked = fresh and self._unasked()
         state = replace(state, right=True, renewed=unasked or (state.renewed and not self._heard()))
         why = why or ("its agent has not asked its status page yet" if unasked else "")
         broken = [id for id in checks if self.seen.check(id) is not None] if found is not None else []
         broken += [self.wanted.http_id] if unasked else []
-        actions = self._mend(fresh, broken, bool(why), turned or wrong == [lost])
+        actions = self._mend(fresh, broken, bool(why), renew or wrong == [lost])
         actions += (Deregister(self.record.id),) if old else ()
         if any(isinstance(action, FeedTtl) for action in actions):
             state = replace(state, fed=self.now)
@@ -224,7 +229,7 @@ class _Look:
             reason = drain
         elif seen.service is None:
             reason = self.record.maintenance
-        elif lost and maintenance is not None:
+        elif maintenance is not None and lost:
             reason = maintenance.notes
         actions: list[Action] = [DropCheck(id) for id in dict.fromkeys([*strays(wanted, seen), *broken])]
         if wrong or (maintenance is None and drain):
@@ -246,7 +251,8 @@ class _Look:
 
     def _mine(self) -> Record:
         is_ = self.wanted.service
-        return replace(self.record, id=is_.id, name=is_.name, address=is_.address, port=is_.port, token=self.seen.token)
+        token = self.seen.token or self.record.token
+        return replace(self.record, id=is_.id, name=is_.name, address=is_.address, port=is_.port, token=token)
 
     def _first(self) -> str:
         known = self.record.id == self.wanted.service.id

@@ -19,8 +19,8 @@ MOST, LARGEST = 64, 2**20
 """Fields of a secret, and bytes of them all."""
 LATEST = 10**11
 """Seconds since 1970."""
-HOLE = re.compile(r"\{([A-Za-z0-9_][A-Za-z0-9._-]{0,63})\}")
-"""In `text`: the place of a field."""
+HOLE = re.compile(r"\{([A-Za-z0-9_][A-Za-z0-9._-]{0,63})(!raw)?\}")
+"""In `text`: the place of a field; `raw`: as it is, in a URI too."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -147,14 +147,17 @@ _PLAIN = {DATABASE: _database, CONSUL: _consul, PKI: _pki}
 
 
 def _text(want: Want, files: Mapping[str, bytes]) -> str:
-    """With each {FIELD} replaced; percent-encoded in a URI, where a password may hold any of its delimiters."""
-    lacks = sorted({name for name in HOLE.findall(want.text) if name not in files})
+    """With each {FIELD} replaced; percent-encoded in a URI, where a password may hold any of its delimiters.
+
+    Not with {FIELD!raw}: Kamailio decodes no database URL, and ends a password at the last @ [srdb1/db_id.c].
+    """
+    lacks = sorted({name for name, _ in HOLE.findall(want.text) if name not in files})
     if lacks:
         raise VaultError(f"cannot use {want.path}: it has no {', '.join(lacks)}, which `text` of {want.name} names")
     uri = bool(_SCHEME.match(want.text))
 
     def fill(found: re.Match[str]) -> str:
         value = files[found[1]].decode("utf-8", "surrogatepass")
-        return quote(value, safe="", errors="surrogatepass") if uri else value
+        return quote(value, safe="", errors="surrogatepass") if uri and not found[2] else value
 
     return HOLE.sub(fill, want.text)

@@ -158,6 +158,8 @@ class Facts:
     state_dir: str = ""
     scratch: tuple[str, ...] = ()
     token_file: str = ""
+    vault_files: tuple[str, ...] = ()
+    """By which we log in to Vault."""
     journal_at: float | None = None
     """When the journal's newest entry was written."""
     places: Mapping[str, Place] = field(default_factory=dict)

@@ -140,6 +140,16 @@ class VaultVitals:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvironmentVitals:
+    """`waiting`: variables that wait for a restart of Kamailio; None: nobody knows. `within`: seconds in which that has
+    to be; None: nothing presses.
+    """
+
+    waiting: int | None
+    within: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """The node."""
 
@@ -162,6 +172,8 @@ class Vitals:
     certificates: tuple[CertificateVitals, ...] = ()
     vault: VaultVitals | None = None
     """None: there is no [vault]."""
+    environment: EnvironmentVitals | None = None
+    """None: there is no [env]."""
     lag: Spread = Spread((), (0,))
     """Seconds that the decision thread was late."""
     unwritten: int = 0

@@ -20,6 +20,7 @@ from consul_kam.settings.node import (
     Rtpengine,
     Supervise,
 )
+from consul_kam.settings.references import References, put_in, shown
 from consul_kam.settings.schema import (
     DATASET,
     Keys,
@@ -52,6 +53,7 @@ __all__ = [
     "Log",
     "Node",
     "Probe",
+    "References",
     "Registration",
     "Rtpengine",
     "Secret",
@@ -64,9 +66,11 @@ __all__ = [
     "convert",
     "describe",
     "plain",
+    "put_in",
     "replace",
     "schema_at",
     "set_table",
+    "shown",
     "unknown_key",
 ]
 

@@ -25,8 +25,9 @@ from consul_kam.core.env_spec import (
     why_not_name,
 )
 from consul_kam.core.grammar import INT_MAX
+from consul_kam.core.secret_reference import read
 from consul_kam.errors import ConfigError
-from consul_kam.settings.schema import CFG_VARIABLE, GLOB, LAYER, TABLE, TEXT, Keys, Meta, convert, doc
+from consul_kam.settings.schema import CFG_VARIABLE, GLOB, LAYER, REFERENCE, TABLE, TEXT, Keys, Meta, convert, doc
 from consul_kam.settings.schema import Path as PathText
 
 Words = list[Annotated[str, Meta(pattern=TEXT, min_length=1)]]
@@ -72,6 +73,15 @@ class Var(Keys, frozen=True):
         ),
     ] = "text"
     required: Annotated[bool, doc("Without a value, and without a last good one, no program is started.")] = False
+    value: Annotated[
+        str,
+        Meta(pattern=REFERENCE),
+        doc(
+            "`secret://NAME/FIELD`: its value is that field of a secret of [Vault's](vault.md), whatever KV says. "
+            "Always secret, and required unless it has a `default`.",
+            "what the layers say",
+        ),
+    ] = ""
     default: Annotated[str | int | bool | None, doc("Its value where no layer has one.", "none")] = None
     min: Annotated[Number, doc("With `int`: the least.")] = -INT_MAX - 1
     max: Annotated[Number, doc("With `int`: the greatest.")] = INT_MAX
@@ -126,14 +136,30 @@ class EnvSettings:
     htable: str = "consul_kam_env"
     every: float = 2.0
     specs: tuple[Spec, ...] = ()
+    secrets: Path = Path()
+    """The directory of Vault's secrets."""
+
+    @property
+    def on(self) -> bool:
+        return bool(self.layers) or self.leased
+
+    @property
+    def leased(self) -> bool:
+        """Whether a variable's value is Vault's."""
+        return bool(self.origins)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Names of the secrets that are values."""
+        return tuple(dict.fromkeys(spec.origin[0] for spec in self.specs if spec.leased))
 
     def spec(self, name: str) -> Spec:
         """Of an undeclared one: text, for the environment alone."""
         return next((spec for spec in self.specs if spec.name == name), Spec(name, secret=is_secret(name)))
 
 
-def complete(given: Env, raw: Mapping[str, object], role: str, node: str, source: str) -> EnvSettings:
-    """`raw`: the tables of `[env.vars]`. Raises ConfigError."""
+def complete(given: Env, raw: Mapping[str, object], role: str, node: str, secrets: str, source: str) -> EnvSettings:
+    """`raw`: the tables of `[env.vars]`; `secrets`: Vault's directory. Raises ConfigError."""
     if given.layers and not role and any("{role}" in layer for layer in given.layers):
         raise ConfigError(f"cannot use {source}: env.layers: expected no {{role}}, since [node] role is not set")
     specs = [_spec(name, table, source) for name, table in raw.items()]
@@ -154,12 +180,13 @@ def complete(given: Env, raw: Mapping[str, object], role: str, node: str, source
         htable=given.htable,
         every=given.every,
         specs=whole,
+        secrets=Path(secrets),
     )
 
 
 def refuse_secrets(env: EnvSettings, command: Sequence[str], source: str) -> None:
     """Whoever is on the host reads the arguments of its programs. Raises ConfigError."""
-    secret = next((name for name in references(command) if env.layers and env.spec(name).secret), "")
+    secret = next((name for name in references(command) if env.on and env.spec(name).secret), "")
     if secret:
         where = f"cannot use {source}: kamailio.command"
         raise ConfigError(f"{where}: expected no secret, got ${{{secret}}}: everybody reads arguments")
@@ -172,6 +199,10 @@ def _spec(name: str, raw: object, source: str) -> Spec:
     given = convert(raw, Var, source, f"env.vars.{name}")
     group, _, variable = given.cfg.partition(".")
     default = given.default
+    reference = read(given.value)
+    if reference is not None and given.secret is False:
+        where = f"cannot use {source}: env.vars.{name}.secret"
+        raise ConfigError(f"{where}: expected true: its value is Vault's, got False")
     return Spec(
         name=name,
         kind=given.type,
@@ -186,7 +217,8 @@ def _spec(name: str, raw: object, source: str) -> Spec:
         change={"htable": HTABLE, "cfg": CFG}.get(given.change, RESTART),
         cfg=((group, variable) if group else (OWN, name.lower())) if given.change == "cfg" else ("", ""),
         dollar=given.dollar,
-        secret=is_secret(name) if given.secret is None else given.secret,
+        secret=reference is not None or (is_secret(name) if given.secret is None else given.secret),
+        origin=(reference.name, reference.field) if reference is not None else ("", ""),
     )
 
 

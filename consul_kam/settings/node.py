@@ -14,6 +14,7 @@ from consul_kam.settings.schema import (
     Meta,
     Name,
     Path,
+    ReadFile,
     Seconds,
     Url,
     doc,
@@ -55,14 +56,14 @@ class Consul(Keys, frozen=True):
         doc("HOST:PORT, URL or `unix:///PATH` of the agent.", "$CONSUL_HTTP_ADDR, else 127.0.0.1:8500"),
     ] = ""
     token_file: Annotated[
-        Path,
+        ReadFile,
         doc("File that holds the ACL token.", "$CONSUL_HTTP_TOKEN_FILE; $CONSUL_HTTP_TOKEN holds the token itself"),
     ] = ""
     ca_file: Annotated[
-        Path, doc("Authorities that the agent's certificate is checked with (PEM).", "$CONSUL_CACERT")
+        ReadFile, doc("Authorities that the agent's certificate is checked with (PEM).", "$CONSUL_CACERT")
     ] = ""
-    cert_file: Annotated[Path, doc("Our client certificate (PEM).", "$CONSUL_CLIENT_CERT")] = ""
-    key_file: Annotated[Path, doc("Its key (PEM).", "$CONSUL_CLIENT_KEY")] = ""
+    cert_file: Annotated[ReadFile, doc("Our client certificate (PEM).", "$CONSUL_CLIENT_CERT")] = ""
+    key_file: Annotated[ReadFile, doc("Its key (PEM).", "$CONSUL_CLIENT_KEY")] = ""
     datacenter: Annotated[Name, doc("Data centre of the sets that name none.", "the agent's own")] = ""
 
 
@@ -271,13 +272,14 @@ class Http(Keys, frozen=True):
         ),
     ] = "127.0.0.1:9160"
     token_file: Annotated[
-        Path,
+        ReadFile,
         doc(
             "File with a token, mode 0600: who knows it may approve, pause, resume, drain, undrain on the status page.",
             "the page is read only",
         ),
     ] = ""
     cert_file: Annotated[
-        Path, doc("Certificate with its chain (PEM): HTTPS, TLS 1.2 and newer; followed while it changes.", "no TLS")
+        ReadFile,
+        doc("Certificate with its chain (PEM): HTTPS, TLS 1.2 and newer; followed while it changes.", "no TLS"),
     ] = ""
-    key_file: Annotated[Path, doc("Its key (PEM).", "`cert_file`, which then holds both")] = ""
+    key_file: Annotated[ReadFile, doc("Its key (PEM).", "`cert_file`, which then holds both")] = ""

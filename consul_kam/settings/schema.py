@@ -23,6 +23,9 @@ MANY = 2**31 - 1
 Count = Annotated[int, Meta(ge=0, le=MANY)]
 NAME = r"^[A-Za-z0-9._-]*\Z"
 PATH = r"^(/[^\x00-\x1f\x7f]*)?\Z"
+FILE = r"^(/[^\x00-\x1f\x7f]+)?\Z"
+"""Of a file that is read: as PATH, and not the same text, by which keys that take `secret://` are known."""
+REFERENCE = r"^(secret://[a-z][a-z0-9_]{0,31}/[A-Za-z0-9_][A-Za-z0-9._-]{0,63})?\Z"
 DATASET = r"^[A-Za-z0-9_]+(:[A-Za-z0-9_-]+)?\Z"
 TEXT = r"^[^\x00-\x1f\x7f]*\Z"
 LISTEN = r"^([^\x00-\x20]+:[0-9]{1,5})?\Z"
@@ -41,6 +44,7 @@ RPC = r"^((unix|fifo):/.+|(tcp|udp):.+:[0-9]+|https?://[!-~]+|kamcmd:.*)?\Z"
 Line = Annotated[str, Meta(pattern=TEXT)]
 Name = Annotated[str, Meta(pattern=NAME)]
 Path = Annotated[str, Meta(pattern=PATH)]
+ReadFile = Annotated[str, Meta(pattern=FILE)]
 Url = Annotated[str, Meta(pattern=URL)]
 Endpoint = Annotated[str, Meta(pattern=ENDPOINT)]
 PATTERNS = {
@@ -48,6 +52,8 @@ PATTERNS = {
     TAG: "letters, digits, `_`, `-`, `.`, `:` and `=`",
     NAME: "letters, digits, `.`, `_` and `-`",
     PATH: "an absolute path",
+    FILE: "an absolute path or `secret://NAME/FIELD`",
+    REFERENCE: "`secret://NAME/FIELD`",
     DATASET: "a dataset's name",
     TEXT: "text of one line",
     LAYER: "letters, digits, `.`, `_`, `-`, `/`, `{role}` and `{node}`",

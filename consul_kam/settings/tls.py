@@ -7,17 +7,17 @@ from typing import Annotated, Literal, Protocol
 from consul_kam.core import tls_cfg
 from consul_kam.core.tls_cfg import NO
 from consul_kam.errors import ConfigError
-from consul_kam.settings.schema import LISTEN, TEXT, Deadline, Keys, Meta, Name, Path, doc
+from consul_kam.settings.schema import LISTEN, TEXT, Deadline, Keys, Meta, Name, Path, ReadFile, doc
 
 
 class Tls(Keys, frozen=True):
     """Kamailio's certificate, see [TLS](tls.md). On where `cert_file` is given: it is followed, `tls.cfg` is written,
     Kamailio loads it by `tls.reload`, and a handshake proves it."""
 
-    cert_file: Annotated[Path, doc("Its certificate with the chain (PEM).", "off")] = ""
-    key_file: Annotated[Path, doc("Its key (PEM).", "`cert_file`, which then holds both")] = ""
+    cert_file: Annotated[ReadFile, doc("Its certificate with the chain (PEM).", "off")] = ""
+    key_file: Annotated[ReadFile, doc("Its key (PEM).", "`cert_file`, which then holds both")] = ""
     ca_file: Annotated[
-        Path, doc("Authorities that the certificates of others are checked with (PEM).", "others are not checked")
+        ReadFile, doc("Authorities that the certificates of others are checked with (PEM).", "others are not checked")
     ] = ""
     directory: Annotated[
         Path,

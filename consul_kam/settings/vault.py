@@ -95,7 +95,7 @@ class Secret(Keys, frozen=True):
         Line,
         doc(
             "One more field, `text`, made of others: `postgres://{username}:{password}@127.0.0.1/kamailio`. In a URI "
-            "each value is percent-encoded."
+            "each value is percent-encoded, but for `{password!raw}`: Kamailio decodes no database URL."
         ),
     ] = ""
 
@@ -117,6 +117,12 @@ class VaultSettings:
     on_expiry: Literal["keep", "stop"] = "keep"
     auth: Auth = NOBODY
     secrets: tuple[Want, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those that nobody else may read, by which we log in."""
+        found = (self.key_file, self.auth.token_file, self.auth.role_id_file, self.auth.secret_id_file)
+        return tuple(filter(None, found))
 
 
 def complete(

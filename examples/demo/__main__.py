@@ -1,4 +1,4 @@
-"""`python -m examples.demo [--once] [--plain] [--json] [--lines] [--no-engine]`; see `--help`."""
+"""`python -m examples.demo [--secure] [--once] [--plain] [--json] [--lines] [--no-engine]`; see `--help`."""
 
 import argparse
 import contextlib
@@ -29,6 +29,11 @@ WIDTH = 120
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("demo", description="Routers come and go in Consul while calls follow them.")
+    parser.add_argument(
+        "--secure",
+        action="store_true",
+        help="with Vault, and a Consul with ACLs and mutual TLS: secrets rotate meanwhile",
+    )
     parser.add_argument("--once", action="store_true", help="end after the acts: 0 if each ended as promised, else 1")
     parser.add_argument("--plain", action="store_true", help="consul-template and kamcmd alone, without consul_kam")
     parser.add_argument("--json", action="store_true", help="what came of it as JSON on stdout; implies --once")
@@ -65,7 +70,8 @@ def perform(chosen: argparse.Namespace, console: Console) -> Result:
     lines = chosen.lines or chosen.json or not console.is_terminal
     once = chosen.once or chosen.json
     with ExitStack() as stack, View(console, lines) as view:
-        stage = Stage(stack, stack.enter_context(workspace(Path(tempfile.gettempdir()))), chosen.plain, view.say)
+        place = stack.enter_context(workspace(Path(tempfile.gettempdir())))
+        stage = Stage(stack, place, chosen.plain, view.say, chosen.secure)
         try:
             stage.open(engine=not chosen.no_engine)
             view.watch(stage)
@@ -76,6 +82,8 @@ def perform(chosen: argparse.Namespace, console: Console) -> Result:
         except (AssertionError, OSError) as error:
             # LabError among them: a program is missing or has ended
             result.error = str(error)
+        if stage.secure is not None:
+            result.rotations = stage.secure.rotations()
         result.calls, result.seconds = stage.calls(), time.monotonic() - began
         if not once and not result.error:
             with contextlib.suppress(KeyboardInterrupt):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from examples.demo.evidence import Memory, memory
 from examples.demo.stage import Stage
+from tests.lab import ConsulAgent
 
 _WAIT = 0.3
 
@@ -36,13 +36,12 @@ def look(stage: Stage) -> Now:
     seen = memory(stage.seen.now())
     live = _list(stage.sbc.list_file)
     staging = live if stage.plain else _lines(stage.staging)
-    return Now(_consul(stage.consul.address), staging, live, seen, dict(stage.names))
+    return Now(_consul(stage.consul), staging, live, seen, dict(stage.names))
 
 
-def _consul(address: str) -> Mapping[str, str] | None:
+def _consul(consul: ConsulAgent) -> Mapping[str, str] | None:
     try:
-        with urllib.request.urlopen(f"http://{address}/v1/health/service/router", timeout=_WAIT) as reply:
-            entries: list[dict[str, Any]] = json.load(reply)
+        entries: Any = json.loads(consul.once("GET", "/v1/health/service/router", timeout=_WAIT)[1])
     except (OSError, ValueError):
         return None
     return {_uri(e["Service"]["Address"], e["Service"]["Port"]): _status(e["Checks"]) for e in entries}

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from examples.demo.acts import ACTS, Act
 from examples.demo.evidence import Check
 from examples.demo.now import Now
+from examples.demo.secure import Rotations
 from examples.demo.stage import Stage
 from tests.lab import Calls
 
@@ -40,7 +41,8 @@ class Outcome:
 
 @dataclass
 class Result:
-    """Of the whole play. `calls`: sipp's last word; `now`: the end; `error`: why it could not be played through."""
+    """Of the whole play. `calls`: sipp's last word; `now`: the end; `error`: why it could not be played through;
+    `rotations`: with `--secure`."""
 
     plain: bool
     outcomes: list[Outcome] = field(default_factory=list)
@@ -48,12 +50,14 @@ class Result:
     now: Now | None = None
     seconds: float = 0.0
     error: str = ""
+    rotations: Rotations | None = None
 
     @property
     def ok(self) -> bool:
         """Each act ended as promised, and not one call failed."""
         played = len(self.outcomes) == len(ACTS) and all(outcome.ok for outcome in self.outcomes)
-        return played and not self.error and self.calls.successful > 0 and not self.calls.failed
+        rotated = self.rotations is None or self.rotations.ok
+        return played and rotated and not self.error and self.calls.successful > 0 and not self.calls.failed
 
     def told(self) -> dict[str, Any]:
         return {
@@ -62,6 +66,7 @@ class Result:
             "error": self.error,
             "seconds": round(self.seconds, 1),
             "calls": self.calls._asdict(),
+            "rotations": None if self.rotations is None else self.rotations._asdict(),
             "acts": [outcome.told() for outcome in self.outcomes],
         }
 

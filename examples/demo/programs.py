@@ -48,7 +48,9 @@ class Instance(Uas):
 
 
 class Sbc(Kamailio):
-    """A Kamailio with examples/demo/kamailio.cfg."""
+    """A Kamailio with examples/demo/kamailio.cfg. `more`: what follows on where its modules are, at the next start."""
+
+    more = ""
 
     def write_cfg(self) -> None:
         values = {
@@ -61,7 +63,9 @@ class Sbc(Kamailio):
         text = CFG.read_text()
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
-        self.cfg.write_text(text)
+        place = f'mpath="{self.found.modules}/"\n'
+        assert place in text
+        self.cfg.write_text(text.replace(place, place + self.more))
 
     def life(self, rpc: Rpc) -> Life:
         """Raises as `Rpc.call`."""

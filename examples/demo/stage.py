@@ -12,6 +12,7 @@ from typing import Any
 from bench.pipelines import PLAIN_TEMPLATE
 from examples.demo.evidence import Evidence, Predicate, memory
 from examples.demo.programs import Instance, Life, Sbc
+from examples.demo.secure import Secure
 from tests.lab import Calls, ConsulAgent, ConsulTemplate, LabError, Node, Rpc, Sampler, Sipp, wait_for
 from tests.lab.process import tail
 
@@ -31,7 +32,9 @@ class Stage:
     `routers`: the running routers that Consul knows, by ID. `names`: who is or was at a URI.
     """
 
-    def __init__(self, stack: ExitStack, directory: Path, plain: bool, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, stack: ExitStack, directory: Path, plain: bool, say: Callable[[str], None], secure: bool = False
+    ) -> None:
         self.plain, self.say, self._stack = plain, say, stack
         self.routers: dict[str, Instance] = {}
         self.names: dict[str, str] = {}
@@ -41,16 +44,23 @@ class Stage:
         self.node: Node | None = None
         """None: the plain pipeline, with `feeder` as its consul-template."""
         self.feeder: ConsulTemplate | None = None
+        self.secure: Secure | None = None
+        """None: Consul without TLS and ACLs, no Vault. Asked for it is there from `open` on."""
         self.life: Sampler[Life] | None = None
         self.sipp: Sipp | None = None
-        self._directory, self._touched = directory, 0.0
+        self._directory, self._touched, self._securely = directory, 0.0, secure
 
     def open(self, engine: bool = True) -> None:
         """Start everything; returns with two routers in memory and calls going on. Raises LabError."""
         enter, directory = self._stack.enter_context, self._directory
         what = "consul-template, Kamailio" if self.plain else "consul_kam, which starts consul-template and Kamailio,"
-        self.say(f"starting Consul, {what} and sipp")
-        self.consul = enter(ConsulAgent(directory / "consul", persist=True))
+        consul = "Vault, Consul with ACLs and mutual TLS" if self._securely else "Consul"
+        self.say(f"starting {consul}, {what} and sipp")
+        if self._securely:
+            self.secure = Secure(self._stack, directory)
+        self.consul: ConsulAgent = (
+            self.secure.consul if self.secure else enter(ConsulAgent(directory / "consul", persist=True))
+        )
         self.sbc = Sbc(directory / "sbc")
         self._stack.callback(self.sbc.close)
         self.seen = enter(Sampler(self.sbc.ctl, Rpc.dispatcher))
@@ -60,12 +70,14 @@ class Stage:
             self._start_plain()
         else:
             self._start_node(engine)
-        if not self.until(self.right, 15.0):
+        if not self.until(self.right, 15.0 if self.secure is None else 30.0):
             log = tail(self.node.log, 3) if self.node is not None else ""
             raise LabError(f"cannot see r1 and r2 in Kamailio's memory within 15 s: is the pipeline running? {log}")
         wait_for("an answer to OPTIONS", self.sbc.answers_options, 10.0)
         self.sipp = enter(Sipp(directory / "sipp", self.sbc.sip_port, RATE, 1_000_000, DURATION))
         self.say(f"r1 and r2 are in Kamailio's memory; sipp makes {RATE} calls a second from now on")
+        if self.secure is not None and self.node is not None:
+            self.secure.watch(self.sbc)
 
     def _start_plain(self) -> None:
         """Nobody looks after them."""
@@ -73,11 +85,15 @@ class Stage:
         self.staging: Path = self.sbc.list_file
         template: Any = (PLAIN_TEMPLATE, self.staging, f"kamcmd -s unix:{self.sbc.ctl} dispatcher.reload")
         directory = self._directory / "consul-template"
-        self.feeder = self._stack.enter_context(ConsulTemplate(directory, self.consul.address, [template]))
+        settings = self.secure.plain() if self.secure is not None else None
+        made = ConsulTemplate(directory, self.consul.address, [template], settings=settings)
+        self.feeder = self._stack.enter_context(made)
 
     def _start_node(self, engine: bool) -> None:
         """`consul-kam run` as the supervisor of a node."""
         options: dict[str, Any] = {"kamailio_lines": "probing = true", "verify_every": VERIFY_EVERY}
+        if self.secure is not None:
+            options |= {"more": self.secure.lay(self.sbc), "consul_lines": self.secure.lines}
         self.node = Node(self._directory / "node", self.sbc, self.consul.address, **options)
         self.staging = self.node.template()[1]
         # not by entering it: what it has started has to end even if it does not come up

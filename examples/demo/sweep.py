@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from consul_kam.adapters import processes
 from consul_kam.adapters.processes import Identity, ProcessError
+from examples.demo.secure import MEMORY
 
 IN_ORDER = 10.0
 """Seconds for a supervisor that lost its demo to end its programs itself."""
@@ -25,10 +27,13 @@ def left(directory: Path) -> list[Identity]:
 
 
 def end(directory: Path) -> None:
-    """All of them, with their workers, by SIGKILL."""
+    """All of them, with their workers, by SIGKILL; and the secrets that they had in memory."""
     for each in left(directory):
         with contextlib.suppress(ProcessError):
             processes.empty(each)
+    memory = directory / MEMORY
+    if memory.is_symlink():
+        shutil.rmtree(memory.resolve(), ignore_errors=True)
 
 
 @contextmanager

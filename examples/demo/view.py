@@ -17,6 +17,7 @@ from examples.demo.acts import ACTS, Act
 from examples.demo.evidence import Check, memory
 from examples.demo.now import Now, look
 from examples.demo.play import Outcome, Result
+from examples.demo.secure import Rotations
 from examples.demo.stage import RATE, VERIFY_EVERY, WINDOW, Stage
 from tests.lab import Calls
 
@@ -96,6 +97,18 @@ def tally(calls: Calls) -> Text:
     return Text.assemble(f"calls: {calls.created} made, ", (f"{calls.failed} failed", failed))
 
 
+def rotated(found: Rotations, calls: Calls) -> Text:
+    """What rotated meanwhile, as seen from outside."""
+    text = Text.assemble("rotated meanwhile: ", passed(found.ok))
+    for number, what in (
+        (found.tokens, "Consul's token, by Vault"),
+        (found.certificates, "Kamailio's certificate, as it shows it to strangers (handshakes)"),
+        (found.values, "a value in Kamailio's memory (RPC)"),
+    ):
+        text.append(f"\n  {number} x {what}")
+    return text.append(f"\n  {calls.failed} calls failed")
+
+
 def whole(result: Result) -> Group:
     """The picture of a play that is over."""
     name = "the plain pipeline" if result.plain else "consul_kam"
@@ -109,9 +122,16 @@ def whole(result: Result) -> Group:
     if result.now is not None:
         parts.append(places(result.now))
     parts.append(verdict)
+    if result.rotations is not None:
+        parts.append(rotated(result.rotations, result.calls))
     if result.error:
         parts.append(Text(safe(result.error), "red"))
     return Group(*parts)
+
+
+def _base(stage: Stage) -> str:
+    address = stage.consul.address
+    return address if "://" in address else f"http://{address}"
 
 
 class View:
@@ -153,15 +173,16 @@ class View:
 
     def stay(self, stage: Stage) -> None:
         """Until Ctrl-C, for whoever wants to play on; prints changes of memory where there is no live picture."""
-        spare, url = stage.instance("r6"), f"http://{stage.consul.address}/v1/agent/service"
+        spare, url = stage.instance("r6"), f"{_base(stage)}/v1/agent/service"
         body = f'{{"Name":"router","ID":"r6","Address":"127.0.0.1","Port":{spare.port}}}'
+        curl = f"curl {stage.secure.curl() if stage.secure is not None else ''}-X PUT"
         self._act = None
         self._said.clear()
         for line in (
             "\nYour turn. A sixth router is running that Consul does not know yet (Ctrl-C ends the demo):",
-            f"curl -X PUT -d '{body}' {url}/register",
-            f"curl -X PUT '{url}/maintenance/r6?enable=true'",
-            f"curl -X PUT {url}/deregister/r6\n",
+            f"{curl} -d '{body}' {url}/register",
+            f"{curl} '{url}/maintenance/r6?enable=true'",
+            f"{curl} {url}/deregister/r6\n",
         ):
             # above the live picture and never cut, so that it can be copied
             self._console.print(Text(line), soft_wrap=True)

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -144,3 +145,41 @@ def test_an_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> 
         assert Consul(address).seen_of_filtered(ROUTER) is None
         with pytest.raises(ConsulError, match="answers more than 0 MiB"):
             Consul(address).get("/v1/agent/self")
+
+
+@pytest.mark.parametrize("content", [b"two\nlines", b"caf\xc3\xa9", b"\x00"])
+def test_what_is_no_token_is_not_sent_and_not_quoted(tmp_path: Path, content: bytes) -> None:
+    """requests quotes a header that it refuses."""
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    with agent(said(b"[]")) as (address, asked):
+        with pytest.raises(ConsulError) as caught:
+            Consul(address, str(file)).get("/v1/x")
+        assert str(caught.value) == f"cannot use the token file {file}: expected one line of printable ASCII"
+        assert asked == []
+
+
+def test_a_token_of_the_environment_is_not_quoted_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", "two\nlines")
+    with agent(said(b"[]")) as (address, _), pytest.raises(ConsulError, match=r"^cannot use \$CONSUL_HTTP_TOKEN: exp"):
+        Consul(address).get("/v1/x")
+
+
+def test_each_request_has_the_token_of_the_moment(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    with agent(said(b"[]")) as (address, asked):
+        consul = Consul(address, str(file))
+        with pytest.raises(ConsulError, match="cannot read the token file"):
+            consul.get("/v1/x")
+        prints = []
+        for token in ("one\n", "two", "two"):
+            file.write_text(token)
+            consul.get("/v1/x")
+            prints.append(consul.token_print)
+        file.write_text("")
+        with pytest.raises(ConsulError, match="it is empty"):
+            consul.get("/v1/x")
+        heads = [line.partition(b": ")[2] for each in asked for line in each.splitlines() if b"Token" in line]
+        assert heads == [b"one", b"two", b"two"]
+        assert prints[1] == prints[2] != prints[0] != ""
+        assert "one" not in prints[0]

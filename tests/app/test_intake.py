@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from consul_kam.adapters.consul import Source
 from consul_kam.app.intake import Intake
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.core.plan import Policy
@@ -118,6 +119,26 @@ def test_a_first_list_waits_for_consuls_word_too_and_a_token_without_rights_give
     world.take_in()
     world.asked.pop()([])
     assert world.records() == 4
+
+
+def test_a_small_source_that_gives_nothing_any_more_waits_for_consuls_word(tmp_path: Path) -> None:
+    """It is one record of nine, and all that a token without the right to it would see missing."""
+    sources = (Source("service", "router"), Source("service", "gateway"))
+    world = World(tmp_path, {"": sources})
+
+    def write(*services: str) -> None:
+        lines = [f'{{"setid":1,"address":"10.0.0.{n}","source":{{"service":"{s}"}}}}' for n, s in enumerate(services)]
+        world.path.write_text("\n".join([*lines, f'{{"end":"dispatcher","records":{len(lines)}}}']))
+        world.take_in()
+
+    write(*["router"] * 8, "gateway")
+    world.asked.pop()([])
+    write(*["router"] * 8)
+    assert world.records() == 9
+    world.asked.pop()(["service gateway"])
+    assert "ACLs hide some of service gateway" in world.pipeline.staging[""].error
+    write(*["router"] * 7, "gateway")
+    assert world.records() == 8, "a source that gives less does not wait"
 
 
 def test_states_are_told_from_when_somebody_begins_to_write_beside_a_staging_file(tmp_path: Path) -> None:

@@ -100,3 +100,26 @@ def test_no_token_passes_a_network(node: Node) -> None:
         node.acts("0.0.0.0:9160")
     with pytest.raises(ConfigError, match="cannot listen at here"):
         node.acts("here")
+
+
+def test_the_token_is_the_one_of_the_moment(tmp_path: Path, node: Node) -> None:
+    acts = node.acts()
+
+    def status(token: str) -> int:
+        made: list[Make] = []
+        acts.take({"token": token, "do": "drain"}, made.append)
+        return made[0]().status
+
+    assert status(TOKEN) == 303
+    node.file.write_text(f"another-{TOKEN}")
+    assert (status(TOKEN), status(f"another-{TOKEN}")) == (403, 303)
+    node.file.unlink()
+    assert status(TOKEN) == 403
+    node.file.write_text("")
+    assert status("") == 403, "an empty file opens nothing"
+
+
+def test_a_token_of_vaults_need_not_be_there_yet(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        Acts(str(tmp_path / "none"), HERE, lambda *_: None)
+    assert Acts(str(tmp_path / "none"), HERE, lambda *_: None, later=True)

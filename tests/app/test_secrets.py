@@ -147,6 +147,7 @@ def test_what_will_not_be_renewed_is_asked_for_anew(tmp_path: Path) -> None:
 
 def test_another_token_in_the_file_takes_leases_along(tmp_path: Path) -> None:
     with running(tmp_path, more=KV) as made:
+        made.vault.login_life = 2000.0
         made.vault.data["secret/data/api"] = {"data": {"a": "1"}, "metadata": {"version": 1}}
         made.start()
         made.until(lambda: sorted(made.told) == ["api", "db"])
@@ -154,7 +155,32 @@ def test_another_token_in_the_file_takes_leases_along(tmp_path: Path) -> None:
         made.until(lambda: made.told.count("db") == 2)
         assert made.told.count("api") == 1, "KV has no lease"
         assert made.vault.calls.count("login") == 2
-        assert 0 < made.state()["before_expires_in"] <= 10, "the old one ends with its login"
+        assert 1000 < made.state()["before_expires_in"] <= 2000, "the old one ends with its login"
+
+
+def test_a_login_that_is_renewed_a_little_late_brings_back_what_hangs_on_it(tmp_path: Path) -> None:
+    with running(tmp_path) as made:
+        made.vault.login_life = 2.0
+        made.start()
+        made.until(lambda: made.told)
+        made.vault.open.clear()
+        made.until(lambda: [entry for entry in made.reporter.recent if entry["event"] == "secret expired"])
+        assert made.state()["state"] == "expired"
+        made.vault.login_life = 3600.0
+        made.vault.open.set()
+        made.until(lambda: made.state()["state"] == "good")
+        assert made.told == ["db"], "it is the same one"
+
+
+def test_what_a_dead_token_asked_for_is_not_believed_in_for_long(tmp_path: Path) -> None:
+    with running(tmp_path, more=KV) as made:
+        made.vault.data["secret/data/api"] = {"data": {"a": "1"}, "metadata": {"version": 1}}
+        made.start()
+        made.until(lambda: sorted(made.told) == ["api", "db"])
+        made.vault.refuses["login"] = VaultAway("cannot reach Vault: away")
+        made.vault.refuses["secret/data/api"] = VaultForgot("cannot: 403", 403)
+        made.until(lambda: made.state()["expires_in"] <= 10)
+        assert made.state("api")["expires_in"] is None, "KV has no lease"
 
 
 def test_a_vault_that_forgets_each_token_is_not_stormed(tmp_path: Path) -> None:

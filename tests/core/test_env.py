@@ -1,6 +1,7 @@
 """Layers of KV: later ones win, what is wrong keeps its last good value, what is missing stops a start."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,9 @@ from consul_kam.core.env import (
     digest,
     filled,
     needs_restart,
+    noted,
     policy,
+    reference,
     resolve,
     shown,
 )
@@ -165,3 +168,68 @@ def test_what_kamailio_was_started_with_is_never_forgotten() -> None:
 def test_what_is_damaged(raw: object) -> None:
     with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
         env_known.load(raw)
+
+
+DBURL = Spec("DBURL", "uri", secret=True, origin=("db", "text"))
+
+
+def test_what_is_vaults_comes_from_nowhere_else() -> None:
+    found = resolve([DBURL], ("*",), [layer("g", DBURL="kv:x", B="2")], known(DBURL="kv:y"), {"DBURL": b"p://u:s@h/d"})
+    assert found.values["DBURL"] == Value("p://u:s@h/d", "vault db", leased=True)
+    assert found.troubles == ("g/DBURL: ignored: its value is secret://db/text",)
+    assert (found.missing, set(found.values)) == ((), {"DBURL", "B"})
+    assert reference(DBURL) == "secret://db/text"
+    assert not Spec("A").leased
+
+
+def test_a_secret_that_is_no_more_is_not_used_on() -> None:
+    last = {"DBURL": Value("p://u:s@h/d", "vault db", leased=True)}
+    for layers in ([layer()], None):
+        found = resolve([DBURL], (), layers, last, {"DBURL": "there is no secret db"})
+        assert (found.values, found.missing) == ({}, ("DBURL: there is no secret db",))
+    assert resolve([DBURL], ("*",), None, last).missing == ("DBURL: it was not read",)
+    found = resolve([replace(DBURL, default="text:d")], (), [], last, {"DBURL": "there is no secret db"})
+    assert found.values == {"DBURL": Value("text:d", "default")}
+    assert (found.troubles, found.missing) == (("DBURL: there is no secret db; its default goes",), ())
+
+
+@pytest.mark.parametrize(
+    "last",
+    [None, Value("p:", "vault db"), Value("no URI", "vault db", leased=True)],
+)
+def test_a_secret_that_is_no_value_and_no_last_good_one(last: Value | None) -> None:
+    found = resolve([DBURL], (), [], {} if last is None else {"DBURL": last}, {"DBURL": b"canary"})
+    assert found.values == {}
+    assert found.missing == (
+        "DBURL: secret://db/text is no URI: expected SCHEME:..., without blanks; there is no last good one",
+    )
+
+
+def test_a_secret_that_is_no_value_keeps_the_last_good_one() -> None:
+    last = {"DBURL": Value("p:1", "vault db", leased=True)}
+    found = resolve([DBURL], (), [], last, {"DBURL": b"\xff"})
+    assert found.values == {"DBURL": Value("p:1", "last known: vault db", leased=True)}
+    assert found.troubles == ("DBURL: secret://db/text is no UTF-8; its last good value stays",)
+
+
+def test_of_a_secret_only_what_tells_it_from_others_is_written_down() -> None:
+    specs = [DBURL, Spec("A")]
+    one, other = (noted(specs, {"A": "1", "DBURL": text}, "key") for text in ("p:canary", "p:b"))
+    assert one["A"] == "1"
+    assert "canary" not in str(one)
+    assert one == noted(specs, {"A": "1", "DBURL": "p:canary"}, "key")
+    assert needs_restart(specs, one, other) == ["DBURL"]
+    assert digest(specs, one) != digest(specs, other)
+    assert one != noted(specs, {"A": "1", "DBURL": "p:canary"}, "another"), "nobody else can try what it may be"
+    assert noted([Spec("A"), Spec("B")], {"A": "1", "B": "1"}, "") == {"A": "1", "B": "1"}
+
+
+def test_no_lease_is_written_down() -> None:
+    env = Env({"A": Value("1", "g/A"), "DBURL": Value("p:canary", "vault db", leased=True)})
+    now = env_known.taken(Known(key="k"), env, "d1", 5.0, noted([DBURL], env.texts, "k"))
+    assert now.values == env.values
+    assert "canary" not in str(env_known.dump(now))
+    again = env_known.load(env_known.dump(now))
+    assert (again.key, set(again.values), again.versions) == ("k", {"A"}, now.versions)
+    old = {key: value for key, value in env_known.dump(now).items() if key != "key"}
+    assert env_known.load(old).key == "", "as it was written before there were secrets"

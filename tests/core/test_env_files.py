@@ -63,6 +63,15 @@ def test_the_include() -> None:
     ]
 
 
+def test_an_include_with_a_secret_of_vaults() -> None:
+    """Kamailio leaves no core, and what it is called is not worked out from the secret alone."""
+    specs = [Spec("DBURL", define="string", secret=True, origin=("db", "text")), Spec("A", define="string")]
+    with_it, without = (include(specs, texts, "d1").splitlines()[2:] for texts in ({"DBURL": "x"}, {"A": "x"}))
+    first = 'consul_kam.env = "d1" desc "what the environment was at the start"'
+    assert with_it == ["disable_core_dump=yes", first, '#!define DBURL "x"']
+    assert without == [first, '#!define A "x"']
+
+
 def parsed(text: str) -> dict[str, str]:
     return env_file.parse(".env", text.encode())
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consul_kam.core.lease import (
@@ -110,7 +110,13 @@ def test_a_wait_leaves_room_for_tries_before_the_end(failures: int, left: float,
     assert after.until <= 100 + max(SOONEST, left * HURRY) + 1e-6
 
 
-@given(st.floats(1, 1e6), st.floats(0, 0.999), st.lists(draws, min_size=1, max_size=30), draws)
+@given(
+    st.floats(1, 1e6) | st.floats(2, 100),
+    st.floats(0, 0.999),
+    st.lists(draws | st.just(0.99), min_size=1, max_size=30),
+    draws,
+)
+@example(life=5.0, back=0.9, chances=[0.9], draw=0.0)
 def test_whenever_vault_comes_back_before_the_end_it_is_asked_before_the_end(
     life: float, back: float, chances: list[float], draw: float
 ) -> None:

@@ -426,7 +426,7 @@ def test_with_another_token_it_is_registered_again_as_news_once_and_keeps_its_ma
     node = with_check(known(), maintenance("a disk is changed"))
     turned = node.on(agent=replace(node.agent, token="b"))
     plan = turned.plan()
-    assert (plan.why, plan.record.token, plan.after.token) == ("our token is another one", "", "b")
+    assert (plan.why, plan.record.token, plan.after.token) == ("Consul's token is another one", "", "b")
     first, second = [action.body for action in plan.actions if isinstance(action, Register)]
     assert (first["Weights"]["Warning"], second["Weights"]["Warning"]) == (2, 1)
     assert [check["CheckID"] for check in second["Checks"]] == [HTTP, TTL, MAINTENANCE]
@@ -496,3 +496,33 @@ def test_a_record_comes_back_as_it_was_and_a_damaged_one_as_far_as_it_goes() -> 
 def test_a_place_without_an_address_is_named() -> None:
     assert Service("a", "b", port=1).at == "the address of its agent:1"
     assert Wanted(SERVICE).checks == ()
+
+
+def test_another_token_is_told_to_the_agent_and_no_war_is_made_of_it() -> None:
+    """Anti-entropy goes on with the token of the registration, which dies."""
+    agent, record, state = known().agent, replace(HERE, token="token"), State(right=True)
+    for number in range(9):
+        now, seen = 20.0 * number, replace(agent.seen("host1"), token=f"token {number}")
+        plan = reconcile(WANTED, record, state, seen, True, now)
+        assert (plan.where, plan.why, plan.trouble) == (Where.REGISTERED, "Consul's token is another one", "")
+        assert [type(action) for action in plan.actions if not isinstance(action, FeedTtl)] == [Register] * 2
+        assert (plan.record.token, plan.after.token) == (record.token, f"token {number}")
+        again = reconcile(WANTED, plan.record, plan.state, seen, True, now)
+        assert Register in map(type, again.actions), "it failed"
+        for action in plan.actions:
+            agent = agent.do(action)
+        seen, state, record = replace(agent.seen("host1"), token=f"token {number}"), plan.state, plan.after
+        rest = reconcile(WANTED, record, state, seen, True, now)
+        assert (rest.actions, rest.why) == ((), "")
+    nobody = reconcile(WANTED, record, state, agent.seen("host1"), True, 180.0)
+    assert (Register in map(type, nobody.actions), nobody.after.token) == (False, "token 8")
+
+
+def test_who_is_not_ready_tells_it_too() -> None:
+    agent, record = known().agent, replace(HERE, token="one")
+    plan = reconcile(WANTED, record, State(), replace(agent.seen("host1"), token="two"), False, 5.0)
+    assert [type(action) for action in plan.actions] == [Register, FeedTtl]
+    assert (plan.record.token, plan.after.token, plan.where) == ("one", "two", Where.REGISTERED)
+    for other, token in ((replace(record, name="another"), "two"), (record, "")):
+        plan = reconcile(WANTED, other, State(), replace(agent.seen("host1"), token=token), False, 5.0)
+        assert Register not in map(type, plan.actions)

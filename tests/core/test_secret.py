@@ -107,3 +107,13 @@ def test_what_cannot_be_used_is_said_and_shows_nothing(want: Want, data: object,
     assert says in str(raised.value)
     assert str(raised.value).startswith(f"cannot use {want.path}")
     assert "canary" not in str(raised.value)
+
+
+def test_a_field_as_it_is_in_a_uri() -> None:
+    """Kamailio decodes no database URL."""
+    want = Want("db", "kv", "s/data/x", text="postgres://{username}:{password!raw}@h/d")
+    made = make(want, {"data": {"username": "a b", "password": "p@:/%w"}, "metadata": {"version": 1}})
+    assert made.files["text"] == b"postgres://a%20b:p@:/%w@h/d"
+    lacking = Want("db", "kv", "s/data/x", text="{a!raw}{b}")
+    with pytest.raises(VaultError, match="it has no a, b, which"):
+        make(lacking, {"data": {}, "metadata": {"version": 1}})

@@ -8,7 +8,15 @@ import pytest
 from consul_kam.core import drain
 from consul_kam.core.events import Phase, Verdict
 from consul_kam.core.metrics import FACTS, METRICS, Kind, Sample
-from consul_kam.core.vitals import DrainVitals, ListVitals, ProbeVitals, ProcessVitals, Spread, Vitals
+from consul_kam.core.vitals import (
+    DrainVitals,
+    EnvironmentVitals,
+    ListVitals,
+    ProbeVitals,
+    ProcessVitals,
+    Spread,
+    Vitals,
+)
 from tests.core.vitals import FULL, LIST
 
 BARE = Vitals("1", "3.11.2", "n", "", 1.0, True, {}, None)
@@ -58,7 +66,8 @@ def test_what_is_not_known_has_no_sample() -> None:
     )
     for name in ("rpc_up", "registered", "registration_trouble", "memory_equal", "memory_records", "probe_healthy",
                  "process_rss_bytes", "last_publish_timestamp_seconds", "change_duration_seconds", "drain_phase",
-                 "drain_calls", "vault_up", "vault_logged_in", "secret_usable"):  # fmt: skip
+                 "drain_calls", "vault_up", "vault_logged_in", "secret_usable",
+                 "environment_restart_variables", "environment_restart_seconds"):  # fmt: skip
         assert samples(unknown, f"consul_kam_{name}") == [], name
     assert samples(unknown, "consul_kam_process_up") == [(("kamailio",), False)]
 
@@ -67,6 +76,14 @@ def test_a_secret_without_an_end_has_no_seconds_left() -> None:
     assert samples(FULL, "consul_kam_secret_expires_seconds") == [(("db",), 42.5)]
     assert samples(FULL, "consul_kam_secret_usable") == [(("db",), True), (("api",), False)]
     assert samples(FULL, "consul_kam_secret_failures_total") == [(("db",), 1), (("api",), 0)]
+
+
+def test_a_restart_that_is_waited_for() -> None:
+    assert samples(FULL, "consul_kam_environment_restart_variables") == [((), 2)]
+    assert samples(FULL, "consul_kam_environment_restart_seconds") == [((), 61.5)]
+    unknown = replace(FULL, environment=EnvironmentVitals(None))
+    for name in ("variables", "seconds"):
+        assert samples(unknown, f"consul_kam_environment_restart_{name}") == []
 
 
 def test_the_phase_is_one_of_all_and_each_verdict_counts_from_0() -> None:

@@ -4,6 +4,7 @@ from consul_kam.core.metrics import BOUNDS, STAGES
 from consul_kam.core.vitals import (
     CertificateVitals,
     DrainVitals,
+    EnvironmentVitals,
     ListVitals,
     ProbeVitals,
     ProcessVitals,
@@ -49,6 +50,7 @@ FULL = Vitals(
     drain=DrainVitals("REFUSING", 3),
     certificates=(CertificateVitals("kamailio", 86_400.0, False), CertificateVitals("http", None, True)),
     vault=VaultVitals(True, True, (SecretVitals("db", True, 42.5, 7, 1), SecretVitals("api", False))),
+    environment=EnvironmentVitals(2, 61.5),
     lag=SPREAD,
     unwritten=1,
 )

@@ -14,7 +14,7 @@ from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.identity import Files
 from consul_kam.errors import ConsulError
 from tests.integration.registering import Page, Registered
-from tests.lab import Dispatcher, Lab, Node, Rpc, Sampler, wait_for
+from tests.lab import Dispatcher, Lab, Node, Rpc, Sampler, program, wait_for
 from tests.lab.policies import rules, text
 from tests.lab.secure import MANAGEMENT, SecureCluster, replace, shipped
 from tests.lab.secure_ca import Authority
@@ -31,7 +31,9 @@ def cluster(tmp_path: Path) -> Iterator[SecureCluster]:
 
 
 class Listed:
-    """A thread that asks a server, again and again, which instances of `sbc` pass; what it cannot ask says nothing."""
+    """A thread that asks a server, again and again, which instances of `sbc` pass; what it cannot ask says nothing.
+    Nor does serfHealth: on a machine that is busy, gossip errs.
+    """
 
     def __init__(self, cluster: SecureCluster, id: str) -> None:
         self._cluster, self._id = cluster, id
@@ -50,7 +52,8 @@ class Listed:
                 continue
             self.looks += 1
             mine = [each for each in found if each["Service"]["ID"] == self._id]
-            if not mine or any(check["Status"] != "passing" for check in mine[0]["Checks"]):
+            checks = [each for each in mine[0]["Checks"] if each["CheckID"] != "serfHealth"] if mine else []
+            if not checks or any(check["Status"] != "passing" for check in checks):
                 self.gaps.append((self.looks, found))
 
     def __enter__(self) -> Self:
@@ -75,6 +78,8 @@ class World:
         more = (
             '[registration]\naddress = "127.0.0.1"\nport = 5060\ncheck_interval = 1\ncheck_timeout = 20\nevery = 0.3\n'
         )
+        # So that nothing but what is rotated has consul-template started anew.
+        more += f'[consul_template]\npath = "{program("consul-template")}"\nstale_after = 3600\n'
         lines = cluster.consul_lines(self.file)
         self.node: Node = lab.node(cluster.agent, consul_lines=lines, more=more)
         self.id = f"node-{self.node.directory.name}"
@@ -204,8 +209,7 @@ def test_what_its_check_says_reaches_the_catalog_after_the_old_token_is_gone(
         node.set_ready(True)
         wait_for("it in the catalog", passes, 30)
         replace(file, cluster.token(POLICY))
-        node.was_registered(2)
-        assert "our token is another one" in [entry.get("reason") for entry in node.journal()]
+        wait_for("it told", lambda: "our token is another one" in [e.get("reason") for e in node.journal()], 30)
         cluster.revoke(token)
         page.well = False
         wait_for("it out of the catalog", lambda: not passes(), 30)

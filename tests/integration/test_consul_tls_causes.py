@@ -176,6 +176,23 @@ def test_plain_where_tls_is_spoken_and_the_other_way_round(cluster: SecureCluste
     page.close()
 
 
+def test_consul_template_is_not_started_with_files_that_it_would_end_over(
+    cluster: SecureCluster, tmp_path: Path
+) -> None:
+    token, ca = tmp_path / "token", tmp_path / "ca.pem"
+    replace(token, cluster.token("agent"))
+    lines = cluster.consul_lines(token).replace(str(cluster.us.ca), str(ca))
+    with Lab(tmp_path / "lab") as lab:
+        node = lab.node(cluster.agent, consul_lines=lines)
+        said = (
+            f"cannot start consul-template: cannot read the authorities {ca}: No such file or directory; mend or renew"
+        )
+        wait_for("its reason", lambda: said in node.process("consul-template")["reason"], 30, node.log)
+        assert "Traceback" not in node.log.read_text()
+        replace(ca, cluster.us.ca.read_text())
+        node.runs("consul-template", timeout=60)
+
+
 def test_a_node_that_runs_says_it_once_keeps_its_list_and_is_well_again(
     cluster: SecureCluster, agent: SecureMember, tmp_path: Path
 ) -> None:

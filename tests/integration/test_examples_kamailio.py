@@ -167,11 +167,11 @@ def test_who_rang_is_not_called_twice(tmp_path: Path, version: str) -> None:
 
 
 @contextmanager
-def phone_that_rings() -> Iterator[tuple[socket.socket, str]]:
+def phone_that_rings(address: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[socket.socket, str]]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rings:
         rings.settimeout(10)
-        rings.bind(("127.0.0.1", free_port()))
-        yield rings, f"sip:127.0.0.1:{rings.getsockname()[1]}"
+        rings.bind((address, port or free_port()))
+        yield rings, f"sip:{address}:{rings.getsockname()[1]}"
 
 
 def answer(invite: bytes, status: str, body: str = "") -> bytes:
@@ -199,6 +199,24 @@ def test_who_is_let_in(tmp_path: Path, version: str) -> None:
         assert asked(sbc, "BYE", f"sip:a@127.0.0.1:{road.gateway.port}", route, further, tag="x") == 200
         assert [page(road.sbc.http_port, path) for path in ("/status", "/RPC")] == [200, 404]
         assert page(sbc, "/status") == 403, "the SIP port is the world's"
+
+
+@every_version
+def test_a_router_at_port_5060_is_one_of_the_list_without_its_port(tmp_path: Path, version: str) -> None:
+    """As rr writes its Record-Route there, so as the caller's BYE names it."""
+    high, low = divmod(free_port(), 256)
+    address = f"127.50.{high}.{low}"
+    with (
+        phone_that_rings(address, 5060) as (router, uri),
+        Lab(tmp_path),
+        Example(tmp_path, "sbc", version, [f"1 {uri} 0 1"]) as sbc,
+        phone(sbc.sip_port) as client,
+    ):
+        way_back = [f"Route: <sip:127.0.0.1:{sbc.sip_port};lr>", f"Route: <sip:{address};lr>"]
+        client.send(request("BYE", "sip:a@127.0.0.1", client.getsockname()[1], *way_back, tag="x"))
+        bye, sender = router.recvfrom(65535)
+        router.sendto(answer(bye, "200 OK"), sender)
+        assert final(client) == 200
 
 
 @every_version

@@ -90,10 +90,10 @@ class SecureMember(Member):
             },
         }
 
-    def _open(self) -> http.client.HTTPConnection:
+    def _open(self, timeout: float = 30.0) -> http.client.HTTPConnection:
         context = ssl.create_default_context(cafile=str(self._us.ca))
         context.load_cert_chain(*self._us.pair)
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=context)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context)
 
     def hides(self, token: str, path: str) -> bool:
         """Whether what this agent itself knows is shown to the token in part only, or not at all."""

@@ -111,6 +111,12 @@ class Phones:
         self._threads = [threading.Thread(target=self._last, args=(number,)) for number in range(lasting)]
         self._threads.append(threading.Thread(target=self._connect))
 
+    @property
+    def counted(self) -> tuple[int, int]:
+        """Calls, and how many of them failed."""
+        done, failed = self.old.done + self.new.done, self.old.failed + self.new.failed
+        return done + failed, failed
+
     def _last(self, number: int) -> None:
         phone = Phone(self._port)
         while not self._ended.wait(self._pause):

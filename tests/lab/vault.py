@@ -148,6 +148,24 @@ class Vault(Started):
         body = {"allow_any_name": True, "key_type": "ec", "max_ttl": "72h", **more}
         self.ask("PUT", f"pki/roles/{role}", body)
 
+    def database(self, admin: Mapping[str, str], role: str, seconds: int) -> None:
+        """The database engine at `database`; `admin`: as of tests/lab/postgres.py. Its `role` may read, for so long."""
+        self.mount("database")
+        who = {key: admin[key] for key in ("username", "password")}
+        url = "postgresql://{{username}}:{{password}}@" + f"{admin['place']}?sslmode=disable"
+        about = {"plugin_name": "postgresql-database-plugin", "allowed_roles": role, "connection_url": url}
+        self.ask("PUT", f"database/config/{role}", {**about, **who})
+        self.lease(role, seconds)
+
+    def lease(self, role: str, seconds: int) -> None:
+        """Of `database`'s users, from the next one on."""
+        made = [
+            """CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}';""",
+            """GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{{name}}";""",
+        ]
+        body = {"db_name": role, "creation_statements": made, "default_ttl": seconds, "max_ttl": seconds}
+        self.ask("PUT", f"database/roles/{role}", body)
+
     def leases(self, prefix: str) -> list[str]:
         """Ids of the leases there are below `prefix`."""
         status, answer = self.request("LIST", f"sys/leases/lookup/{prefix}")

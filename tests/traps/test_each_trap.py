@@ -137,6 +137,15 @@ def at(path: str, base: Facts = WELL, **more: Any) -> Facts:
     return replace(base, places={**PLACES, path: replace(PLACES[path], **more)})
 
 
+def vault(**more: Any) -> Facts:
+    """A file by which we log in to Vault."""
+    return replace(
+        WELL,
+        vault_files=("/secret-id",),
+        places={**PLACES, "/secret-id": replace(FILE, **{"mode": 0o600, **more})},
+    )
+
+
 def stanza(**more: Any) -> Facts:
     first, *others = TEMPLATING.stanzas
     return replace(WELL, templating=replace(TEMPLATING, stanzas=(replace(first, **more), *others)))
@@ -303,6 +312,7 @@ CASES: dict[str, tuple[Facts, Facts]] = {
         cfg(more='modparam("tls", "config", "/run/tls/tls.cfg")\n', base=KEPT),
     ),
     "token_open": (at("/token", mode=0o644), WELL),
+    "vault_files": (vault(mode=0o644), vault()),
     "clock_back": (replace(WELL, journal_at=2000.0), replace(WELL, journal_at=1001.0)),
     "fifo_closed": (fifo(writable=False), fifo(writable=True)),
     "live_bad": (lists(problems=("cannot use /live/dispatcher.list:1:1: setid",)), WELL),
@@ -483,6 +493,16 @@ def test_kamailios_clock() -> None:
 def test_consul_template_may_be_told_to_heed_sigterm() -> None:
     heeds = replace(unit("[Service]"), templating=replace(TEMPLATING, kill_signal="SIGTERM"))
     assert found("template_sigterm", heeds) == []
+
+
+def test_files_of_vault_that_are_not_there_or_not_for_us() -> None:
+    assert found("vault_files", vault(kind="absent")) == [
+        ("/secret-id is not there, or is no file", "put it there, mode 0600, owned by consul-kam")
+    ]
+    assert found("vault_files", vault(readable=False)) == [("/secret-id cannot be read", "chown consul-kam /secret-id")]
+    assert found("vault_files", vault(mode=0o440, gid=0)) == [], "systemd's LoadCredential"
+    assert found("vault_files", vault(mode=0o604, gid=0)) == [("/secret-id has mode 604", "chmod 600 /secret-id")]
+    assert found("vault_files", vault(mode=0o440, gid=7)) == [("/secret-id has mode 440", "chmod 600 /secret-id")]
 
 
 def test_a_token_that_cannot_be_read() -> None:

@@ -115,7 +115,7 @@ class Site:
         return self.machines[name]
 
     def typed(self, line: str) -> subprocess.Popen[str]:
-        """A line of shell, typed in `ansible/` on the controller; both streams come by `stdout`."""
+        """A line of shell, typed in `ansible/` on the controller; both streams come by `stdout`. It ends with us."""
         env = {
             "HOME": str(self.home),
             "PATH": f"{self.home}/bin:{ansible()}:/usr/local/bin:/usr/bin:/bin",
@@ -123,7 +123,7 @@ class Site:
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._run),
             "ANSIBLE_NOCOLOR": "1",
         }
-        argv = self.controller.enter("sh", "-ec", line)
+        argv = [program("setpriv"), "--pdeathsig", "TERM", *self.controller.enter("bash", "-ec", line)]
         made = subprocess.Popen(
             argv,
             cwd=self.tree / "ansible",

@@ -1,0 +1,82 @@
+"""A search for secrets where none may be: files, what programs say, and command line and environment of each."""
+
+import base64
+import contextlib
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+SHORTEST = 12
+"""Bytes: what is shorter stands somewhere by chance."""
+
+
+class Canary:
+    """`with Canary(parts) as canary:` watches /proc all the while; `parts` gives the secrets that there are, as they
+    come and go: name -> what it is.
+
+    A secret is looked for as it is, percent-encoded and in base64, in whole lines where it has several.
+    """
+
+    def __init__(self, parts: Callable[[], dict[str, bytes]]) -> None:
+        self._parts = parts
+        self._known: dict[bytes, str] = {}
+        self.seen: set[str] = set()
+        """Who had a secret in his command line or environment."""
+        self.processes: set[str] = set()
+        """Whom the search has looked at."""
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._learn()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join(30)
+
+    @property
+    def names(self) -> set[str]:
+        """Of the secrets that are looked for."""
+        return set(self._known.values())
+
+    def said(self, where: str, text: str | bytes) -> list[str]:
+        """What of them stands there."""
+        self._learn()
+        data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+        return sorted({f"{name} in {where}" for needle, name in list(self._known.items()) if needle in data})
+
+    def files(self, *directories: Path, but: Iterable[Path] = ()) -> list[str]:
+        """In every file below them, cores as well; `but`: where they may be."""
+        found: list[str] = []
+        allowed = [path.resolve() for path in but]
+        for directory in directories:
+            for path in sorted(directory.rglob("*")):
+                if path.is_file() and not any(path.resolve().is_relative_to(each) for each in allowed):
+                    found += self.said(str(path), path.read_bytes())
+        return found
+
+    def _learn(self) -> None:
+        for name, content in self._parts().items():
+            for line in content.splitlines():
+                if len(line) >= SHORTEST and not line.startswith(b"-----"):
+                    forms = (line, quote(line, safe="").encode(), base64.b64encode(line).rstrip(b"="))
+                    self._known.update(dict.fromkeys(forms, name))
+
+    def _watch(self) -> None:
+        """Each process on this machine, as often as that goes: some live for a moment only."""
+        while not self._ending.is_set():
+            self._learn()
+            for process in Path("/proc").glob("[0-9]*"):
+                with contextlib.suppress(OSError):
+                    name = (process / "comm").read_text().strip()
+                    for file in ("cmdline", "environ"):
+                        self.seen.update(self.said(f"{file} of {name}", (process / file).read_bytes()))
+                    self.processes.add(name)
+            self._ending.wait(0.01)
