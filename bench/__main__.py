@@ -44,7 +44,7 @@ BENCHES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "kam-apply": ("kam-apply, engine running", plugin.run),
     "registration": ("registration back after what befalls Consul, seconds", registration.run),
     "restart": ("kill -9 of Kamailio's main process: until the new instance answers", restart.run),
-    "rotations": ("every secret rotates at 30 calls/s, with changes all the while (30 min)", rotations.run),
+    "rotations": ("every secret rotates at 30 calls/s, with changes all the while (20 min)", rotations.run),
     "rotations-memory": ("memory, descriptors, threads after 1,000 rotations (6 min)", rotations_memory.run),
     "transports": ("each way to Kamailio, against binrpc on the unix socket", transports.run),
 }

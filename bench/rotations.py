@@ -152,11 +152,15 @@ def _unheard(node: Member) -> str:
 
 
 def rows(found: dict[str, Any]) -> list[list[str]]:
-    """For a table, its head first."""
-    head = ["rotations", "calls", "over TLS", "failed", "changes", "lost", "change, p50, s", "slowest change, s"]
+    """For a table, its head first; who hangs up stands with what rotates."""
+    keys = ["rotations", "calls", "failed", "changes", "lost", "change, p50, s", "slowest change, s"]
     return [
-        ["what", *head],
-        *([name, *(str(each[key]) for key in head)] for name, each in found.items() if isinstance(each, dict)),
+        ["what", "rotations", "calls", "failed", "changes", "lost", "p50, s", "slowest, s"],
+        *(
+            [name.replace("the ", "").removesuffix(" hangs up"), *(str(each[key]) for key in keys)]
+            for name, each in found.items()
+            if isinstance(each, dict)
+        ),
     ]
 
 
@@ -250,7 +254,7 @@ def main() -> int:
     found = run(asked.names or None, asked.short, asked.rate)
     print(json.dumps(found, indent=1))
     for row in rows(found):
-        print("".join(cell.ljust(36 if cell is row[0] else 20) for cell in row).rstrip())
+        print("".join(cell.ljust(24 if cell is row[0] else 12) for cell in row).rstrip())
     return 0 if found["ok"] else 1
 
 
