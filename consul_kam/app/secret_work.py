@@ -5,6 +5,7 @@ Times are of `clock`, which counts from the boot and goes on where we are not: w
 
 import hashlib
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -190,10 +191,14 @@ class Hands:
         return Taken(held, not same, made.left_out)
 
     def _lease(self, want: Want, given: Given, made: Made, now: float, wall: float) -> Lease:
-        """A certificate's life is its own; what is read again and again does not end."""
+        """A certificate's life is its own; what is read again and again does not end.
+
+        It is never longer than it says of itself: our wall clock may be behind.
+        """
         if want.again is not None:
             return Lease(now)
-        seconds = made.expires - wall if made.expires else given.seconds
+        whole = min(made.lasts, want.ttl or math.inf)
+        seconds = min(made.expires - wall, whole) if made.expires else given.seconds
         if made.expires and seconds <= 0:
             raise VaultError(f"cannot use {want.path}: its certificate has ended already: whose clock is wrong?")
         return lent(now, seconds, given.renewable and not made.expires, given.lease_id, self._chance())

@@ -12,6 +12,7 @@ from consul_kam.core.lease import Held, Login
 from consul_kam.core.secret import Want
 from consul_kam.errors import VaultAway, VaultError, VaultForgot
 from tests.app.secret_world import PaperVault, Place
+from tests.core.test_certificate import OLD
 
 DB = Want("db", "database", "database/creds/k")
 
@@ -173,6 +174,15 @@ def test_a_certificate_lives_as_long_as_it_says(world: World) -> None:
     world.vault.data["pki/issue/k"] = {**told, "expiration": int(time.time()) - 5}
     with pytest.raises(VaultError, match="its certificate has ended already"):
         world.ask(2, want=want)
+
+
+def test_a_certificate_lives_no_longer_than_it_says_where_our_clock_is_behind(world: World) -> None:
+    want = Want("db", "pki", "pki/issue/k", common_name="a")
+    told = dict.fromkeys(("private_key", "issuing_ca", "serial_number"), "x")
+    years = {"certificate": OLD, "expiration": int(time.time()) + 10 * 365 * 86400}
+    world.vault.data["pki/issue/k"] = {**told, **years}
+    assert world.ask(1, want=want).lease.life == 90 * 86400
+    assert world.ask(2, want=replace(want, ttl=3600.0)).lease.life == 3600.0, "nor than what was asked for"
 
 
 def test_what_is_read_again_and_is_the_same_is_no_other_generation(world: World) -> None:
