@@ -63,8 +63,8 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """`files`: field -> content. `expires`: of a certificate, seconds since 1970; 0: as its lease. `lasts`: seconds that
-    a certificate says it is good for in all. `left_out`: fields that cannot be files."""
+    """`files`: field -> content. `expires`: of a certificate, seconds since 1970; 0: as its lease. `lasts`: seconds, of
+    a certificate from its beginning to its end. `left_out`: fields that cannot be files."""
 
     files: Mapping[str, bytes]
     version: int = 0
