@@ -102,8 +102,8 @@ class Each:
 
 @dataclass(slots=True)
 class All:
-    """All that is known. `trouble`: why Vault cannot be used at all; `login_trouble`: why it lets us not in; `ours`: what
-    holds up nothing, on our own side."""
+    """All that is known. `trouble`: why Vault cannot be used at all; `login_trouble`: why it lets us not in; `ours`:
+    what holds up nothing, on our own side."""
 
     given: VaultSettings
     each: Mapping[str, Each]

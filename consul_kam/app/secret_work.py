@@ -68,7 +68,7 @@ class Hands:
     """Every method raises ConsulKamError; `chance`: from 0 to below 1; `vault`: another than the one that is given.
 
     `unkept`: why what is known could not be written down; `unread`: why nobody can say whether the token file has
-    another one; or "". Both hold up nothing.
+    another one; `unfit`: what a later look at the directory found; or "". They hold up nothing.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Hands:
         self._vault = vault or Vault(given.address, given.ca_file, certificate, given.namespace)
         self._store = SecretStore(given.directory)
         self._closed = False
-        self.unkept = self.unread = ""
+        self.unkept = self.unread = self.unfit = ""
         self._vain, self._vain_until = "", 0.0
         """A token that did not let us in, and until when it is not tried again."""
         auth = given.auth
@@ -125,8 +125,12 @@ class Hands:
         return Found(login, current, old, leaving, numbers)
 
     def lost(self, generations: Mapping[str, int]) -> Sequence[str]:
-        """Names that do not lead to their generation any more. Raises ConfigError as `find` does."""
-        self._store.prepare()
+        """Names that do not lead to their generation any more. The directory is made where it is missing."""
+        try:
+            self._store.prepare()
+            self.unfit = ""
+        except ConfigError as error:
+            self.unfit = str(error)
         return [name for name, number in generations.items() if self._store.current(name) != number]
 
     def _generations(self) -> Mapping[str, list[int]]:

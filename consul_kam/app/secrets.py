@@ -265,7 +265,7 @@ class Secrets:
 
     def _tell(self) -> None:
         """What is new, once."""
-        self._all.ours = tuple(filter(None, (self._hands.unkept, self._hands.unread)))
+        self._all.ours = tuple(filter(None, (self._hands.unfit, self._hands.unkept, self._hands.unread)))
         now = secret_told.troubles(self._all)
         for trouble in now:
             if trouble not in self._told:

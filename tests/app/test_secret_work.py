@@ -72,8 +72,11 @@ def test_what_was_taken_away_is_seen_and_written_again(world: World) -> None:
     assert world.hands.lost({"db": 1}) == ["db"]
     taken = world.hands.ask(want, one, 2, world.login)
     assert (taken.new, taken.held.generation, world.field("username")) == (True, 2, "1")
+    world.place.secrets.chmod(0o755)
+    assert world.hands.lost({"db": 2}) == []
+    assert "others may look in" in world.hands.unfit
     shutil.rmtree(world.place.secrets)
-    assert world.hands.lost({"db": 2}) == ["db"]
+    assert (world.hands.lost({"db": 2}), world.hands.unfit) == (["db"], "")
     assert world.ask(3, taken.held, want).generation == 3
 
 

@@ -269,6 +269,8 @@ def test_a_secret_of_another_name_comes_before_the_one_it_replaces_goes(tmp_path
         with after(made, change=lambda text: text.replace("secrets.db]", "secrets.base]")) as new:
             new.start()
             new.until(lambda: new.on(lambda: new.secrets.waits_for) == f"base from Vault: {AWAY}")
+            new.vault.refuses = {"database/creds/k": VaultRefused("cannot read it: 403", 403)}
+            new.until(lambda: new.state("base")["failures"] > 1)
             assert new.field("username") == "u1"
             new.vault.refuses.clear()
             new.until(lambda: not new.field("username"))
