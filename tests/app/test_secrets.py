@@ -12,10 +12,9 @@ import pytest
 from consul_kam.adapters.journal import Journal
 from consul_kam.app.loop import Loop
 from consul_kam.app.reports import Reporter
-from consul_kam.app.secret_work import Hands
+from consul_kam.app.secret_work import Hands, clock
 from consul_kam.app.secrets import LOOK, Secrets
 from consul_kam.config import Settings, parse
-from consul_kam.core.secret import Want
 from consul_kam.errors import VaultAway, VaultForgot, VaultRefused
 from tests.app.secret_world import PaperVault, Place
 
@@ -336,15 +335,33 @@ def test_a_token_file_that_is_gone_or_wrong_takes_nothing_from_the_login_we_have
 
 
 def test_what_nobody_needs_is_revoked_when_nothing_else_is_due(tmp_path: Path) -> None:
-    with running(tmp_path, more='text = "{username}"') as made:
-        hands = Hands(made.place.settings().vault, vault=PaperVault())
+    with running(tmp_path, more=KV) as made:
+        hands, (db, api) = (
+            Hands(made.place.settings().vault, vault=made.vault),
+            made.place.settings(more=KV).vault.secrets,
+        )
+        made.vault.data[api.path] = {"data": {"a": "1"}, "metadata": {"version": 1}}
         hands.find(())
         login = hands.log_in()
-        for number in (1, 2, 3):  # of another configuration; the first is needed by nobody
-            hands.ask(Want("db", "database", "database/creds/k"), None, number, login)
+        for number in (1, 2, 3):  # the first is needed by nobody
+            hands.ask(db, None, number, login)
+        due = hands.ask(api, None, 1, login).held.lease.taken + api.every
+        made.vault.calls.clear()
         made.vault.refuses["revoke"] = AWAY
+        made.until(lambda: clock() > due)
         made.start()
         made.until(lambda: "revoke" in made.vault.calls)
-        assert made.vault.calls == ["database/creds/k", "revoke"]
-        made.until(lambda: made.on(lambda: made.secrets._access.away.failures) > 0)
+        assert made.vault.calls[0] == api.path
+        made.until(lambda: [entry for entry in made.reporter.recent if "ends by itself" in entry["event"]])
+        assert made.vault.calls.count("revoke") == 1
         assert made.on(made.secrets.status)["reachable"], "one lease is not all of Vault"
+
+
+def test_a_revocation_that_fails_holds_off_what_comes_next(tmp_path: Path) -> None:
+    with running(tmp_path) as made:
+        made.start()
+        made.until(lambda: made.told)
+        made.vault.refuses["revoke"] = AWAY
+        held = made.on(lambda: made.secrets._all.each["db"].held)
+        made.on(lambda: (made.secrets._leaving.append(("db", held)), made.secrets._let_go("db", held)))
+        made.until(lambda: made.on(lambda: made.secrets._access.away.failures) == 1)
