@@ -28,15 +28,33 @@ class Each:
     failures: int = 0
     expired: bool = False
     """Its end was seen, and told."""
+    gone: bool = False
+    """Somebody took its files away."""
 
     def end(self, login: Login | None) -> float:
         """When it is no longer good; never, where it is not there."""
         return end_of(self.held, login) if self.held is not None else math.inf
 
     def usable(self, login: Login | None, now: float, keep: bool) -> bool:
-        """Whether its files are what is wanted; `keep`: also where it expired."""
-        held = self.held
-        return held is not None and held.want == self.want.digest and (keep or self.end(login) > now)
+        """Whether it has files that are good, be it as it was configured before; `keep`: also where it expired."""
+        return self.there is not None and (keep or self.end(login) > now)
+
+    @property
+    def there(self) -> Held | None:
+        """What its files are, as far as they are there."""
+        return None if self.gone else self.held
+
+    @property
+    def outdated(self) -> bool:
+        """Whether its files are as it was configured before."""
+        return self.there is not None and self.there.want != self.want.digest
+
+    def lost(self, gone: bool) -> bool:
+        """What a look at its files says; returns whether that is news."""
+        news, self.gone = gone != self.gone, gone
+        if news:
+            self.trouble = "its files were taken away" if gone else ""
+        return news
 
     def left_before(self, now: float) -> float:
         """Seconds that what it was before is still good; inf: without end; 0: it is not."""
@@ -49,7 +67,7 @@ class Each:
         before, self.held = self.held, taken.held
         self.number = max(self.number, taken.held.generation)
         self.renewals += before is not None
-        self.retry, self.expired = Retry(), False
+        self.retry, self.expired, self.gone = Retry(), False, False
         left_out = ", ".join(taken.left_out)
         self.trouble = f"it has fields that cannot be files: {left_out}" if left_out else ""
         if not taken.new:
@@ -84,13 +102,15 @@ class Each:
 
 @dataclass(slots=True)
 class All:
-    """All that is known. `trouble`: why Vault cannot be used at all; `login_trouble`: why it lets us not in."""
+    """All that is known. `trouble`: why Vault cannot be used at all; `login_trouble`: why it lets us not in; `ours`:
+    what holds up nothing, on our own side."""
 
     given: VaultSettings
     each: Mapping[str, Each]
     login: Login | None = None
     trouble: str = ""
     login_trouble: str = ""
+    ours: tuple[str, ...] = ()
 
     def login_now(self, now: float) -> Login | None:
         """One that is good."""
@@ -100,6 +120,11 @@ class All:
         """Names of which there are no files that may be used."""
         keep = self.given.on_expiry == "keep"
         return tuple(name for name, each in self.each.items() if not each.usable(self.login, now, keep))
+
+    @property
+    def unlike(self) -> tuple[str, ...]:
+        """Names of those that are not yet as they are configured, and nothing is known to stand against that."""
+        return tuple(name for name, each in self.each.items() if each.outdated and not self.why(each))
 
     def first_end(self, now: float) -> float:
         """Of those that did not end yet, and of what was before them."""

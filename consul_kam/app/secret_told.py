@@ -8,10 +8,18 @@ from consul_kam.app.secret_each import All, Each
 from consul_kam.core.lease import Login, Standing, end_of, standing
 from consul_kam.core.vitals import SecretVitals, VaultVitals
 
+OUTDATED = "its files are as it was configured before"
+
 
 def troubles(known: All) -> tuple[str, ...]:
-    own = [f"{name}: {each.trouble}" for name, each in known.each.items() if each.trouble]
-    return tuple(filter(None, (known.trouble, known.login_trouble, *own)))
+    own = [f"{name}: {trouble}" for name, each in known.each.items() if (trouble := _trouble(known, each))]
+    return tuple(filter(None, (known.trouble, known.login_trouble, *known.ours, *own)))
+
+
+def _trouble(known: All, each: Each) -> str:
+    """One that is not as it is configured now is no trouble while it is being asked for."""
+    unlike = OUTDATED if each.outdated and known.why(each) else ""
+    return "; ".join(filter(None, (unlike, each.trouble)))
 
 
 def until(known: All, now: float) -> str:
@@ -35,13 +43,13 @@ def status(known: All, now: float) -> dict[str, Any]:
         "login_expires_in": _left(login.lease.ends, now) if login is not None else None,
         "directory": str(known.given.directory),
         "on_expiry": known.given.on_expiry,
-        "secrets": [_one(each, known.login, now) for each in known.each.values()],
+        "secrets": [_one(known, each, now) for each in known.each.values()],
         "troubles": list(troubles(known)),
     }
 
 
-def _one(each: Each, login: Login | None, now: float) -> dict[str, Any]:
-    held = each.held
+def _one(known: All, each: Each, now: float) -> dict[str, Any]:
+    held, login = each.held, known.login
     return {
         "name": each.want.name,
         "kind": each.want.kind,
@@ -54,13 +62,13 @@ def _one(each: Each, login: Login | None, now: float) -> dict[str, Any]:
         "before_expires_in": _left(each.old.lease.ends, now) if each.old is not None else None,
         "renewals": each.renewals,
         "failures": each.failures,
-        "trouble": each.trouble,
+        "trouble": _trouble(known, each),
     }
 
 
 def _state(each: Each, login: Login | None, now: float) -> Standing:
     """One that was removed is expired."""
-    return Standing.EXPIRED if each.expired else standing(each.held, login, each.retry, now)
+    return Standing.EXPIRED if each.expired else standing(each.there, login, each.retry, now)
 
 
 def _left(ends: float, now: float) -> float | None:

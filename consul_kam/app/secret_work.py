@@ -5,6 +5,7 @@ Times are of `clock`, which counts from the boot and goes on where we are not: w
 
 import hashlib
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +17,12 @@ from consul_kam.adapters.vault import Entry, Given, How, Vault, token_of
 from consul_kam.core import held as kept
 from consul_kam.core.lease import Held, Lease, Login, extended, lent
 from consul_kam.core.secret import Made, Want, make
-from consul_kam.errors import ConsulKamError, VaultError, VaultForgot
+from consul_kam.errors import ConfigError, ConsulKamError, VaultAway, VaultError, VaultForgot
 from consul_kam.settings import VaultSettings
 
 T = TypeVar("T")
+VAIN = 60.0
+"""Seconds until a token is tried again that did not let us in, while we have another."""
 
 
 def clock() -> float:
@@ -32,11 +35,11 @@ class NotKept(ConsulKamError):
 
 
 class LoggedOut(ConsulKamError):
-    """Our token is no longer ours: the token file has another, or, `dead`, Vault does not know it any more."""
+    """Vault does not know our token any more."""
 
-    def __init__(self, message: str, dead: bool) -> None:
-        self.dead = dead
-        super().__init__(message)
+
+class Replaced(ConsulKamError):
+    """The token file has another token; ours is still good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,11 @@ class Taken:
 
 
 class Hands:
-    """Every method raises ConsulKamError; `chance`: from 0 to below 1; `vault`: another than the one that is given."""
+    """Every method raises ConsulKamError; `chance`: from 0 to below 1; `vault`: another than the one that is given.
+
+    `unkept`: why what is known could not be written down; `unread`: why nobody can say whether the token file has
+    another one; `unfit`: what a later look at the directory found; or "". They hold up nothing.
+    """
 
     def __init__(
         self, given: VaultSettings, chance: Callable[[], float] = random.random, vault: Vault | None = None
@@ -72,6 +79,9 @@ class Hands:
         self._vault = vault or Vault(given.address, given.ca_file, certificate, given.namespace)
         self._store = SecretStore(given.directory)
         self._closed = False
+        self.unkept = self.unread = self.unfit = ""
+        self._vain, self._vain_until = "", 0.0
+        """A token that did not let us in, and until when it is not tried again."""
         auth = given.auth
         self._how = How(
             auth.method,
@@ -92,7 +102,7 @@ class Hands:
     # -- what is there -------------------------------------------------------------------------------------------------
 
     def find(self, wanted: Sequence[str]) -> Found:
-        """Raises ConfigError where secrets must not lie in the directory."""
+        """Takes nothing away. Raises ConfigError where secrets must not lie in the directory."""
         self._store.prepare()
         now = clock()
         login = kept.load_login(self._store.login(), self._digest)
@@ -108,11 +118,20 @@ class Hands:
                     current[name] = held
                 elif name in wanted and name not in old and number < here and held.lease.ends > now:
                     old[name] = held
-                else:
+                elif name in wanted:
                     leaving.append((name, held))
-            if name not in wanted:
-                self._withdraw(name)
+                else:  # somebody may use it yet, until others came and everybody has them: it ends by itself
+                    leaving.append((name, replace(held, lease=replace(held.lease, id=""))))
         return Found(login, current, old, leaving, numbers)
+
+    def lost(self, generations: Mapping[str, int]) -> Sequence[str]:
+        """Names that do not lead to their generation any more. The directory is made where it is missing."""
+        try:
+            self._store.prepare()
+            self.unfit = ""
+        except ConfigError as error:
+            self.unfit = str(error)
+        return [name for name, number in generations.items() if self._store.current(name) != number]
 
     def _generations(self) -> Mapping[str, list[int]]:
         try:
@@ -129,7 +148,13 @@ class Hands:
 
     def log_in(self) -> Login:
         now = clock()
-        login = self._login(self._vault.log_in(self._how), lambda entry: self._lent(now, entry))
+        try:
+            login = self._login(self._vault.log_in(self._how), lambda entry: self._lent(now, entry))
+        except VaultError as error:
+            if not isinstance(error, VaultAway):
+                self._vain, self._vain_until = token_of(self._how), now + VAIN
+            raise
+        self._vain = ""
         self._keep_login(login)
         return login
 
@@ -150,23 +175,28 @@ class Hands:
         return lent(now, entry.seconds, entry.renewable, entry.id, self._chance())
 
     def _keep_login(self, login: Login) -> None:
-        try:
-            self._store.keep_login(kept.dump_login(login, self._digest))
-        except OSError as error:
-            raise NotKept(f"cannot write {self._store.directory}: {error.strerror or error}") from None
+        self._noted(lambda: self._store.keep_login(kept.dump_login(login, self._digest)))
 
     def _same(self, login: Login) -> None:
-        """Somebody may have put another token into the file. Raises LoggedOut, and ConfigError where it is gone."""
-        if self._how.method == "token" and token_of(self._how) != login.token:
-            raise LoggedOut("the token file has another token", dead=False)
+        """Somebody may have put another token into the file; one that is gone is no reason to stop. Raises Replaced."""
+        if self._how.method != "token":
+            return
+        try:
+            found = token_of(self._how)
+        except ConfigError as error:
+            self.unread = str(error)
+            return
+        self.unread = ""
+        if found != login.token and (found != self._vain or clock() >= self._vain_until):
+            raise Replaced("the token file has another token")
 
     def _with(self, login: Login, call: Callable[[], T]) -> T:
-        """Raises LoggedOut too."""
+        """Raises LoggedOut and Replaced too."""
         self._same(login)
         try:
             return call()
         except VaultForgot:
-            raise LoggedOut("Vault no longer knows our token", dead=True) from None
+            raise LoggedOut("Vault no longer knows our token") from None
 
     # -- secrets -------------------------------------------------------------------------------------------------------
 
@@ -178,6 +208,7 @@ class Hands:
             made = make(want, given.data)
             lease = self._lease(want, given, made, now, wall)
             same = before is not None and (before.want, before.digest) == (want.digest, made.digest)
+            same = same and before is not None and self._store.current(want.name) == before.generation
             held = Held(number, want.digest, login.id, made.digest, lease, made.version, wall, made.serial)
             if same and before is not None:
                 held = replace(held, generation=before.generation, at=before.at)
@@ -190,10 +221,14 @@ class Hands:
         return Taken(held, not same, made.left_out)
 
     def _lease(self, want: Want, given: Given, made: Made, now: float, wall: float) -> Lease:
-        """A certificate's life is its own; what is read again and again does not end."""
+        """A certificate's life is its own; what is read again and again does not end.
+
+        It is never longer than it says of itself: our wall clock may be behind.
+        """
         if want.again is not None:
             return Lease(now)
-        seconds = made.expires - wall if made.expires else given.seconds
+        whole = min(made.lasts, want.ttl or math.inf)
+        seconds = min(made.expires - wall, whole) if made.expires else given.seconds
         if made.expires and seconds <= 0:
             raise VaultError(f"cannot use {want.path}: its certificate has ended already: whose clock is wrong?")
         return lent(now, seconds, given.renewable and not made.expires, given.lease_id, self._chance())
@@ -213,10 +248,10 @@ class Hands:
             if held.lease.id and login is not None and held.lease.ends > clock():
                 self._vault.revoke(held.lease.id, login.token)
         finally:
-            self._store.drop(name, held.generation)
+            self.remove(name, held)
 
     def remove(self, name: str, held: Held) -> None:
-        """An expired one, where policy says so. Another may have come meanwhile."""
+        """An expired one, where policy says so, or one that nobody needs. Another may have come meanwhile."""
         if self._store.current(name) == held.generation:
             self._withdraw(name)
         self._store.drop(name, held.generation)
@@ -236,10 +271,16 @@ class Hands:
             raise NotKept(f"cannot write {self._store.directory / want.name}: {error.strerror or error}") from None
 
     def _note(self, name: str, held: Held) -> None:
+        self._noted(lambda: self._store.note(name, held.generation, kept.dump(held)))
+
+    def _noted(self, write: Callable[[], None]) -> None:
+        """What Vault did is done, also where the next engine will not know of it."""
         try:
-            self._store.note(name, held.generation, kept.dump(held))
+            write()
         except OSError as error:
-            raise NotKept(f"cannot write {self._store.directory}: {error.strerror or error}") from None
+            self.unkept = f"cannot write {self._store.directory}: {error.strerror or error}"
+        else:
+            self.unkept = ""
 
     def _give_back(self, lease_id: str, login: Login) -> None:
         """What we cannot keep nobody shall have."""

@@ -6,7 +6,7 @@ worker does it, `_took` or `_failed` (decided) look again. Everybody else reads 
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from consul_kam.app.reports import Reporter
 from consul_kam.app.secret_access import NAMED, Access
 from consul_kam.app.secret_each import All, Each
 from consul_kam.app.secret_turns import Turns
-from consul_kam.app.secret_work import Found, Hands, LoggedOut, NotKept, Taken, clock
+from consul_kam.app.secret_work import Found, Hands, LoggedOut, NotKept, Replaced, Taken, clock
 from consul_kam.config import Settings
 from consul_kam.core import lease
 from consul_kam.core.lease import Held, Verb
@@ -28,9 +28,13 @@ LOOK = 60.0
 
 
 class Secrets:
-    """Every method on the decision thread. `hands`: for a test; by default those for the real Vault."""
+    """Every method on the decision thread. `hands`: for a test; by default those for the real Vault. `look`: seconds
+    between two looks at the files."""
 
-    def __init__(self, loop: Loop, settings: Settings, reporter: Reporter, hands: Hands | None = None) -> None:
+    def __init__(
+        self, loop: Loop, settings: Settings, reporter: Reporter, hands: Hands | None = None, look: float = LOOK
+    ) -> None:
+        self._every = look
         self._loop, self._given, self._reporter = loop, settings.vault, reporter
         self._patience = settings.node.boot_timeout
         self._all = All(self._given, {want.name: Each(want) for want in self._given.secrets})
@@ -42,7 +46,7 @@ class Secrets:
         """Generations that nobody needs."""
         self._ended: list[tuple[Each, Held]] = []
         """Those whose files are to be removed."""
-        self._found = False
+        self._found, self._looked = False, 0.0
         self._go: Callable[[], None] | None = None
         self._told: tuple[str, ...] = ()
 
@@ -85,7 +89,7 @@ class Secrets:
     # -- the flow ------------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        names = tuple(self._all.each)
+        names, self._looked = tuple(self._all.each), clock()
         self._turns.do(lambda: self._hands.find(names), self._took_up, self._access.closed)
 
     def _took_up(self, found: Found) -> None:
@@ -96,12 +100,23 @@ class Secrets:
             each.held, each.old = found.current.get(name), found.old.get(name)
             each.number = found.numbers.get(name, 0)
 
+    def _look_again(self) -> None:
+        """Somebody may have taken files away."""
+        there = {name: each.held.generation for name, each in self._all.each.items() if each.held is not None}
+        self._looked = clock()
+        self._turns.do(lambda: self._hands.lost(there), self._saw, self._access.closed)
+
+    def _saw(self, lost: Collection[str]) -> None:
+        for name, each in self._all.each.items():
+            if each.lost(each.held is not None and name in lost):
+                self._changed(each)
+
     def _next(self) -> None:
         """What is due now is begun; else there is a timer for it."""
         now = clock()
         self._ends(now)
         self._first()
-        wake = min(self._all.first_end(now), now + LOOK)  # an end is seen also while Vault hangs
+        wake = min(self._all.first_end(now), now + self._every)  # an end is seen also while Vault hangs
         if not self._turns.busy:
             when, act = min(self._steps(now), key=lambda step: step[0])
             if when <= now:
@@ -117,17 +132,22 @@ class Secrets:
         if self._ended:
             return [(now, lambda: self._remove(*self._ended.pop()))]
         away = self._access.away.until
-        steps = [self._access.step(now)]
-        leaver = next((each for each in self._leaving if self._all.login is not None or not _lent(each[1], now)), None)
-        if leaver is not None:
-            steps.append((away, lambda: self._let_go(*leaver)))
+        steps = [self._access.step(now), (self._looked + self._every, self._look_again)]
         login = self._all.login_now(now)
         for each in self._all.each.values():
             want = each.want
-            when, what = lease.next_secret(each.held, want.digest, want.again, login, each.retry)
+            when, what = lease.next_secret(each.there, want.digest, want.again, login, each.retry)
             act = self._renew if what is Verb.RENEW else self._ask
             steps.append((max(when, away), lambda each=each, act=act: act(each)))  # type: ignore[misc]
+        leaver = next((each for each in self._leaving if self._may_go(*each, now)), None)
+        if leaver is not None and all(when > now for when, _ in steps):  # a revocation may take long
+            steps.append((away, lambda: self._let_go(*leaver)))
         return steps
+
+    def _may_go(self, name: str, held: Held, now: float) -> bool:
+        """What is no longer configured stays until all is there that may have come in its place."""
+        replaced = name in self._all.each or not self.missing
+        return replaced and (self._all.login is not None or not _lent(held, now))
 
     # -- one secret ----------------------------------------------------------------------------------------------------
 
@@ -165,9 +185,10 @@ class Secrets:
 
     def _failed(self, each: Each, error: ConsulKamError, renewing: bool = False) -> None:
         now = clock()
-        if isinstance(error, LoggedOut):
-            each.retry = lease.failed(each.retry, now, random.random(), each.end(self._all.login))
-            self._access.logged_out(error)
+        if isinstance(error, LoggedOut | Replaced):
+            if isinstance(error, LoggedOut):
+                each.retry = lease.failed(each.retry, now, random.random(), each.end(self._all.login))
+            self._access.lost(error)
             return
         each.failures += 1
         if isinstance(error, VaultAway):
@@ -183,6 +204,8 @@ class Secrets:
         self._leaving.remove((name, held))
 
         def failed(error: ConsulKamError) -> None:
+            if isinstance(error, VaultAway):
+                self._access.hold_off()
             self._reporter.tell(f"{error}; it ends by itself", "warning")
 
         self._turns.do(lambda: self._hands.let_go(name, held, login), lambda _: None, failed)
@@ -225,14 +248,14 @@ class Secrets:
 
     def _first(self) -> None:
         """What waits for the secrets goes on."""
-        if self._go is not None and self._found and not self.missing:
+        if self._go is not None and self._found and not self.missing and not self._all.unlike:
             go, self._go = self._go, None
             go()
 
     def _late(self) -> None:
         go, self._go = self._go, None
         if go is not None:
-            lacks, why = ", ".join(self.missing), self._all.why() or "no answer"
+            lacks, why = ", ".join(self.missing or self._all.unlike), self._all.why() or "no answer"
             self._reporter.warn(
                 f"going on without secrets from Vault: {lacks} did not come within {self._patience:g} s: {why}"
             )
@@ -242,6 +265,7 @@ class Secrets:
 
     def _tell(self) -> None:
         """What is new, once."""
+        self._all.ours = tuple(filter(None, (self._hands.unfit, self._hands.unkept, self._hands.unread)))
         now = secret_told.troubles(self._all)
         for trouble in now:
             if trouble not in self._told:

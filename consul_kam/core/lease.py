@@ -180,7 +180,7 @@ class Standing(Enum):
     """How a secret is."""
 
     WAITING = "waiting"
-    """It was never there."""
+    """It is not there."""
     GOOD = "good"
     LATE = "late"
     """Good, but what was due failed."""

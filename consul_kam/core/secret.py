@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+from consul_kam.core.certificate import NoCertificate, blocks, read
 from consul_kam.errors import VaultError
 
 KV, DATABASE, CONSUL, PKI = "kv", "database", "consul", "pki"
@@ -61,14 +63,15 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """`files`: field -> content. `expires`: of a certificate, seconds since 1970; 0: as its lease. `left_out`: fields
-    that cannot be files."""
+    """`files`: field -> content. `expires`: of a certificate, seconds since 1970; 0: as its lease. `lasts`: seconds, of
+    a certificate from its beginning to its end. `left_out`: fields that cannot be files."""
 
     files: Mapping[str, bytes]
     version: int = 0
     expires: float = 0.0
     serial: str = ""
     left_out: tuple[str, ...] = ()
+    lasts: float = math.inf
 
     @property
     def digest(self) -> str:
@@ -90,7 +93,7 @@ def make(want: Want, data: object) -> Made:
         files[TEXT] = _text(want, files).encode()
     if len(files) > MOST or sum(map(len, files.values())) > LARGEST:
         raise VaultError(f"cannot use {want.path}: it has more than {MOST} fields or {LARGEST} bytes")
-    return Made(files, made.version, made.expires, made.serial, made.left_out)
+    return replace(made, files=files)
 
 
 def _kv(want: Want, data: Mapping[str, Any]) -> Made:
@@ -136,7 +139,17 @@ def _pki(want: Want, data: Mapping[str, Any]) -> Made:
     certificate, key = _pem(found["certificate"]) + authority, _pem(found["private_key"])
     files = {"certificate.pem": certificate, "key.pem": key, "ca.pem": authority, "bundle.pem": certificate + key}
     texts = {name: text.encode() for name, text in files.items()}
-    return Made(texts, expires=float(expires), serial=found["serial_number"])
+    lasts = _lasts(texts["certificate.pem"])
+    return Made(texts, expires=float(expires), serial=found["serial_number"], lasts=lasts)
+
+
+def _lasts(pem: bytes) -> float:
+    """From its beginning to its end, in s; of one that we cannot read we know only what Vault says."""
+    try:
+        leaf = read(blocks(pem)[0])
+    except NoCertificate:
+        return math.inf
+    return leaf.ends - leaf.begins
 
 
 def _pem(text: str) -> str:

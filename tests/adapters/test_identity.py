@@ -104,7 +104,7 @@ def test_while_they_are_swapped_a_certificate_never_stands_beside_anothers_key(i
 
 
 def test_followed_takes_the_newest_that_fits(issued: Issued, authority: Authority) -> None:
-    followed, now = Followed(files(issued)), time.time()
+    followed, now = Followed(files(issued)), time.time() + 60  # those made below are valid then
     assert not followed.look(now)
     assert (followed.current, "cannot read" in followed.trouble) == (None, True)
     first = issued.renew()
@@ -133,6 +133,16 @@ def test_what_is_not_valid_yet_is_taken_once_it_is(issued: Issued) -> None:
     assert followed.look(now + 61)
     assert followed.current is not None
     assert followed.current.leaf.fingerprint == wanted
+
+
+def test_a_clock_that_was_ahead_once_holds_up_nothing(issued: Issued) -> None:
+    wanted, now = issued.renew(), time.time() + 60
+    followed = Followed(files(issued))
+    assert not followed.look(now + 20 * 365 * 86400)
+    assert "it expired" in followed.trouble
+    assert followed.look(now), "put right again"
+    assert followed.current is not None
+    assert (followed.current.leaf.fingerprint, followed.trouble) == (wanted, "")
 
 
 def test_no_descriptor_is_left(issued: Issued) -> None:

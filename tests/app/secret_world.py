@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +85,14 @@ class Place:
         new.chmod(0o600)
         new.rename(self.token)
 
-    def settings(self, lines: str = "", more: str = "", patience: float = 10.0) -> Settings:
+    def settings(
+        self, lines: str = "", more: str = "", patience: float = 10.0, change: Callable[[str], str] = str
+    ) -> Settings:
+        """`change`: of the whole text."""
         text = TOML.format(
             state=self.state, directory=self.secrets, token=self.token, lines=lines, more=more, patience=patience
         )
-        return parse(text, "f.toml", {})
+        return parse(change(text), "f.toml", {})
 
     def __enter__(self) -> "Place":
         return self

@@ -1,5 +1,6 @@
 """What the worker does for secrets, with a Vault on paper and a real tmpfs."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from consul_kam.app.secret_work import Hands, LoggedOut, NotKept, clock
+from consul_kam.app.secret_work import Hands, LoggedOut, NotKept, Replaced, clock
 from consul_kam.core.lease import Held, Login
 from consul_kam.core.secret import Want
-from consul_kam.errors import VaultAway, VaultError, VaultForgot
+from consul_kam.errors import VaultAway, VaultError, VaultForgot, VaultRefused
 from tests.app.secret_world import PaperVault, Place
+from tests.core.test_certificate import OLD
 
 DB = Want("db", "database", "database/creds/k")
 
@@ -48,9 +50,50 @@ def test_another_engine_finds_what_there_was(world: World) -> None:
     third = world.ask(3, two)
     found = Hands(world.place.settings().vault, vault=PaperVault()).find(("db",))
     assert (found.current, found.old, found.leaving) == ({"db": third}, {"db": two}, [("db", one)])
-    found = Hands(world.place.settings().vault, vault=PaperVault()).find(())
+
+
+def test_what_is_no_longer_wanted_stays_until_it_is_let_go_and_its_lease_ends_by_itself(world: World) -> None:
+    for number in (1, 2, 3):
+        world.ask(number)
+    found = world.hands.find(())
     assert [held.generation for _, held in found.leaving] == [3, 2, 1]
-    assert not (world.place.secrets / "db").is_symlink()
+    assert world.field("username") == "u3"
+    for name, held in found.leaving:
+        world.hands.let_go(name, held, world.login)
+    assert (list(world.place.secrets.glob("*db*")), world.vault.revoked) == ([], [])
+
+
+def test_what_was_taken_away_is_seen_and_written_again(world: World) -> None:
+    want = Want("db", "kv", "secret/data/x")
+    world.vault.data[want.path] = {"data": {"username": "1"}, "metadata": {"version": 1}}
+    one = world.ask(1, want=want)
+    assert world.hands.lost({"db": 1, "other": 1}) == ["other"]
+    (world.place.secrets / "db").unlink()
+    assert world.hands.lost({"db": 1}) == ["db"]
+    taken = world.hands.ask(want, one, 2, world.login)
+    assert (taken.new, taken.held.generation, world.field("username")) == (True, 2, "1")
+    world.place.secrets.chmod(0o755)
+    assert world.hands.lost({"db": 2}) == []
+    assert "others may look in" in world.hands.unfit
+    shutil.rmtree(world.place.secrets)
+    assert (world.hands.lost({"db": 2}), world.hands.unfit) == (["db"], "")
+    assert world.ask(3, taken.held, want).generation == 3
+
+
+def test_what_vault_did_counts_also_where_it_cannot_be_written_down(world: World) -> None:
+    held = world.ask(1)
+    for name in (".login.json", ".db.1.json"):
+        (world.place.secrets / name).unlink()
+        (world.place.secrets / name).mkdir()
+    world.vault.login_life = 1900.0
+    assert world.hands.prolong(world.login).lease.life == 1900.0
+    assert world.hands.log_in().lease.life == 1900.0
+    world.vault.life = 1000.0
+    assert world.hands.renew(DB, held, world.login).lease.life == 1000.0
+    assert world.hands.unkept == f"cannot write {world.place.secrets}: Is a directory"
+    (world.place.secrets / ".db.1.json").rmdir()
+    again = world.hands.renew(DB, held, world.login)
+    assert (world.hands.unkept, world.hands.find(("db",)).current) == ("", {"db": again})
 
 
 def test_another_address_is_another_login(world: World) -> None:
@@ -116,9 +159,8 @@ def test_what_somebody_put_in_a_secrets_place_is_named(world: World) -> None:
     (world.place.secrets / "db" / "x").touch()
     with pytest.raises(NotKept, match=r"cannot write .*/db: "):
         world.ask(1)
-    (world.place.secrets / ".db.1").mkdir()
-    with pytest.raises(NotKept, match=r"cannot remove .*/db: "):
-        world.hands.find(())
+    assert world.hands.find(()).leaving == []
+    assert (world.place.secrets / "db" / "x").exists()
 
 
 def test_what_nobody_needs_is_revoked_while_it_lives(world: World) -> None:
@@ -145,10 +187,31 @@ def test_a_token_that_is_no_longer_ours(world: World) -> None:
     ):
         with pytest.raises(LoggedOut, match="Vault no longer knows our token"):
             act()
-    world.vault.refuses = {}
+
+
+def test_another_token_in_the_file_is_for_the_next_login_and_takes_nothing_from_this_one(world: World) -> None:
     world.place.write_token("t2")
-    with pytest.raises(LoggedOut, match="the token file has another token"):
-        world.ask(2, held)
+    with pytest.raises(Replaced, match="the token file has another token"):
+        world.ask(1)
+    world.vault.refuses["login"] = VaultRefused("cannot use the token: 403", 403)
+    with pytest.raises(VaultRefused):
+        world.hands.log_in()
+    held = world.ask(1)
+    assert world.vault.calls == ["login", "login", "database/creds/k"]
+    world.place.write_token("t3")
+    with pytest.raises(Replaced):
+        world.hands.renew(DB, held, world.login)
+    world.vault.refuses["login"] = VaultAway("cannot reach it")
+    with pytest.raises(VaultAway):
+        world.hands.log_in()
+    with pytest.raises(Replaced):
+        world.hands.renew(DB, held, world.login)
+    world.place.token.unlink()
+    assert world.hands.renew(DB, held, world.login).lease.life == 3600.0
+    assert world.hands.unread.startswith("cannot read vault.auth.token_file ")
+    world.place.write_token("t1")
+    world.hands.renew(DB, held, world.login)
+    assert world.hands.unread == ""
 
 
 def test_a_renewal_is_remembered(world: World) -> None:
@@ -173,6 +236,15 @@ def test_a_certificate_lives_as_long_as_it_says(world: World) -> None:
     world.vault.data["pki/issue/k"] = {**told, "expiration": int(time.time()) - 5}
     with pytest.raises(VaultError, match="its certificate has ended already"):
         world.ask(2, want=want)
+
+
+def test_a_certificate_lives_no_longer_than_it_says_where_our_clock_is_behind(world: World) -> None:
+    want = Want("db", "pki", "pki/issue/k", common_name="a")
+    told = dict.fromkeys(("private_key", "issuing_ca", "serial_number"), "x")
+    years = {"certificate": OLD, "expiration": int(time.time()) + 10 * 365 * 86400}
+    world.vault.data["pki/issue/k"] = {**told, **years}
+    assert world.ask(1, want=want).lease.life == 90 * 86400
+    assert world.ask(2, want=replace(want, ttl=3600.0)).lease.life == 3600.0, "nor than what was asked for"
 
 
 def test_what_is_read_again_and_is_the_same_is_no_other_generation(world: World) -> None:

@@ -1,5 +1,6 @@
 """What is asked of Vault, and the files that its answers become."""
 
+import math
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from consul_kam.core.secret import LARGEST, MOST, Made, Want, make
 from consul_kam.errors import VaultError
+from tests.core.test_certificate import LONG, OLD
 
 KV = Want("api", "kv", "secret/data/api")
 DB = Want("db", "database", "database/creds/k", text="postgres://{username}:{password}@127.0.0.1/kamailio")
@@ -61,6 +63,11 @@ def test_a_certificate_with_its_chain() -> None:
     assert made.files["bundle.pem"] == b"LEAF\nCA\nROOT\nKEY\n"
     assert (made.expires, made.serial) == (2_000_000_000, "0a:0b")
     assert make(TLS, CERTIFICATE | {"ca_chain": None}).files["ca.pem"] == b"CA\n"
+
+
+def test_how_long_a_certificate_says_it_lasts() -> None:
+    assert make(TLS, CERTIFICATE).lasts == math.inf, "nobody can read LEAF"
+    assert make(TLS, CERTIFICATE | {"certificate": OLD, "ca_chain": [LONG]}).lasts == 90 * 86400
 
 
 def test_what_is_asked() -> None:
