@@ -141,9 +141,11 @@ class Held:
 
 def next_login(login: Login | None, retry: Retry, now: float) -> Step:
     """What the login needs next."""
-    if login is None or login.lease.ends <= now:
+    if login is None:
         return retry.until, Verb.LOG_IN
     lease = login.lease
+    if lease.ends <= now:  # one in its last moments, over and over, is no reason to ask Vault as fast as it answers
+        return max(lease.taken + BRIEFEST, retry.until), Verb.LOG_IN
     if lease.due == math.inf:
         return math.inf, Verb.REST
     verb = Verb.PROLONG if lease.renewable and not lease.over else Verb.LOG_IN
