@@ -181,8 +181,9 @@ class Environment:
             unwritten = self._written(now.known)
             if path is not None and text is not None and not self._settings.observe:
                 try:
-                    if files.read_if_there(path) != text:
-                        files.write_atomic(path, text, 0o640)
+                    private = self._given.leased
+                    if files.read_if_there(path) != text or (private and not files.is_private(path)):
+                        files.write_atomic(path, text, 0o640, private=private)
                 except OSError as error:
                     unwritten = f"cannot write the include {path}: {error.strerror or error}"
             self._loop.post(lambda: self._put(unwritten))
