@@ -16,7 +16,8 @@ LEAST = 1 / 2
 FIRST, LONGEST = 0.5, 15.0
 """Seconds: what the wait after a failure is drawn from at first, and at most."""
 SOONEST, BRIEFEST = 0.1, 1.0
-"""Seconds between two tries at least, and before something that was just given is renewed."""
+"""Seconds between two tries at least, and before something that was just given is renewed, or given again. Vault lends
+whole seconds: of a lease of one second there is another each second, and no life is shorter."""
 HURRY = 1 / 3
 """Of what is left of a lease: a wait is no longer, so that there are some tries before its end."""
 
