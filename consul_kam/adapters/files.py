@@ -61,8 +61,11 @@ def read_if_there(path: Path) -> bytes | None:
         return None
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o644, later: bool = False, sync: bool = False) -> None:
-    """Replace `path` by `data` in one rename. Owner and mode of an existing file stay, less what everybody may write.
+def write_atomic(
+    path: Path, data: bytes, mode: int = 0o644, later: bool = False, sync: bool = False, private: bool = False
+) -> None:
+    """Replace `path` by `data` in one rename. Owner and mode of an existing file stay, less what everybody may write,
+    and, of a `private` one, read.
 
     `mode` of a new one, whatever the umask: Kamailio mostly runs as another user, and has to read what we make.
 
@@ -80,7 +83,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, later: bool = False
             if before is None or not stat.S_ISREG(before.st_mode):  # a symlink's mode is 0777
                 os.fchmod(descriptor, mode)
             else:
-                _like(descriptor, now, before)
+                _like(descriptor, now, before, 0o770 if private else 0o775)
             if later and before is not None and int(now.st_mtime) <= int(before.st_mtime):
                 second = int(before.st_mtime) + 1
                 os.utime(descriptor, (second, second))
@@ -111,10 +114,10 @@ def write_all(descriptor: int, data: bytes) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-def _like(descriptor: int, now: os.stat_result, before: os.stat_result) -> None:
+def _like(descriptor: int, now: os.stat_result, before: os.stat_result, most: int) -> None:
     if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
         os.fchown(descriptor, before.st_uid, before.st_gid)
-    os.fchmod(descriptor, stat.S_IMODE(before.st_mode) & 0o775)
+    os.fchmod(descriptor, stat.S_IMODE(before.st_mode) & most)
 
 
 def _rename(temporary: Path, path: Path) -> None:
@@ -133,6 +136,12 @@ def _stat(path: Path) -> os.stat_result | None:
         return path.lstat()
     except FileNotFoundError:
         return None
+
+
+def is_private(path: Path) -> bool:
+    """Whether the mode gives everybody nothing, or there is no file. Raises OSError."""
+    found = _stat(path)
+    return found is None or not found.st_mode & stat.S_IRWXO
 
 
 def sync(path: Path) -> None:

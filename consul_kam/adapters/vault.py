@@ -21,6 +21,8 @@ DEADLINE = 10.0
 """Seconds for an answer: where Vault makes a user of a database, that is in it."""
 LARGEST = 4 * 2**20
 """Bytes of an answer."""
+MOST_STUCK = 3
+"""Answers that do not end and are let be: it may be one connection, or one node behind a balancer, that hangs."""
 LONGEST = 10**10
 """Seconds of a lease: 300 years."""
 LARGEST_JWT = 16 * 2**10
@@ -80,7 +82,8 @@ class Vault:
         self.address, self._ca_file, self._certificate = address, ca_file, client_certificate
         self._namespace, self._deadline = namespace, deadline
         self._client: Any = None
-        self._asking: threading.Thread | None = None
+        self._stuck: list[threading.Thread] = []
+        """Those that wait for an answer that does not end."""
 
     # -- login ---------------------------------------------------------------------------------------------------------
 
@@ -150,23 +153,25 @@ class Vault:
     def _ask(self, what: str, call: Callable[[Any], Any], login: str = "") -> Any:
         """Vault's answer as JSON; {} for an empty one."""
         found: list[Any] = []
+        self._stuck = [each for each in self._stuck if each.is_alive()]
+        if len(self._stuck) >= MOST_STUCK:
+            raise VaultAway(f"cannot reach Vault at {self.address}: {MOST_STUCK} answers do not end")
+        client = self._made()
 
         def ask() -> None:
             try:
-                client = self._made()
                 client.token = login
                 found.append(call(client.adapter))
             except Exception as error:  # noqa: BLE001 - told to who waits
                 found.append(error)
 
-        if self._asking is not None and self._asking.is_alive():
-            raise VaultAway(f"cannot reach Vault at {self.address}: an answer does not end")
         # requests keeps its timeout from byte to byte only: one that drips would hold up every other secret.
-        self._asking = threading.Thread(target=ask, daemon=True)
-        self._asking.start()
-        self._asking.join(2 * self._deadline)
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(2 * self._deadline)
         if not found:
-            self._client = None
+            self._stuck.append(asking)
+            self._client = None  # that thread's own from now on
             raise VaultAway(f"cannot reach Vault at {self.address}: no answer within {2 * self._deadline:g} s")
         return self._judged(what, found[0])
 
@@ -246,6 +251,8 @@ class Vault:
             below = under
         if any(isinstance(each, TimeoutError) or type(each).__name__.endswith("Timeout") for each in (error, below)):
             return f"no answer within {self._deadline:g} s"
+        if type(error).__name__ == "InvalidHeader":  # it quotes the header: the token
+            return "the token cannot stand in a header"
         return (isinstance(below, OSError) and below.strerror) or " ".join(str(below).split())[:200]
 
 
@@ -253,7 +260,7 @@ def _entry(what: str, answer: Any) -> Entry:
     with contextlib.suppress(KeyError, TypeError, ValueError):
         auth = answer["auth"]
         token = auth["client_token"]
-        if isinstance(token, str) and token:
+        if isinstance(token, str) and _is_word(token.encode()):
             return Entry(
                 token, _id(auth.get("accessor"), token), _seconds(auth["lease_duration"]), auth["renewable"] is True
             )
@@ -289,9 +296,14 @@ def _engine(lease_id: str) -> str:
 def _line(path: str, key: str) -> str:
     """One line of printable ASCII, as it is to stand in a header. Raises ConfigError."""
     found = secret(path, f"vault.auth.{key}").strip()
-    if not found or not all(0x21 <= byte <= 0x7E for byte in found):
+    if not _is_word(found):
         raise ConfigError(f"cannot use vault.auth.{key} {path}: expected one word of ASCII")
     return found.decode("ascii")
+
+
+def _is_word(found: bytes) -> bool:
+    """What a header takes as it is; another one is quoted in the error of who sends it."""
+    return bool(found) and all(0x21 <= byte <= 0x7E for byte in found)
 
 
 def _jwt(path: str) -> str:

@@ -121,19 +121,15 @@ class Environment:
         known, trouble = self._load()
         layers: list[Layer] | str
         try:
-            self._client = self._client or (self._consul() if self._given.layers else None)
-            place = self._settings.consul.datacenter
-            layers = [
-                consul_kv.read(self._client, prefix, place).layer for prefix in self._given.layers if self._client
-            ]
+            layers = []
+            if self._given.layers:
+                client = self._client = self._client or self._consul()
+                place = self._settings.consul.datacenter
+                layers = [consul_kv.read(client, prefix, place).layer for prefix in self._given.layers]
         except ConsulError as error:
             layers = str(error)
         secrets = env_secrets.read(self._given)
         self._loop.post(lambda: self._looked(layers, secrets, known, trouble))
-
-    def _read(self, prefix: str) -> Layer:
-        self._client = self._client or self._consul()
-        return consul_kv.read(self._client, prefix, self._settings.consul.datacenter).layer
 
     def _load(self) -> tuple[Known | None, str]:
         """What outlived the last engine, once."""
@@ -185,8 +181,9 @@ class Environment:
             unwritten = self._written(now.known)
             if path is not None and text is not None and not self._settings.observe:
                 try:
-                    if files.read_if_there(path) != text:
-                        files.write_atomic(path, text, 0o640)
+                    private = self._given.leased
+                    if files.read_if_there(path) != text or (private and not files.is_private(path)):
+                        files.write_atomic(path, text, 0o640, private=private)
                 except OSError as error:
                     unwritten = f"cannot write the include {path}: {error.strerror or error}"
             self._loop.post(lambda: self._put(unwritten))

@@ -4,16 +4,19 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from consul_kam.adapters import files
+from consul_kam.adapters.consul import Source
 from consul_kam.app.acls import AclWatch
 from consul_kam.app.engine import Engine, Lane, Trace
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.events import Phase
 from consul_kam.core.lines import is_staging
 from consul_kam.core.records import Answer, Use
+from consul_kam.core.records import Source as Given
 from consul_kam.errors import ListError
 
 PATIENCE = 3.0
@@ -149,13 +152,27 @@ class Intake:
 def _emptied(lane: Lane, part: str, answer: Answer) -> bool:
     """Whether one of several sources gives nothing any more: so it looks where a token has lost its right to it."""
     last = lane.pipeline.last.records if lane.pipeline.last is not None else ()
-    now = [record.source for record in answer.records]
-    before = [record.source for record in last if record.part == part and record.use is Use.IN]
-    return any(
-        any(source.gave(each.service, each.id) for each in before)
-        and not any(source.gave(each.service, each.id) for each in now)
-        for source in lane.sources[part]
-    )
+    before = _Givers(record.source for record in last if record.part == part and record.use is Use.IN)
+    now = _Givers(record.source for record in answer.records)
+    return any(before.has(source) and not now.has(source) for source in lane.sources[part])
+
+
+class _Givers:
+    """Where records come from, in one pass over them: a hundred sources and ten thousand records may be asked about."""
+
+    def __init__(self, given: Iterable[Given]) -> None:
+        self._services, ids = set[str](), set[str]()
+        for each in given:
+            self._services.add(each.service)
+            ids.add(each.id)
+        self._ids = sorted(ids)
+
+    def has(self, source: Source) -> bool:
+        """As `source.gave` says of one of them."""
+        if source.kind == "service":
+            return source.place in self._services
+        at = bisect_left(self._ids, f"kv:{source.place}")  # what begins with it comes next, if there is any
+        return at < len(self._ids) and source.gave("", self._ids[at])
 
 
 def read_staging(

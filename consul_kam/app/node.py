@@ -90,33 +90,47 @@ class Node:
         self._reaper = Reaper(lambda: self.supervisor.pids)
         self._reaping = Worker("reaper") if os.getpid() == 1 else None
         self._ending = self._announcing = self._told_ready = False
+        self._attends = self._starts_programs = False
         engine.at_end += [self.supervisor.close, self.registrar.close]
         engine.at_end += [environment.close, certificates.close, secrets.close]
 
     def start(self) -> None:
-        """Secrets first: what is started, and who speaks to Consul, may need them."""
+        """What runs already is looked after at once, whatever is missing. A first start waits for the secrets: what is
+        started, and who speaks to Consul, may need them.
+        """
+        if any(self.supervisor.runs_already(name) for name in self.supervisor.names):
+            self._attend()
         self.secrets.start(self._start)
         self._beat()
 
-    def _start(self) -> None:
-        """Its programs: those that a supervisor before us left are adopted."""
-        if self._ending:
-            return
+    def _attend(self) -> None:
+        """Adopt the programs that a supervisor before us left, and begin all that goes on beside programs."""
+        self._attends = True
         self.environment.start()
         self.certificates.start()
-        if CONSUL_TEMPLATE in self.supervisor.names:
-            self.supervisor.start(CONSUL_TEMPLATE)
-        if KAMAILIO in self.supervisor.names:
-            if self.supervisor.runs_already(KAMAILIO):
-                self.boot.waits_for = ""
-                self.supervisor.start(KAMAILIO)
-            else:
-                self.boot.begin()
+        for name in self.supervisor.names:
+            if self.supervisor.runs_already(name):
+                if name == KAMAILIO:
+                    self.boot.waits_for = ""
+                self.supervisor.start(name)
         if self.health is not None:
             self.health.start()
         self.registrar.start()
         if self.draining is not None:
             self.draining.start()
+
+    def _start(self) -> None:
+        """Those of its programs that did not run."""
+        if self._ending:
+            return
+        self._starts_programs = True
+        if not self._attends:
+            self._attend()
+        stopped = [name for name in self.supervisor.names if self.supervisor.service(name).stage is Stage.STOPPED]
+        if CONSUL_TEMPLATE in stopped:
+            self.supervisor.start(CONSUL_TEMPLATE)
+        if KAMAILIO in stopped:
+            self.boot.begin()
 
     def end(self, why: str) -> None:
         """As [drain] on_stop says. Asked for twice, a drain is cut short; asked for again, all ends at once."""
@@ -306,7 +320,7 @@ class Node:
             self._asker.look(self.health.states.values(), time.monotonic())
         if self._reaping is not None:
             self._reaping.submit(self._reaper.look)
-        if CONSUL_TEMPLATE in self.supervisor.names:
+        if CONSUL_TEMPLATE in self.supervisor.names and self._starts_programs:  # the next one may need the secrets
             child = self.supervisor.child(CONSUL_TEMPLATE)
             assert isinstance(child, ConsulTemplateChild)
             outdated = child.outdated(self.supervisor.adopted(CONSUL_TEMPLATE))

@@ -59,9 +59,12 @@ class ReadOnce:
     def _authorities_now(self) -> str:
         """Where there is no certificate of ours, with which they are followed."""
         path = self._given.ca_file
-        if not path or self._certificate is not None or self._peer is None or self.wrong():
+        if not path or self._certificate is not None or self._peer is None:
             return self._authorities
-        return _mark(_read(path))
+        mark = _mark(_read(path))
+        if mark == self._authorities or self.wrong():  # who asks each second has OpenSSL judge only what is new
+            return self._authorities
+        return mark
 
 
 def _read(path: str) -> bytes:

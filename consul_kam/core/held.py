@@ -29,8 +29,10 @@ def load(told: Mapping[str, Any] | None, generation: int) -> Held | None:
             return None
         want, login, digest, serial = texts
         lease, version, at = _load(told["lease"]), int(told["version"]), float(told["at"])
+        if not math.isfinite(at):
+            return None
         return Held(generation, want, login, digest, lease, version, at, serial)
-    except (AssertionError, KeyError, TypeError, ValueError):
+    except (AssertionError, KeyError, OverflowError, TypeError, ValueError):
         return None
 
 
@@ -47,7 +49,7 @@ def load_login(told: Mapping[str, Any] | None, how: str) -> Login | None:
         if told["how"] != how or not isinstance(token, str) or not isinstance(id, str):
             return None
         return Login(token, id, _load(told["lease"]))
-    except (AssertionError, KeyError, TypeError, ValueError):
+    except (AssertionError, KeyError, OverflowError, TypeError, ValueError):
         return None
 
 
@@ -64,7 +66,7 @@ def _dump(lease: Lease) -> dict[str, Any]:
 
 
 def _load(told: Mapping[str, Any]) -> Lease:
-    """Raises KeyError, TypeError, ValueError."""
+    """Raises KeyError, OverflowError, TypeError, ValueError."""
     taken, draw = (float(told[key]) for key in ("taken", "draw"))
     life, first = (None if told[key] is None else float(told[key]) for key in ("life", "first"))
     if not all(math.isfinite(number) for number in (taken, draw, life or 0.0, first or 0.0)):

@@ -16,7 +16,8 @@ LEAST = 1 / 2
 FIRST, LONGEST = 0.5, 15.0
 """Seconds: what the wait after a failure is drawn from at first, and at most."""
 SOONEST, BRIEFEST = 0.1, 1.0
-"""Seconds between two tries at least, and before something that was just given is renewed."""
+"""Seconds between two tries at least, and before something that was just given is renewed, or given again. Vault lends
+whole seconds: of a lease of one second there is another each second, and no life is shorter."""
 HURRY = 1 / 3
 """Of what is left of a lease: a wait is no longer, so that there are some tries before its end."""
 
@@ -141,9 +142,11 @@ class Held:
 
 def next_login(login: Login | None, retry: Retry, now: float) -> Step:
     """What the login needs next."""
-    if login is None or login.lease.ends <= now:
+    if login is None:
         return retry.until, Verb.LOG_IN
     lease = login.lease
+    if lease.ends <= now:  # one in its last moments, over and over, is no reason to ask Vault as fast as it answers
+        return max(lease.taken + BRIEFEST, retry.until), Verb.LOG_IN
     if lease.due == math.inf:
         return math.inf, Verb.REST
     verb = Verb.PROLONG if lease.renewable and not lease.over else Verb.LOG_IN

@@ -87,10 +87,13 @@ def make(want: Want, data: object) -> Made:
     """`data`: of Vault's answer. Raises VaultError, which shows nothing of it."""
     if not isinstance(data, dict):
         raise VaultError(f"cannot use {want.path}: Vault's answer has no data")
-    made = _kv(want, data) if want.kind == KV else _PLAIN[want.kind](want, data)
+    try:
+        made = _kv(want, data) if want.kind == KV else _PLAIN[want.kind](want, data)
+    except (ValueError, RecursionError):  # half a surrogate pair; what is nested deeper than it can be written
+        raise VaultError(f"cannot use {want.path}: Vault's answer cannot be written down as text") from None
     files = dict(made.files)
     if want.text:
-        files[TEXT] = _text(want, files).encode()
+        files[TEXT] = _text(want, files).encode("utf-8", "surrogatepass")
     if len(files) > MOST or sum(map(len, files.values())) > LARGEST:
         raise VaultError(f"cannot use {want.path}: it has more than {MOST} fields or {LARGEST} bytes")
     return replace(made, files=files)

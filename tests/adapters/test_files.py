@@ -36,6 +36,17 @@ def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
     assert (mode(tmp_path / "list"), (tmp_path / "list").read_bytes()) == (0o640, b"2")
 
 
+def test_a_private_file_that_everybody_may_read_is_so_no_more(tmp_path: Path) -> None:
+    place = tmp_path / "include"
+    assert files.is_private(place)
+    for before, after in ((0o644, 0o640), (0o666, 0o660), (0o640, 0o640), (0o604, 0o600)):
+        place.write_bytes(b"1")
+        place.chmod(before)
+        assert files.is_private(place) == (before == after)
+        write_atomic(place, b"2", 0o600, private=True)
+        assert (mode(place), files.is_private(place)) == (after, True)
+
+
 def test_a_state_file_is_ours_alone(tmp_path: Path) -> None:
     write_atomic(tmp_path / "memory.json", b"{}", 0o600)
     assert mode(tmp_path / "memory.json") == 0o600

@@ -6,7 +6,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,33 +18,43 @@ from consul_kam.errors import VaultAway, VaultError, VaultRefused
 
 
 @contextmanager
-def server(*pieces: bytes, again: bool = False, every: float = 0.0) -> Iterator[tuple[str, list[bytes]]]:
-    """(its address, what it was asked): it sends these pieces, the last one `again` and again, and closes."""
+def server(
+    *pieces: bytes, again: bool = False, every: float = 0.0, then: bytes = b""
+) -> Iterator[tuple[str, list[bytes]]]:
+    """(its address, what it was asked): it sends each who connects these pieces, `every` s, the last one `again` and
+    again, and closes. `then`: what all but the first get instead.
+    """
     asked: list[bytes] = []
     ended = threading.Event()
+    threads: list[threading.Thread] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             with contextlib.suppress(OSError):
                 while True:
-                    answer(listener.accept()[0])
+                    told = (then,) if then and len(threads) > 1 else pieces
+                    begin(answer, listener.accept()[0], told)
 
-        def answer(client: socket.socket) -> None:
+        def answer(client: socket.socket, told: Sequence[bytes]) -> None:
             with contextlib.suppress(OSError), client:
                 asked.append(client.recv(65_536))
-                for piece in pieces:
+                for piece in told:
                     client.sendall(piece)
                     ended.wait(every)
                 while again and not ended.wait(every):
-                    client.sendall(pieces[-1])
+                    client.sendall(told[-1])
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
+        def begin(what: Callable[..., None], *arguments: object) -> None:
+            threads.append(threading.Thread(target=what, args=arguments, daemon=True))
+            threads[-1].start()
+
+        begin(serve)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
         ended.set()
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
-    assert not thread.is_alive(), "somebody still reads an answer that never ends"
+    for thread in threads:
+        thread.join(10)
+    assert not [each for each in threads if each.is_alive()], "somebody still reads an answer that never ends"
 
 
 def said(body: object, status: bytes = b"200 OK", more: bytes = b"") -> bytes:
@@ -122,15 +132,34 @@ def test_an_answer_is_bounded_in_bytes_and_in_time() -> None:
         Vault(address, deadline=0.5).give("a/b", "t")
 
 
+DRIPS = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: ", *[b"x"] * 80, b"\r\n\r\n{}"]
+"""A head that is whole after 4 s, by 0.05 s each: requests' timeout is from byte to byte."""
+
+
 def test_a_head_that_never_ends_holds_up_nobody() -> None:
-    """requests' timeout is from byte to byte."""
-    drips = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: ", *[b"x"] * 80, b"\r\n\r\n{}"]  # whole after 4 s
-    with server(*drips, every=0.05) as (address, _):
+    with server(*DRIPS, every=0.05) as (address, asked):
+        client = Vault(address, deadline=0.2)
+        for _ in range(vault.MOST_STUCK):
+            with pytest.raises(VaultAway, match=r"no answer within 0\.4 s"):
+                client.give("a/b", "t")
+        with pytest.raises(VaultAway, match="3 answers do not end"):
+            client.give("a/b", "t")
+    assert len(asked) == vault.MOST_STUCK
+
+
+def test_one_connection_that_drips_is_not_waited_for() -> None:
+    with server(*DRIPS, every=0.05, then=said({"data": 1})) as (address, asked):
         client = Vault(address, deadline=0.3)
         with pytest.raises(VaultAway, match=r"no answer within 0\.6 s"):
-            client.give("a/b", "t")
-        with pytest.raises(VaultAway, match="an answer does not end"):
-            client.give("a/b", "t")
+            client.give("a/b", "first")
+        assert client.give("a/b", "second").data == 1
+    assert [b"first" in each for each in asked] == [True, False]
+
+
+def test_a_token_that_no_header_takes_is_not_quoted() -> None:
+    with pytest.raises(VaultAway, match="the token cannot stand in a header") as raised:
+        Vault("http://127.0.0.1:1").give("a/b", "canary\n")
+    assert "canary" not in str(raised.value)
 
 
 def test_nobody_there() -> None:
@@ -143,7 +172,9 @@ def test_nobody_there() -> None:
 @pytest.mark.parametrize(
     "answer",
     [{}, {"auth": None}, {"auth": {"client_token": ""}}, {"auth": {"client_token": 5, "lease_duration": 1}},
-     {"auth": {"client_token": "canary", "lease_duration": "x", "renewable": True}}],
+     {"auth": {"client_token": "canary", "lease_duration": "x", "renewable": True}},
+     *({"auth": {"client_token": token, "lease_duration": 60, "renewable": True}}
+       for token in ("canary\n", " canary", "canary\r\nX-A: b", "canary\u00e9", "canary\ud800"))],
 )  # fmt: skip
 def test_a_login_of_another_shape(answer: object, tmp_path: Path) -> None:
     (tmp_path / "role").write_text("r")

@@ -5,10 +5,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from consul_kam.adapters.consul import Source
-from consul_kam.app.intake import Intake
+from consul_kam.app.intake import Intake, _emptied, _Givers
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.core.plan import Policy
+from consul_kam.core.records import Use
 from consul_kam.core.release import State
 from consul_kam.datasets import dataset
 
@@ -139,6 +144,44 @@ def test_a_small_source_that_gives_nothing_any_more_waits_for_consuls_word(tmp_p
     assert "ACLs hide some of service gateway" in world.pipeline.staging[""].error
     write(*["router"] * 7, "gateway")
     assert world.records() == 8, "a source that gives less does not wait"
+
+
+@pytest.mark.parametrize("kind", ["service", "kv"])
+def test_many_sources_are_looked_at_in_one_pass_over_the_records(kind: str, tmp_path: Path) -> None:
+    """One is lost of the last source; each is compared with a few texts, not with all."""
+    counted: list[int] = [0]
+
+    class Text(str):
+        def __eq__(self, other: object) -> bool:
+            counted[0] += 1
+            return super().__eq__(other)
+
+        def startswith(self, *arguments: Any) -> bool:
+            counted[0] += 1
+            return super().startswith(*arguments)
+
+        __hash__ = str.__hash__
+
+    def of(number: int) -> SimpleNamespace:
+        source = SimpleNamespace(service=Text("s" * (number % 100)), id=Text(f"kv:{number % 100:02d}/{number}"))
+        return SimpleNamespace(part="", use=Use.IN, source=source, key=number)
+
+    last = [of(number) for number in range(2_000)]
+    sources = tuple(Source(kind, "s" * number if kind == "service" else f"{number:02d}/") for number in range(100))
+    lane = SimpleNamespace(pipeline=SimpleNamespace(last=SimpleNamespace(records=last)), sources={"": sources})
+    for kept, gone in ((last[:-1], False), ([each for each in last if each.key % 100 != 99], True)):
+        counted[0] = 0
+        assert _emptied(cast("Any", lane), "", cast("Any", SimpleNamespace(records=kept))) is gone
+        assert counted[0] < 3 * len(last)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "a", "ab", "b"]), st.sampled_from(["", "kv:a", "kv:a/b", "kv:b", "x"]))))
+def test_a_source_has_given_what_one_of_the_records_is_of(given: list[tuple[str, str]]) -> None:
+    found = _Givers(SimpleNamespace(service=service, id=id) for service, id in given)  # type: ignore[misc]
+    for kind in ("service", "kv"):
+        for place in ("", "a", "a/", "ab", "b", "c"):
+            source = Source(kind, place)
+            assert found.has(source) == any(source.gave(*each) for each in given)
 
 
 def test_states_are_told_from_when_somebody_begins_to_write_beside_a_staging_file(tmp_path: Path) -> None:

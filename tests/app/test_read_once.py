@@ -53,6 +53,26 @@ def test_authorities_that_are_others_and_usable(tmp_path: Path) -> None:
     assert (known.changed(), known.marks == first) == ("", False)
 
 
+def test_authorities_that_are_the_same_are_not_judged_again(tmp_path: Path) -> None:
+    """It is asked each second, and OpenSSL takes milliseconds for a system's authorities."""
+    asked: list[str] = []
+
+    class Judging(ReadOnce):
+        def wrong(self) -> str:
+            asked.append(super().wrong())
+            return asked[-1]
+
+    old, new, file = Authority(tmp_path / "old", "old"), Authority(tmp_path / "new", "new"), tmp_path / "ca.pem"
+    file.write_text(old.certificate.read_text())
+    known = Judging(Consul(address=ADDRESS, ca_file=str(file)))
+    asked.clear()
+    assert [known.changed() for _ in range(5)] == [""] * 5
+    file.write_text(old.certificate.read_text())
+    assert (known.changed(), asked) == ("", [])
+    file.write_text(new.certificate.read_text())
+    assert (known.changed(), asked) == ("the authorities for Consul changed", [""])
+
+
 def test_with_a_certificate_of_ours_its_authorities_are_followed_with_it(tmp_path: Path) -> None:
     old, new, file = Authority(tmp_path / "old", "old"), Authority(tmp_path / "new", "new"), tmp_path / "ca.pem"
     file.write_text(old.certificate.read_text())

@@ -29,6 +29,7 @@ def test_a_login_comes_back_for_who_asks_in_the_same_way(lease: Lease) -> None:
     assert kept.load_login(told, "else") is None
     assert kept.load_login({**told, "token": 1}, "how") is None
     assert kept.load_login({**told, "id": None}, "how") is None
+    assert kept.load_login({**told, "lease": {**told["lease"], "taken": 10**400}}, "how") is None
 
 
 @pytest.mark.parametrize(
@@ -37,10 +38,14 @@ def test_a_login_comes_back_for_who_asks_in_the_same_way(lease: Lease) -> None:
         {"generation": 8},
         {"want": 1},
         {"version": "x"},
+        {"version": float("inf")},
+        {"at": float("inf")},
+        {"at": 10**400},
         {"lease": None},
         {"lease": {}},
         {"lease": {**kept.dump(HELD)["lease"], "taken": float("nan")}},
         {"lease": {**kept.dump(HELD)["lease"], "life": float("inf")}},
+        {"lease": {**kept.dump(HELD)["lease"], "draw": 10**400}},
     ],
 )
 def test_what_is_damaged_says_nothing(damage: dict[str, Any]) -> None:

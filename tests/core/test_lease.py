@@ -139,7 +139,10 @@ def test_the_login() -> None:
     assert next_login(None, Retry(1, 7), 5) == (7, Verb.LOG_IN)
     assert next_login(LOGIN, Retry(), 5) == (600, Verb.PROLONG)
     assert next_login(LOGIN, Retry(1, 700), 5) == (700, Verb.PROLONG)
-    assert next_login(LOGIN, Retry(), 900) == (-math.inf, Verb.LOG_IN)
+    assert next_login(LOGIN, Retry(), 900) == (1, Verb.LOG_IN)
+    assert next_login(LOGIN, Retry(1, 901), 900) == (901, Verb.LOG_IN)
+    last = replace(LOGIN, lease=lent(5, 0.001, True, "l", 0))
+    assert next_login(last, Retry(), 5.002) == (6, Verb.LOG_IN), "a token in its last moments, that is taken again"
     fixed = replace(LOGIN, lease=lent(0, 900, False, "l", 0))
     assert next_login(fixed, Retry(), 5) == (600, Verb.LOG_IN)
     short = replace(LOGIN, lease=extended(LOGIN.lease, 600, 300, True, 0))

@@ -23,6 +23,9 @@ CERTIFICATE = {
     "serial_number": "0a:0b",
     "expiration": 2_000_000_000,
 }
+DEEP: list[Any] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
 
 
 def kv(version: object = 3, **fields: Any) -> dict[str, Any]:
@@ -35,6 +38,7 @@ def test_kv_is_a_file_for_each_key() -> None:
     assert made.version == 3
     assert made.left_out == ("", "..", ".x", "no/file")
     assert make(KV, kv(a="\udc80")).files == {"a": b"\xed\xb2\x80"}
+    assert make(Want("x", "kv", "s/data/x", text="is {a}"), kv(a="\udc80")).files["text"] == b"is \xed\xb2\x80"
 
 
 def test_credentials_and_their_uri() -> None:
@@ -99,6 +103,10 @@ def test_the_digest_is_of_fields_and_values() -> None:
         (KV, kv(**{f"a{number}": "canary" for number in range(MOST + 1)}), "64 fields"),
         (DB, {"username": "canary"}, "no password"),
         (DB, {"username": "canary", "password": ""}, "no password"),
+        (DB, {"username": "canary", "password": "canary\ud800"}, "cannot be written down as text"),
+        (Want("c", "consul", "consul/creds/node"), {"token": "canary\udfff"}, "cannot be written down as text"),
+        (TLS, CERTIFICATE | {"private_key": "canary\udfff"}, "cannot be written down as text"),
+        (KV, kv(a=DEEP), "cannot be written down as text"),
         (Want("x", "kv", "s/data/x", text="{a} {none}"), kv(a="canary"), "it has no none, which `text` of x names"),
         (TLS, CERTIFICATE | {"private_key": None}, "no private_key"),
         (TLS, CERTIFICATE | {"ca_chain": "canary"}, "no ca_chain"),

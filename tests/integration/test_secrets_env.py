@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -127,6 +128,24 @@ def test_no_file_but_the_include_has_a_secret_and_none_outlives_it(
     assert shown(node, "dburl") == "postgres://u:canary-2@h/d"
     assert "going on with the previous one" in node.log.read_text()
     assert holders(node.state, lab.directory) == []
+
+
+def test_an_include_that_everybody_may_read_does_not_stay_so(
+    secrets: Secrets, vault: Vault, lab: Lab, consul: ConsulAgent
+) -> None:
+    vault.kv("db", fields(1))
+    secrets.include.touch()
+    secrets.include.chmod(0o644)
+    node = started(lab, consul, secrets, vault)
+    node.ready()
+    assert "canary" in secrets.include.read_text(), "the control"
+    assert mode(secrets.include) == 0o640
+    secrets.include.chmod(0o644)
+    until(node, "it closed again, with the same content", lambda: mode(secrets.include) == 0o640)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def holders(*directories: Path) -> list[str]:
