@@ -232,14 +232,14 @@ class Followed:
     trouble: str = ""
     """Why the files as they are now are not used, or ""."""
     _seen: object = None
-    _again: float = 0.0
+    _looked: float = 0.0
 
     def look(self, now: float) -> bool:
         """Whether there is another pair than before. `now`: seconds since 1970."""
         seen = tuple(map(_signature, self.where))
-        if seen == self._seen and not (self.trouble and now >= self._again):
+        if seen == self._seen and not (self.trouble and abs(now - self._looked) >= 1.0):
             return False
-        self._again = now + 1.0  # what is not valid yet will be; what was being swapped is whole
+        self._looked = now  # what is not valid yet will be; what was being swapped is whole; the clock was wrong
         try:
             found = load(self.where, self.names, now, self.closed)
         except Unfit as error:

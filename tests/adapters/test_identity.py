@@ -135,6 +135,16 @@ def test_what_is_not_valid_yet_is_taken_once_it_is(issued: Issued) -> None:
     assert followed.current.leaf.fingerprint == wanted
 
 
+def test_a_clock_that_was_ahead_once_keeps_nothing_back(issued: Issued) -> None:
+    wanted, now = issued.renew(), time.time()
+    followed = Followed(files(issued))
+    assert not followed.look(now + 86400 * 365)
+    assert "it expired at" in followed.trouble
+    assert followed.look(now)
+    assert followed.current is not None
+    assert (followed.current.leaf.fingerprint, followed.trouble) == (wanted, "")
+
+
 def test_no_descriptor_is_left(issued: Issued) -> None:
     issued.renew()
     before = len(os.listdir("/proc/self/fd"))
