@@ -13,6 +13,7 @@ from typing import Any
 from consul_kam.adapters import allocator, dumps, files, rpc
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.control import ControlUnreachable, Server, ask
+from consul_kam.adapters.directory_lock import DirectoryLock
 from consul_kam.adapters.identity import files_of
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.lock import KamailioLock
@@ -91,7 +92,10 @@ def _serve(
         _retire_detached(settings.control)
     server: list[Server] = []
     lock = KamailioLock(settings.kamailio.rpc, places.written(settings)) if settings.enabled else None
+    alone: list[DirectoryLock] = []
     try:
+        if settings.vault.on and not detached:  # who else kept it would withdraw these secrets, and revoke them
+            alone.append(DirectoryLock(settings.vault.directory, "vault.directory"))
         engine, intake, operator, node = build(settings, detached, notifier)
         server.append(Server(settings.control, operator.handle))
         places_of_staging = {path.parent for lane in engine.lanes.values() for path in lane.staging.values()}
@@ -105,6 +109,8 @@ def _serve(
     finally:
         if lock is not None:
             lock.release()  # first: whoever finds the socket gone may start at once
+        for directory in alone:
+            directory.release()
         for each in server:
             each.close()
     return wanted[0] if wanted else node.code if node is not None else 0
