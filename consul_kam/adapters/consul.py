@@ -28,7 +28,7 @@ _TLS_ONLY = "HTTP request to an HTTPS server"
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
 _FILTERED, _TOKEN = "X-Consul-Results-Filtered-By-ACLs", "X-Consul-Token"
-_WORD = re.compile(rb"[!-~]*")
+_LINE = re.compile(rb"[ -~]*")
 
 
 class Source(NamedTuple):
@@ -249,8 +249,8 @@ class Consul:
         token = found.strip()
         if self._token_file and not token:  # without one Consul would answer, to somebody who may see nothing
             raise ConsulError(f"cannot read {where}: it is empty")
-        if not _WORD.fullmatch(token):
-            raise ConsulError(f"cannot use {where}: expected one word of printable ASCII")
+        if not _LINE.fullmatch(token):
+            raise ConsulError(f"cannot use {where}: expected one line of printable ASCII")
         self.token_print = hashlib.sha256(token).hexdigest()[:16] if token else ""
         return {_TOKEN: token.decode("ascii")} if token else {}
 

@@ -34,7 +34,7 @@ AGAIN, LONGEST = 30.0, 600.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One look. `shown`: the fingerprint that a handshake proved; "": none was tried, or it failed, as `away` says."""
+    """One look. `shown`: the fingerprint that a handshake proved; "": it failed, as `away` says, or was not `tried`."""
 
     identity: Identity | None = None
     trouble: str = ""
@@ -42,6 +42,7 @@ class Seen:
     away: str = ""
     proven: str = ""
     """Digest of the one that was proven last, as it is on disk."""
+    tried: bool = False
     startable: bool = False
     """Whether there is a tls.cfg to start with."""
 
@@ -112,7 +113,8 @@ class KamailioTls:
         """`now`: seconds since 1970. `due`: shake hands; so does one that finds another pair."""
         fresh = self._followed.look(now)
         identity, trouble = self._followed.current, self._followed.trouble
-        shown, away = self._shake(identity) if due or fresh else ("", self._seen.away)
+        tried = due or fresh
+        shown, away = self._shake(identity) if tried else ("", self._seen.away)
         try:
             if identity is not None:
                 self._store.put(identity, self._followed.where.key)
@@ -121,7 +123,7 @@ class KamailioTls:
                     self._store.tidy({identity.digest, self._store.read(PROVEN)})
         except OSError as error:
             trouble, identity = f"cannot write Kamailio's certificate: {_why(error)}", None
-        return Seen(identity, trouble, shown, away, self._store.read(PROVEN), bool(self._store.read(CFG)))
+        return Seen(identity, trouble, shown, away, self._store.read(PROVEN), tried, bool(self._store.read(CFG)))
 
     def _shake(self, identity: Identity | None) -> tuple[str, str]:
         try:
@@ -157,7 +159,7 @@ class KamailioTls:
     def looked(self, seen: Seen, look: Callable[[], None]) -> None:
         """What follows from a look. `look`: has another one follow at once."""
         before, self._seen, identity = self._seen, seen, seen.identity
-        if seen.shown or seen.away:
+        if seen.tried:
             self._due = time.monotonic() + self._given.every
         if seen.shown:
             self._reached = time.monotonic()

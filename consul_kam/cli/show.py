@@ -97,14 +97,12 @@ def _environment(told: Mapping[str, Any] | None) -> Iterable[Text]:
 
 
 def _certificates(told: Iterable[Mapping[str, Any]]) -> Iterable[Text]:
-    """Of a node's status."""
     for each in told:
         name, ends = f"certificate of {each['use']}", each["ends"]
         if ends is not None:
-            left = ends - time.time()
-            until = f"ends in {span(left)}" if left > 0 else f"ended {span(-left)} ago"
+            until = f"ends in {span(ends - time.time())}" if ends > time.time() else f"ended at {moment(ends)}"
             near = ": less than a third of its life is left" if each["near"] else ""
-            yield word(f"{name}: {until}, serial {each['serial']}{near}", "red" if left <= 0 else "yellow" * bool(near))
+            yield word(f"{name}: {until}, serial {each['serial']}{near}", "yellow" * bool(near))
         if each["trouble"]:
             yield word(f"{name}: {each['trouble']}", "red" if ends is None else "yellow")
         if each["restart"]:

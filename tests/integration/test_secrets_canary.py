@@ -221,7 +221,7 @@ def test_no_secret_is_found_anywhere(
         vault.seal()  # what it says when it cannot go on
         node.logged("sealed", 60)
         vault.unseal()
-        vault.kv("consul", {"token": "canary-two words-0123456789"})
+        vault.kv("consul", {"token": "canary-two-0123456789\ncanary-lines-0123456789"})
         node.logged("cannot use the token file", 30)
         rotate(2)
         for path in ("/", "/metrics", "/readyz", "/livez"):

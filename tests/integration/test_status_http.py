@@ -81,6 +81,7 @@ def test_what_dashboard_and_rules_ask_for_is_served_with_its_help(lab: Lab, cons
     without = {name for name in helped if not re.search(rf"^{name}(_bucket)?[{{ ]", text, re.MULTILINE)}
     absent = ("consul_kam_probe_", "consul_kam_regist", "consul_kam_drain_")  # there are none without a role
     absent += ("consul_kam_certificate_", "consul_kam_vault_", "consul_kam_secret_")  # nor where none is configured
+    absent += ("consul_kam_environment_",)
     assert {name for name in without if not name.startswith(absent)} == set()
 
 

@@ -194,6 +194,28 @@ def test_a_pair_that_does_not_fit_is_never_loaded(secure: Secure, tmp_path: Path
 
 
 @every_version
+def test_a_kamailio_that_is_not_ours_comes_back_with_the_newest(secure: Secure) -> None:
+    """Nobody tells us of its restart: it is seen by the next handshake."""
+    secure._lines = "every = 1"
+    secure.issued.renew()
+    here = secure.issued.directory.resolve()
+    files = f'certificate = "{here}/certificate.pem"\nprivate_key = "{here}/key.pem"\n'
+    secure.directory.mkdir(0o700)
+    (secure.directory / "tls.cfg").write_text(f"[server:default]\n{files}[client:default]\n{files}")
+    secure.node(spawn=False)
+    if secure._lab.version == "5.6.3":
+        secure.until("a restart wanted", lambda: secure.told()["restart"])
+    else:
+        secure.until("a proof", lambda: secure.told()["fingerprint"])
+    secure.kam.stop()
+    cfg = (secure.directory / "tls.cfg").read_text()
+    new = secure.issued.renew()
+    secure.until("what it shall start with", lambda: (secure.directory / "tls.cfg").read_text() != cfg)
+    secure.kam.start()
+    secure.proves(new)
+
+
+@every_version
 def test_what_kamailio_cannot_load_is_told_and_the_old_one_stays(secure: Secure) -> None:
     """Its own eye is the last: here the directory is another one than that which its configuration names."""
     old = secure.issued.renew()
