@@ -32,10 +32,12 @@ class TlsStore:
         self._reader: int | None = None
 
     def prepare(self) -> None:
-        """Make the directory, ours alone but for Kamailio's user."""
+        """Make the directory, ours alone but for Kamailio's user, who may be another one than before."""
         self._reader = grant.user_id(self._user)
         self.make()
         grant.allow(self.directory, self._reader, grant.PASS, own=7)
+        for place in self.directory.iterdir():
+            self._share(place)
 
     def make(self) -> None:
         """Where it is missing; what somebody else keeps is left alone."""

@@ -1,6 +1,8 @@
 """What Kamailio reads of its certificate: what is ours in that directory, and who may read it."""
 
+import os
 import stat
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +11,11 @@ import pytest
 
 from consul_kam.adapters import identity
 from consul_kam.adapters.identity import Files, Identity
-from consul_kam.adapters.tls_store import CFG, TlsStore
+from consul_kam.adapters.tls_store import CFG, PROVEN, WRITTEN, TlsStore
 from consul_kam.errors import ConfigError
 from tests.lab.tls import Authority
+
+MASK, NAMED = 0x10, 0x02
 
 
 @pytest.fixture
@@ -33,6 +37,33 @@ def prepared(directory: Path, user: str = "") -> TlsStore:
     store = TlsStore(directory, user)
     store.prepare()
     return store
+
+
+def allowed(path: Path) -> dict[int, int]:
+    """User id -> what he has by name, as the mask lets it pass; without a list nobody is named."""
+    try:
+        raw = os.getxattr(path, "system.posix_acl_access")
+    except OSError:
+        return {}
+    entries = [struct.unpack_from("<HHI", raw, at) for at in range(4, len(raw), 8)]
+    mask = next(right for tag, right, _ in entries if tag == MASK)
+    return {uid: right & mask for tag, right, uid in entries if tag == NAMED}
+
+
+def test_another_user_reads_what_is_there_already_and_the_one_before_no_more(
+    directory: Path, issued: tuple[Identity, str]
+) -> None:
+    store = prepared(directory)
+    store.put(*issued)
+    for name in (CFG, PROVEN, WRITTEN):
+        store.write(name, "x")
+    for user, uid in (("nobody", 65534), ("daemon", 1), ("", None)):
+        prepared(directory, user).put(*issued)
+        for path in (directory, *directory.rglob("*")):
+            want = {} if uid is None else {uid: 1 if path.is_dir() else 4}
+            found = {who: right for who, right in allowed(path).items() if right}
+            assert (path.name, user, found) == (path.name, user, want)
+            assert not path.stat().st_mode & stat.S_IRWXO
 
 
 def test_what_is_not_ours_is_never_removed(directory: Path, issued: tuple[Identity, str]) -> None:
