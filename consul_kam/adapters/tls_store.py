@@ -13,6 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from consul_kam.adapters import files, grant, trust
+from consul_kam.adapters.directory_lock import DirectoryLock
 from consul_kam.adapters.identity import Identity
 from consul_kam.errors import ConfigError
 
@@ -25,7 +26,7 @@ _FILES = {made for name in (CFG, PROVEN, WRITTEN) for made in (name, f".{name}.c
 
 
 class TlsStore:
-    """One thread's own. Methods raise OSError; `prepare` and `make` ConfigError too."""
+    """One thread's own. Methods raise OSError; `prepare`, `make` and `hold` ConfigError too."""
 
     def __init__(self, directory: Path, user: str) -> None:
         self.directory, self._user = directory, user
@@ -47,6 +48,11 @@ class TlsStore:
             if place.is_symlink() or not (_is_copy(place) or (place.name in _FILES and place.is_file())):
                 where = f"cannot use [kamailio.tls] directory {self.directory}"
                 raise ConfigError(f"{where}: {place.name} in it is not ours; choose a directory for this alone")
+
+    def hold(self) -> DirectoryLock:
+        """No other engine keeps it until this is released. Raises ConfigError where one does."""
+        self.make()
+        return DirectoryLock(self.directory, "[kamailio.tls] directory")
 
     def put(self, identity: Identity, source: str) -> None:
         """Its directory DIGEST, complete from the moment that it is there. `source`: where its key came from."""
