@@ -22,6 +22,8 @@ LARGEST = 2**20
 """Bytes of one file; a whole system's authorities are some 220 kB."""
 TRIES = 3
 """Readings until two of them in a row are alike."""
+AGAIN = 1.0
+"""Seconds between two looks at what did not fit."""
 
 
 class Unfit(ConsulKamError):
@@ -232,14 +234,15 @@ class Followed:
     trouble: str = ""
     """Why the files as they are now are not used, or ""."""
     _seen: object = None
-    _looked: float = 0.0
+    _again: float = 0.0
 
     def look(self, now: float) -> bool:
         """Whether there is another pair than before. `now`: seconds since 1970."""
         seen = tuple(map(_signature, self.where))
-        if seen == self._seen and not (self.trouble and abs(now - self._looked) >= 1.0):
+        # a clock that was put back is no reason to wait until it is there again
+        if seen == self._seen and not (self.trouble and not self._again - AGAIN <= now < self._again):
             return False
-        self._looked = now  # what is not valid yet will be; what was being swapped is whole; the clock was wrong
+        self._again = now + AGAIN  # what is not valid yet will be; what was being swapped is whole
         try:
             found = load(self.where, self.names, now, self.closed)
         except Unfit as error:
