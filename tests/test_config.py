@@ -199,6 +199,13 @@ BAD = [
     ),
     ("[kamailio]\nrpc_deadline = 0", "kamailio.rpc_deadline: expected a number above 0 to 600, got 0"),
     ("kamailio = 2", "kamailio: expected a table, got 2"),
+    *(
+        (
+            f'[kamailio.tls]\nnames = ["b\u00fccher.example", "::1", "{name}"]',
+            "kamailio.tls.names: expected DNS names and IP*",
+        )
+        for name in (".example.org", "a..b", "a" * 64, "x." * 127)
+    ),
     ("verify_every = nan", "verify_every: expected a finite number, got nan"),
     ("verify_every = 0", "verify_every: expected a number from 1, got 0"),
     ("[node]\nstate_dir = 'x'", "node.state_dir: expected an absolute path, got 'x'"),

@@ -27,9 +27,12 @@ def user_id(name: str) -> int | None:
 
 
 def allow(path: Path, uid: int | None, right: int, own: int) -> None:
-    """The owner has `own`, `uid` has `right`, nobody else anything. Raises OSError."""
-    os.chmod(path, own << 6)
+    """The owner has `own`, `uid` has `right`, nobody else anything: in one step, for he may be reading. Raises OSError.
+
+    Where `uid` is None, what a list allowed before is masked out.
+    """
     if uid is None:
+        os.chmod(path, own << 6)
         return
     entries = ((_OWNER, own, _NOBODY), (_USER, right, uid), (_GROUP, 0, _NOBODY), (_MASK, right, _NOBODY))
     rows = b"".join(struct.pack("<HHI", *entry) for entry in (*entries, (_OTHER, 0, _NOBODY)))

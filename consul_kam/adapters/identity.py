@@ -186,11 +186,11 @@ def _good_for(identity: Identity, name: str, where: Files) -> None:
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     client.load_verify_locations(cadata=identity.der)
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = (
-        client.wrap_bio(back, there, server_hostname=name),
-        context(identity, server=True).wrap_bio(there, back, server_side=True),
-    )
     try:
+        ends = (
+            client.wrap_bio(back, there, server_hostname=name),
+            context(identity, server=True).wrap_bio(there, back, server_side=True),
+        )
         _shake(ends)
     except ssl.SSLCertVerificationError as error:
         reason = error.verify_message.rstrip(".")

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from consul_kam.adapters.directory_lock import DirectoryLock
 from consul_kam.adapters.identity import Followed, Unfit, context, files_of, load
-from consul_kam.adapters.tls_store import CFG
+from consul_kam.adapters.tls_store import CFG, TlsStore
 from consul_kam.app.kamailio_tls import KamailioTls, Seen
 from consul_kam.app.loop import Loop, Worker
 from consul_kam.app.reports import Reporter
@@ -21,6 +22,7 @@ from consul_kam.core.certificate import Certificate, moment
 from consul_kam.core.ports import Rpc
 from consul_kam.core.trap import CertificateFacts
 from consul_kam.core.vitals import CertificateVitals
+from consul_kam.errors import ConfigError
 
 LOOK = 1.0
 """Seconds between two looks at the files."""
@@ -53,7 +55,7 @@ class Certificates:
         self.uses = {name: Use(name, each.where.certificate) for name, each in self._followed.items()}
         given, where = settings.kamailio.tls, files_of(settings.kamailio.tls)
         self.kamailio: KamailioTls | None = None
-        if where is not None and settings.kamailio.mode != "none" and not settings.observe:
+        if where is not None and kept(settings):
             self.kamailio = KamailioTls(loop, given, where, rpc, settings.kamailio.rpc_deadline, reporter)
             self.uses[KAMAILIO] = Use(KAMAILIO, given.cert_file)
         self._worker = Worker("certificates") if self.uses else None
@@ -183,6 +185,20 @@ def facts(settings: Settings) -> Iterator[CertificateFacts]:
                 yield CertificateFacts(table=name, path=where.certificate, leaf=found.leaf)
             except Unfit as error:
                 yield CertificateFacts(table=name, path=where.certificate, trouble=str(error))
+
+
+def kept(settings: Settings) -> bool:
+    """Whether Kamailio's certificate is kept here."""
+    return bool(settings.kamailio.tls.cert_file) and settings.kamailio.mode != "none" and not settings.observe
+
+
+def hold(settings: Settings) -> DirectoryLock:
+    """The directory of Kamailio's certificate, which one engine alone may keep. Raises ConfigError."""
+    given = settings.kamailio.tls
+    try:
+        return TlsStore(Path(given.directory), given.user).hold()
+    except OSError as error:
+        raise ConfigError(f"cannot use [kamailio.tls] directory {given.directory}: {error.strerror or error}") from None
 
 
 def tls_cfg(settings: Settings) -> str:

@@ -26,6 +26,8 @@ from consul_kam.errors import ConfigError
 from consul_kam.settings import Tls
 
 NAME = "kamailio"
+GUESS = "before a start"
+"""In WRITTEN, where no handshake was possible: Kamailio is down, most likely; one that was late did not begin so."""
 AGAIN, LONGEST = 30.0, 600.0
 """Seconds until a reload that failed is tried again; they double."""
 
@@ -57,7 +59,9 @@ class KamailioTls:
         self._rpc, self._tls = rpc[0], TlsRpc(rpc[1], str(self._store.directory / CFG), deadline)
         self._seen, self._told = Seen(), Reloaded()
         self._asked = ""
-        """Digest of the one that Kamailio said it took, and that the next handshake has to show."""
+        """Digest of the one that Kamailio said it took, or began with, and that the next handshake has to show."""
+        self._guessed = False
+        """Whether that is a guess: nobody was there to shake hands when tls.cfg was written, and none was asked."""
         self._before = ""
         """What tls.cfg said before that."""
         self._due = self._not_before = 0.0
@@ -134,13 +138,15 @@ class KamailioTls:
         if away or not named:
             if named != wanted:  # it starts with the newest
                 self._store.write(CFG, wanted)
-                self._store.write(WRITTEN, f"{identity.digest} before a start")
+                self._store.write(WRITTEN, f"{identity.digest} {GUESS}")
         elif shown and self._asked == identity.digest:
             if shown == identity.leaf.fingerprint:
                 self._store.write(PROVEN, identity.digest)
                 self._store.tidy({identity.digest})
             else:
                 self._store.write(CFG, self._before)
+                if self._guessed:
+                    self._store.write(WRITTEN, "")
 
     def _cfg(self, identity: Identity) -> str:
         place = self._store.directory / identity.digest
@@ -164,7 +170,7 @@ class KamailioTls:
         asked, self._asked = self._asked, ""
         if seen.shown == identity.leaf.fingerprint and seen.proven == identity.digest:
             self._in_force(identity, fresh=asked == identity.digest)
-        elif asked == identity.digest:
+        elif asked == identity.digest and not self._guessed:
             self._failed(Reloaded("cannot load the certificate: Kamailio said Ok, and shows another one"))
         elif time.monotonic() < self._not_before:
             self._due = self._not_before
@@ -198,7 +204,10 @@ class KamailioTls:
             return wrong
         wanted, written = self._cfg(identity), f"{identity.digest} {who}"
         self._before = self._store.read(CFG)
-        if self._before == wanted and self._store.read(WRITTEN) not in ("", written):
+        said, guess = self._store.read(WRITTEN), f"{identity.digest} {GUESS}"
+        begun = self._before == wanted and said not in ("", written)
+        self._guessed = begun and said == guess
+        if begun:
             return Reloaded()
         self._store.write(CFG, wanted)
         self._store.write(WRITTEN, written)

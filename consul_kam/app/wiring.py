@@ -21,7 +21,7 @@ from consul_kam.adapters.releases import Releases
 from consul_kam.adapters.secret_store import SecretStore
 from consul_kam.adapters.staging import Watch
 from consul_kam.adapters.systemd import Notifier
-from consul_kam.app import places, status_http
+from consul_kam.app import certificates, places, status_http
 from consul_kam.app.acls import AclWatch, sources_of
 from consul_kam.app.certificates import Certificates
 from consul_kam.app.engine import Engine, Lane
@@ -96,6 +96,8 @@ def _serve(
     try:
         if settings.vault.on and not detached:  # who else kept it would withdraw these secrets, and revoke them
             alone.append(DirectoryLock(settings.vault.directory, "vault.directory"))
+        if certificates.kept(settings) and not detached:  # and would write another tls.cfg
+            alone.append(certificates.hold(settings))
         engine, intake, operator, node = build(settings, detached, notifier)
         server.append(Server(settings.control, operator.handle))
         places_of_staging = {path.parent for lane in engine.lanes.values() for path in lane.staging.values()}
@@ -177,8 +179,11 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     node = None
     if not detached:
         environment = Environment(engine.loop, settings, consul_of(settings), (engine.rpc, client), reporter)
-        certificates = Certificates(engine.loop, settings, (engine.rpc, client), reporter)
-        kept = (environment, Secrets(engine.loop, settings, reporter), certificates)
+        kept = (
+            environment,
+            Secrets(engine.loop, settings, reporter),
+            Certificates(engine.loop, settings, (engine.rpc, client), reporter),
+        )
         node = Node(engine, settings, heartbeat, freshness, consul_of(settings), kept, notifier)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)

@@ -9,6 +9,8 @@ from consul_kam.core.tls_cfg import NO
 from consul_kam.errors import ConfigError
 from consul_kam.settings.schema import LISTEN, TEXT, Deadline, Keys, Meta, Name, Path, ReadFile, doc
 
+LONGEST_NAME = 253
+
 
 class Tls(Keys, frozen=True):
     """Kamailio's certificate, see [TLS](tls.md). On where `cert_file` is given: it is followed, `tls.cfg` is written,
@@ -77,6 +79,10 @@ def check(tls: Tls, consul: Pair, http: Pair, source: str) -> None:
     wrong = tls_cfg.why_not(f"{tls.directory}/{'0' * 16}/certificate.pem")
     if wrong:
         raise ConfigError(f"cannot use {source}: kamailio.tls.directory: {wrong}, got {tls.directory!r}")
+    for name in tls.names:
+        if not _is_name(name):
+            where = f"cannot use {source}: kamailio.tls.names"
+            raise ConfigError(f"{where}: expected DNS names and IP addresses, got {name!r}")
     host = tls.connect.rpartition(":")[0].strip("[]")
     try:
         ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
@@ -86,3 +92,11 @@ def check(tls: Tls, consul: Pair, http: Pair, source: str) -> None:
     if not tls.ca_file and (tls.clients != NO or tls.servers):
         key = "servers" if tls.servers else "clients"
         raise ConfigError(f"cannot use {source}: kamailio.tls.{key}: expected a ca_file to check others with, got none")
+
+
+def _is_name(text: str) -> bool:
+    """Whether a handshake can ask for it: labels of 1 to 63 bytes, 253 in all [RFC 1035, 2.3.4]."""
+    try:
+        return len(text.encode("idna")) <= LONGEST_NAME
+    except UnicodeError:
+        return False

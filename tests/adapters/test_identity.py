@@ -145,6 +145,15 @@ def test_a_clock_that_was_ahead_once_holds_up_nothing(issued: Issued) -> None:
     assert (followed.current.leaf.fingerprint, followed.trouble) == (wanted, "")
 
 
+@pytest.mark.parametrize("name", [".example.org", "a..b", "a" * 64, "x." * 200])
+def test_a_name_that_is_none_is_told_and_ends_nothing(issued: Issued, name: str) -> None:
+    issued.renew()
+    with pytest.raises(Unfit, match=r"cannot use the certificate .* for "):
+        identity.load(files(issued), [name])
+    with socket.create_server(("127.0.0.1", 0)) as there, pytest.raises(NoHandshake):
+        handshake.shown(f"127.0.0.1:{there.getsockname()[1]}", 0.2, name)
+
+
 def test_no_descriptor_is_left(issued: Issued) -> None:
     issued.renew()
     before = len(os.listdir("/proc/self/fd"))

@@ -3,6 +3,7 @@
 import grp
 import os
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -45,6 +46,13 @@ class Secure:
     def table(self) -> str:
         own = f'directory = "{self.directory}"\nconnect = "127.0.0.1:{self.port}"\ngap = 1\n'
         return f"[kamailio.tls]\n{self.issued.lines}\n{self.issued.ca_line}\n{own}{self._lines}\n"
+
+    def lay_down(self) -> None:
+        """A tls.cfg for a Kamailio that is there before the node."""
+        here = self.issued.directory.resolve()
+        files = f'certificate = "{here}/certificate.pem"\nprivate_key = "{here}/key.pem"\n'
+        self.directory.mkdir(0o700)
+        (self.directory / "tls.cfg").write_text(f"[server:default]\n{files}[client:default]\n{files}")
 
     def options(self, cfg: Path | None = None) -> dict[str, object]:
         """Of its Kamailio."""
@@ -198,10 +206,7 @@ def test_a_kamailio_that_is_not_ours_comes_back_with_the_newest(secure: Secure) 
     """Nobody tells us of its restart: it is seen by the next handshake."""
     secure._lines = "every = 1"
     secure.issued.renew()
-    here = secure.issued.directory.resolve()
-    files = f'certificate = "{here}/certificate.pem"\nprivate_key = "{here}/key.pem"\n'
-    secure.directory.mkdir(0o700)
-    (secure.directory / "tls.cfg").write_text(f"[server:default]\n{files}[client:default]\n{files}")
+    secure.lay_down()
     secure.node(spawn=False)
     if secure._lab.version == "5.6.3":
         secure.until("a restart wanted", lambda: secure.told()["restart"])
@@ -212,6 +217,22 @@ def test_a_kamailio_that_is_not_ours_comes_back_with_the_newest(secure: Secure) 
     new = secure.issued.renew()
     secure.until("what it shall start with", lambda: (secure.directory / "tls.cfg").read_text() != cfg)
     secure.kam.start()
+    secure.proves(new)
+
+
+@reloading
+def test_a_kamailio_that_was_only_late_loads_what_came_meanwhile(secure: Secure) -> None:
+    """No handshake in time: tls.cfg names the new one at once, and this Kamailio did not begin with it."""
+    secure._lines = "every = 1\ndeadline = 0.3"
+    first = secure.issued.renew()
+    secure.lay_down()
+    secure.node(spawn=False)
+    secure.proves(first)
+    os.killpg(secure.kam.pid, signal.SIGSTOP)
+    cfg = (secure.directory / "tls.cfg").read_text()
+    new = secure.issued.renew()
+    secure.until("what it shall start with", lambda: (secure.directory / "tls.cfg").read_text() != cfg)
+    os.killpg(secure.kam.pid, signal.SIGCONT)
     secure.proves(new)
 
 
