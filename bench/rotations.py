@@ -7,6 +7,7 @@ the memory of each node. `python -m bench.rotations [--short] [WHAT...]` for som
 """
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -22,8 +23,9 @@ from typing import Any
 
 from tests.lab import Lab, LabError, wait_for
 from tests.lab.environment import environment, shown
-from tests.lab.fleet import Member
+from tests.lab.fleet import Calls, Member
 from tests.lab.guests import Guests
+from tests.lab.process import meanwhile
 from tests.lab.secured import GUEST, GUESTS, Lives, Secured, generation, told
 from tests.lab.secured_fleet import SecureFleet
 from tests.lab.sip_tls import Phones
@@ -32,6 +34,9 @@ from tests.lab.tls import shows
 RATE, SECONDS = 30, 2.0
 PHONES = 2.0
 """Calls a second over TLS, of each phone: three keep their connection, one makes another for each call."""
+BEAT = 0.02
+"""Seconds between two beats of a thread that does nothing else: "stall, s" is how long this process got no CPU at most.
+The callee is one of its threads."""
 SLOWEST = 120.0
 """Seconds that one rotation may take in all, beyond the life of its lease."""
 
@@ -102,11 +107,12 @@ def _one(going: Going, phase: Phase, size: Size, who: str, rate: int, short: boo
     going.was.clear()
     by_tls = phase.phones and who == "caller"
     phones = Phones(fleet.tls["sbc"], rate=PHONES) if by_tls else None
+    beats, before = [time.monotonic()], fleet.callee.calls
     with (
+        meanwhile(lambda: beats.append(time.monotonic()), BEAT),
         Guests(going.world.consul, GUEST, GUESTS, fleet.nodes, every=1.0) as guests,
         fleet.calls(who, rate, 1_000_000, SECONDS) as calls,
     ):
-        before, began = fleet.callee.calls, time.monotonic()
         wait_for("calls", lambda: fleet.callee.calls > before + rate * SECONDS, 60)
         with phones or nullcontext():
             for number in range(size.rotations):
@@ -114,26 +120,30 @@ def _one(going: Going, phase: Phase, size: Size, who: str, rate: int, short: boo
                     _seal(going, sealed)
                 phase.act(going, number)
         seen = guests.end()
-        unheard = [each for each in map(_unheard, fleet.nodes) if each]
-        took = time.monotonic() - began
-        created, failed, cut = calls.end(60)
-        over_tls = phones.counted if phones is not None else (0, 0)
-        made = fleet.callee.calls - before
+        lost = seen.lost + [each for each in map(_unheard, fleet.nodes) if each]
+        ended = calls.end(60)
     return {
         "rotations": size.rotations,
-        "seconds": round(took),
-        "calls": created + over_tls[0],
-        "over TLS": over_tls[0],
-        "answered": made,
-        "failed": failed + len(cut) + over_tls[1],
+        "seconds": round(beats[-1] - beats[0]),
+        **_calls(calls, *ended, phones),
+        "answered": fleet.callee.calls - before,
         "changes": seen.changes,
-        "lost": len(seen.lost) + len(unheard),
+        "lost": len(lost),
         "slowest change, s": seen.slowest,
         "change, p50, s": seen.middle,
-        **({"what failed": calls.errors()[-2000:] + "; ".join(cut[:3])} if failed or cut else {}),
-        **({"what failed over TLS": phones.errors[:3]} if phones is not None and over_tls[1] else {}),
-        **({"what was lost": [*seen.lost[:5], *unheard]} if seen.lost or unheard else {}),
+        "stall, s": round(max(after - one for one, after in itertools.pairwise(beats)) - BEAT, 2),
+        **({"what was lost": lost[:5]} if lost else {}),
     }
+
+
+def _calls(calls: Calls, created: int, failed: int, cut: list[str], phones: Phones | None) -> dict[str, Any]:
+    over_tls, broken = phones.counted if phones is not None else (0, 0)
+    told: dict[str, Any] = {"calls": created + over_tls, "over TLS": over_tls, "failed": failed + len(cut) + broken}
+    if failed or cut:
+        told["what failed"] = calls.errors()[-2000:] + "; ".join(cut[:3])
+    if phones is not None and broken:
+        told["what failed over TLS"] = phones.errors[:3]
+    return told
 
 
 def _unheard(node: Member) -> str:
@@ -153,9 +163,9 @@ def _unheard(node: Member) -> str:
 
 def rows(found: dict[str, Any]) -> list[list[str]]:
     """For a table, its head first; who hangs up stands with what rotates."""
-    keys = ["rotations", "calls", "failed", "changes", "lost", "change, p50, s", "slowest change, s"]
+    keys = ["rotations", "calls", "failed", "changes", "lost", "change, p50, s", "slowest change, s", "stall, s"]
     return [
-        ["what", "rotations", "calls", "failed", "changes", "lost", "p50, s", "slowest, s"],
+        ["what", "rotations", "calls", "failed", "changes", "lost", "p50, s", "slowest, s", "stall, s"],
         *(
             [name.replace("the ", "").removesuffix(" hangs up"), *(str(each[key]) for key in keys)]
             for name, each in found.items()

@@ -50,7 +50,11 @@ def rotating(stack: ExitStack, place: Path) -> Iterator[tuple[Node, Secured]]:
     node = stack.enter_context(whole(place, world))
     node.ready(60)
     number = itertools.count(1)
-    with meanwhile(lambda: page(world, next(number)), 0.5), meanwhile(lambda: scrape(node), 0.5):
+    with (
+        meanwhile(lambda: page(world, next(number)), 0.5),
+        meanwhile(lambda: world.trust(world.consul.authority), 2.0),
+        meanwhile(lambda: scrape(node), 0.5),
+    ):
         yield node, world
 
 

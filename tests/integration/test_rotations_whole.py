@@ -24,7 +24,7 @@ SECRET = ("token", "password", "text", "key", "key.pem", "secret-id")
 def test_what_it_holds_does_not_grow() -> None:
     found = rotations_memory.run(3 * rotations_memory.FIRST)
     assert found["ok"], found
-    assert min(found["by secret"][name] for name in ("consul", "db", "sip", "page")) > 5, found
+    assert min(found["by secret"][name] for name in rotations_memory.SECRETS) > 5, found
 
 
 def test_more_than_it_may_hold_is_no_success() -> None:
