@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 NEAR = 3
 """The end is near in the last third of a life: who renews at two thirds of it is late then."""
-MOST = 64
-"""Certificates in one file that are looked at; a chain has three or four."""
+MOST = 1024
+"""Certificates in one file that are looked at; a chain has three or four, a system's bundle of authorities 150."""
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
 _SEQUENCE, _INTEGER, _UTC_TIME, _TIME, _VERSION = 0x30, 0x02, 0x17, 0x18, 0xA0
 
