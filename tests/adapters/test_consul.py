@@ -172,7 +172,7 @@ def test_each_request_has_the_token_of_the_moment(tmp_path: Path) -> None:
         with pytest.raises(ConsulError, match="cannot read the token file"):
             consul.get("/v1/x")
         prints = []
-        for token in ("one\n", "two", "two"):
+        for token in ("one\n", "two", "two", "\n"):
             file.write_text(token)
             consul.get("/v1/x")
             prints.append(consul.token_print)
@@ -182,4 +182,5 @@ def test_each_request_has_the_token_of_the_moment(tmp_path: Path) -> None:
         heads = [line.partition(b": ")[2] for each in asked for line in each.splitlines() if b"Token" in line]
         assert heads == [b"one", b"two", b"two"]
         assert prints[1] == prints[2] != prints[0] != ""
+        assert prints[3] == "", "as the shipped units have it where there is none"
         assert "one" not in prints[0]

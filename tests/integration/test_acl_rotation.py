@@ -209,7 +209,7 @@ def test_what_its_check_says_reaches_the_catalog_after_the_old_token_is_gone(
         node.set_ready(True)
         wait_for("it in the catalog", passes, 30)
         replace(file, cluster.token(POLICY))
-        wait_for("it told", lambda: "our token is another one" in [e.get("reason") for e in node.journal()], 30)
+        wait_for("it told", lambda: "Consul's token is another one" in [e.get("reason") for e in node.journal()], 30)
         cluster.revoke(token)
         page.well = False
         wait_for("it out of the catalog", lambda: not passes(), 30)
