@@ -129,8 +129,10 @@ def test_raised_limits(tmp_path: Path, version: str) -> None:
             rpc = one.rpc(transport)
             assert len(set(uris(rpc.call("dispatcher.list", deadline=20)))) == 5_000
             assert "d4999.example.com" in str(rpc.call("domain.dump", deadline=20))
-        with pytest.raises(RpcTooBig, match="too long for udp"):
-            one.rpc("udp").call("dispatcher.list", deadline=20)
+        try:  # whole, where the kernel loses none of the datagrams, or refused: never short
+            assert len(set(uris(one.rpc("udp").call("dispatcher.list", deadline=20)))) == 5_000
+        except RpcTooBig as error:
+            assert "too long for udp" in str(error)
         with pytest.raises(RpcTooBig, match="use binrpc"):
             one.rpc("kamcmd").call("dispatcher.list", deadline=20)
 
