@@ -246,9 +246,10 @@ class Consul:
                 found = files.read_regular(Path(self._token_file), LARGEST_TOKEN, follow=True)
             except OSError as error:
                 raise ConsulError(f"cannot read {where}: {error.strerror or error}") from None
-        if self._token_file and not found:  # without one Consul would answer, to somebody who may see nothing
-            raise ConsulError(f"cannot read {where}: it is empty (an empty line: no token)")
         token = found.strip()
+        if self._token_file and not token and found != b"\n":
+            # without one Consul would answer, to somebody who may see nothing
+            raise ConsulError(f"cannot read {where}: it is empty (one empty line: no token)")
         if not _LINE.fullmatch(token):
             raise ConsulError(f"cannot use {where}: expected one line of printable ASCII")
         self.token_print = hashlib.sha256(token).hexdigest()[:16] if token else ""
