@@ -21,6 +21,7 @@ def test_the_second_is_refused_and_takes_nothing_away(tmp_path: Path) -> None:
         text = node.config.read_text().replace(str(node.state), str(tmp_path / "state"))
         other.write_text(text.replace(str(node.listen), f"127.0.0.1:{free_port()}"))
         refused(other, node)
+        node.logged("going on without secrets")
         node.config.write_text(node.config.read_text() + "\n")
         node.hup()
         node.logged("configuration read again")

@@ -6,10 +6,12 @@ from tests.lab import http
 from tests.lab.process import wait_for
 from tests.lab.secret_node import SecretNode, quoted
 
-HOSTILE = """\
-import pathlib
+MARKING = """\
+import importlib, pathlib, sys
 pathlib.Path({mark!r}).write_text("imported")
-raise SystemExit("nobody asked for hvac")
+sys.path.remove({here!r})
+del sys.modules["hvac"]
+importlib.import_module("hvac")
 """
 
 
@@ -20,15 +22,15 @@ class Nowhere:
 
 
 def node(directory: Path, vault: bool) -> tuple[SecretNode, Path]:
-    """With an hvac that leaves a mark where it is imported."""
-    mark, hvac = directory / "mark", directory / "packages" / "hvac"
-    hvac.mkdir(parents=True)
-    (hvac / "__init__.py").write_text(HOSTILE.format(mark=str(mark)))
+    """With an hvac that leaves a mark where it is imported, and then is the real one."""
+    mark, packages = directory / "mark", directory / "packages"
+    (packages / "hvac").mkdir(parents=True)
+    (packages / "hvac" / "__init__.py").write_text(MARKING.format(mark=str(mark), here=str(packages)))
     (directory / "token").write_text("t")
     (directory / "token").chmod(0o600)
     auth, secret = f"token_file = {quoted(directory / 'token')}", '[vault.secrets.a]\nkind = "consul"\npath = "a/b"\n'
     made = SecretNode(directory / "node", Nowhere(), auth, secret, boot_timeout=0.5)  # type: ignore[arg-type]
-    made.env["PYTHONPATH"] = f"{directory / 'packages'}:{made.env['PYTHONPATH']}"
+    made.env["PYTHONPATH"] = f"{packages}:{made.env['PYTHONPATH']}"
     if not vault:
         text = made.config.read_text()
         made.config.write_text(text[: text.index("[vault]")])
