@@ -1,5 +1,6 @@
 """All transports against a real Kamailio: equal replies, and each limit named with its cure."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -129,10 +130,9 @@ def test_raised_limits(tmp_path: Path, version: str) -> None:
             rpc = one.rpc(transport)
             assert len(set(uris(rpc.call("dispatcher.list", deadline=20)))) == 5_000
             assert "d4999.example.com" in str(rpc.call("domain.dump", deadline=20))
-        try:  # whole, where the kernel loses none of the datagrams, or refused: never short
+        # Over UDP whole, where the kernel loses none of the datagrams, or refused: never short.
+        with contextlib.suppress(RpcTooBig):
             assert len(set(uris(one.rpc("udp").call("dispatcher.list", deadline=20)))) == 5_000
-        except RpcTooBig as error:
-            assert "too long for udp" in str(error)
         with pytest.raises(RpcTooBig, match="use binrpc"):
             one.rpc("kamcmd").call("dispatcher.list", deadline=20)
 
