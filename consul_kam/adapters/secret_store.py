@@ -3,7 +3,6 @@ fields of a secret change together. What is known of a generation lies beside it
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import re
@@ -14,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from consul_kam.adapters import files, trust
+from consul_kam.adapters.memory import in_memory
 from consul_kam.errors import ConfigError
 
-IN_MEMORY = (0x01021994, 0x858458F6)
-"""f_type of tmpfs and ramfs [statfs(2)]."""
 LOGIN = ".login.json"
 LARGEST = 2**20
 """Bytes of a file of ours here."""
@@ -43,7 +41,7 @@ class SecretStore:
             if stat.S_IMODE(found.st_mode) & 0o077:
                 raise ConfigError(f"{where}: others may look in; chmod 700 {self.directory}")
             trust.refuse_open("vault.directory", self.directory)
-            if kind_of(self.directory) not in IN_MEMORY:
+            if not in_memory(self.directory):
                 raise ConfigError(f"{where}: it is on a disk: secrets lie on tmpfs only, as below /run")
         except OSError as error:
             raise ConfigError(f"{where}: {error.strerror or error}") from None
@@ -124,13 +122,3 @@ class SecretStore:
         except (OSError, ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None
-
-
-def kind_of(path: Path) -> int:
-    """The file system's f_type. Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    told = ctypes.create_string_buffer(256)  # struct statfs has 120 bytes at most
-    if libc.statfs(os.fsencode(path), told):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(path))
-    return int(ctypes.c_long.from_buffer(told).value) & 0xFFFFFFFF

@@ -6,7 +6,6 @@ swapped meanwhile some would get one certificate and some another [tls_domain.c,
 
 import contextlib
 import errno
-import os
 import re
 import shutil
 from collections.abc import Collection
@@ -15,12 +14,12 @@ from pathlib import Path
 from consul_kam.adapters import files, grant, trust
 from consul_kam.adapters.directory_lock import DirectoryLock
 from consul_kam.adapters.identity import Identity
+from consul_kam.adapters.memory import in_memory
 from consul_kam.errors import ConfigError
 
 CFG, PROVEN, WRITTEN = "tls.cfg", "proven", "written"
 """The last two hold a digest: of what Kamailio was seen to show; of what tls.cfg names, and which Kamailio ran then."""
 CERTIFICATE, KEY, AUTHORITIES = "certificate.pem", "key.pem", "ca.pem"
-IN_MEMORY = ("tmpfs", "ramfs")
 _COPY = re.compile(r"\.?[0-9a-f]{16}")
 _FILES = {made for name in (CFG, PROVEN, WRITTEN) for made in (name, f".{name}.consul-kam")}
 
@@ -59,7 +58,7 @@ class TlsStore:
         place = self.directory / identity.digest
         if place.is_dir():
             return
-        if in_memory(source) and not in_memory(str(self.directory)):
+        if in_memory(Path(source)) and not in_memory(self.directory):
             raise OSError(errno.EINVAL, "it is no tmpfs, and the key comes from one", str(self.directory))
         making = self.directory / f".{identity.digest}"
         shutil.rmtree(making, ignore_errors=True)
@@ -104,15 +103,3 @@ class TlsStore:
 
 def _is_copy(place: Path) -> bool:
     return _COPY.fullmatch(place.name) is not None and place.is_dir() and not place.is_symlink()
-
-
-def in_memory(path: str) -> bool:
-    """Whether it lies on a file system that is never written to a disk by itself. Raises OSError."""
-    device = os.stat(path).st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:
-        for line in table:
-            before, _, after = line.partition(" - ")
-            if before.split()[2] == wanted:
-                return after.split()[0] in IN_MEMORY
-    return False

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from consul_kam.adapters import trust
-from consul_kam.adapters.secret_store import IN_MEMORY, kind_of
+from consul_kam.adapters.memory import in_memory
 from consul_kam.config import Settings
 from consul_kam.errors import ConfigError
 from consul_kam.settings import EnvSettings
@@ -36,7 +36,7 @@ def written(settings: Settings) -> tuple[Path, ...]:
 
 def _only_in_memory(env: EnvSettings) -> None:
     """The include that has secrets of Vault's: on a disk they would outlive their lease. Raises ConfigError."""
-    if env.leased and env.include is not None and kind_of(env.include.parent) not in IN_MEMORY:
+    if env.leased and env.include is not None and not in_memory(env.include.parent):
         cure = "[env] include on tmpfs, as below /run"
         raise ConfigError(f"cannot keep secrets of Vault's in {env.include}: it is on a disk; let {cure}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from consul_kam.adapters import secret_store
+from consul_kam.adapters.memory import in_memory
 from consul_kam.adapters.secret_store import SecretStore
 from consul_kam.errors import ConfigError
 from tests.lab import stranger
@@ -109,12 +109,8 @@ def test_the_login_is_kept(store: SecretStore) -> None:
 
 
 def test_a_disk_is_refused(tmp_path: Path) -> None:
-    assert secret_store.kind_of(Path("/dev/shm")) in secret_store.IN_MEMORY
-    place = next(
-        each
-        for each in (tmp_path, Path("/var/tmp"), Path("/"))
-        if secret_store.kind_of(each) not in secret_store.IN_MEMORY
-    )
+    assert in_memory(Path("/dev/shm"))
+    place = next(each for each in (tmp_path, Path("/var/tmp"), Path("/")) if not in_memory(each))
     chosen = Path(tempfile.mkdtemp(dir=place)) / "secrets"
     try:
         with pytest.raises(ConfigError, match=r"cannot use vault.directory .*: it is on a disk: secrets lie on tmpfs"):
@@ -141,7 +137,7 @@ def test_a_directory_that_others_see_is_refused(directory: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot use vault.directory /proc/1/x: "):
         SecretStore(Path("/proc/1/x")).prepare()
     with pytest.raises(OSError, match="No such file"):
-        secret_store.kind_of(Path("/none"))
+        in_memory(Path("/none"))
 
 
 def test_another_users_directory_is_refused(directory: Path) -> None:
