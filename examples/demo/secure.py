@@ -1,16 +1,15 @@
 """`--secure`: Consul with ACLs and mutual TLS, and a Vault that gives the node its secrets, which rotate meanwhile."""
 
 import contextlib
-import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from examples.demo.programs import Sbc
 from tests.lab import Fault, LabError, Rpc, Unreachable
 from tests.lab.environment import value_of
+from tests.lab.process import Watching
 from tests.lab.secured import CONSUL_LINES, Laid, Lives, Secured
 from tests.lab.tls import shows
 
@@ -113,20 +112,19 @@ class Secure:
         return f"--cacert {self.consul.us.ca} --cert {certificate} --key {key} -H @{header} "
 
 
-class Watch:
+class Watch(Watching):
     """A thread: which token is in force, whom Kamailio's TLS socket shows to be, which value it holds."""
 
     def __init__(self, secure: Secure, sbc: Sbc, laid: Laid) -> None:
+        super().__init__()
         self._secure, self._laid = secure, laid
         self._rpc = Rpc(sbc.ctl)
         self._seen: dict[str, list[object]] = {"token": [], "certificate": [], "value": []}
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="rotations", daemon=True)
 
     def seen(self) -> Rotations:
         return Rotations(*(max(0, len(set(each)) - 1) for each in self._seen.values()))
 
-    def _look(self) -> None:
+    def _watch(self) -> None:
         number, due = 0, time.monotonic() + EVERY
         while not self._ending.wait(LOOK):
             if time.monotonic() >= due:
@@ -153,13 +151,3 @@ class Watch:
             return value_of(self._rpc, TABLE, GREETING)
         except (Fault, Unreachable, TimeoutError):
             return None
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ending.set()
-        self._thread.join(10)

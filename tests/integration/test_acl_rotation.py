@@ -2,11 +2,8 @@
 
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 
@@ -16,6 +13,7 @@ from consul_kam.errors import ConsulError
 from tests.integration.registering import Page, Registered
 from tests.lab import Dispatcher, Lab, Node, Rpc, Sampler, program, wait_for
 from tests.lab.policies import rules, text
+from tests.lab.process import Watching
 from tests.lab.secure import MANAGEMENT, SecureCluster, replace, shipped
 from tests.lab.secure_ca import Authority
 
@@ -30,19 +28,18 @@ def cluster(tmp_path: Path) -> Iterator[SecureCluster]:
         yield started
 
 
-class Listed:
+class Listed(Watching):
     """A thread that asks a server, again and again, which instances of `sbc` pass; what it cannot ask says nothing.
     Nor does serfHealth: on a machine that is busy, gossip errs.
     """
 
     def __init__(self, cluster: SecureCluster, id: str) -> None:
+        super().__init__()
         self._cluster, self._id = cluster, id
         self.looks, self.gaps = 0, list[object]()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def _watch(self) -> None:
-        while not self._over.wait(0.01):
+        while not self._ending.wait(0.01):
             try:
                 connection = self._cluster.secure[0]._open()
                 connection.request("GET", "/v1/health/service/sbc", headers={"X-Consul-Token": MANAGEMENT})
@@ -55,16 +52,6 @@ class Listed:
             checks = [each for each in mine[0]["Checks"] if each["CheckID"] != "serfHealth"] if mine else []
             if not checks or any(check["Status"] != "passing" for check in checks):
                 self.gaps.append((self.looks, found))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join(30)
 
 
 class World:

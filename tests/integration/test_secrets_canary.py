@@ -62,21 +62,8 @@ COMMANDS = (
 
 
 @pytest.fixture
-def secrets() -> Iterator[Secrets]:
-    with Secrets() as made:
-        yield made
-
-
-@pytest.fixture
 def consul(tmp_path: Path) -> Iterator[ConsulAgent]:
     with ConsulAgent(tmp_path / "consul", acl=True) as started:
-        yield started
-
-
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[Postgres]:
-    with Postgres(tmp_path / "postgres") as started:
-        started.ask("INSERT INTO htable (key_name, key_value) VALUES ('one', '1')")
         yield started
 
 

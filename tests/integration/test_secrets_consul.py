@@ -28,12 +28,6 @@ key_prefix "c4/" { policy = "read" }
 
 
 @pytest.fixture
-def secrets() -> Iterator[Secrets]:
-    with Secrets() as made:
-        yield made
-
-
-@pytest.fixture
 def consul(tmp_path: Path) -> Iterator[ConsulAgent]:
     """With ACLs, default deny; the policy `node` is what a node needs."""
     with ConsulAgent(tmp_path / "consul", acl=True) as started:

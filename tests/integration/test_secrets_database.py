@@ -25,19 +25,6 @@ QUICK = "[drain]\nquiet_for = 0.2\nannounce_max = 0.5\ndeadline = 2\non_stop = '
 
 
 @pytest.fixture
-def secrets() -> Iterator[Secrets]:
-    with Secrets() as made:
-        yield made
-
-
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[Postgres]:
-    with Postgres(tmp_path / "postgres") as started:
-        started.ask("INSERT INTO htable (key_name, key_value) VALUES ('one', '1')")
-        yield started
-
-
-@pytest.fixture
 def vault(tmp_path: Path, postgres: Postgres) -> Iterator[Vault]:
     """Whose database engine makes users that may read."""
     with Vault(tmp_path / "vault") as started:

@@ -46,12 +46,6 @@ USES = """event_route[htable:mod-init] {
 
 
 @pytest.fixture
-def secrets() -> Iterator[Secrets]:
-    with Secrets() as made:
-        yield made
-
-
-@pytest.fixture
 def vault(tmp_path: Path) -> Iterator[Vault]:
     with Vault(tmp_path / "vault") as started:
         started.mount("kv-v2", "secret")

@@ -2,18 +2,18 @@
 
 import base64
 import contextlib
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote
+
+from tests.lab.process import Watching
 
 SHORTEST = 12
 """Bytes: what is shorter stands somewhere by chance."""
 
 
-class Canary:
+class Canary(Watching):
     """`with Canary(parts) as canary:` watches /proc all the while; `parts` gives the secrets that there are, as they
     come and go: name -> what it is.
 
@@ -21,25 +21,17 @@ class Canary:
     """
 
     def __init__(self, parts: Callable[[], dict[str, bytes]]) -> None:
+        super().__init__()
         self._parts = parts
         self._known: dict[bytes, str] = {}
         self.seen: set[str] = set()
         """Who had a secret in his command line or environment."""
         self.processes: set[str] = set()
         """Whom the search has looked at."""
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
+    def start(self) -> Self:
         self._learn()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ending.set()
-        self._thread.join(30)
+        return super().start()
 
     @property
     def names(self) -> set[str]:

@@ -1,16 +1,15 @@
 """Changes in Consul, one after the other, each of which has to be seen in the memory of every node."""
 
 import itertools
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from tests.lab.consul import ConsulAgent
 from tests.lab.engine import Engine
+from tests.lab.process import Watching
 from tests.lab.rpc import Rpc
 from tests.lab.sampler import Dispatcher, Sampler, uris
 
@@ -45,13 +44,14 @@ class Change:
         return f"{self.number} {'joins' if self.joins else 'leaves'}"
 
 
-class Guests:
+class Guests(Watching):
     """`with Guests(consul, service, setid, nodes) as guests:`; one comes or goes each `every` s at least. One goes only
     when he was seen everywhere, so that no change takes back another that was not seen."""
 
     def __init__(
         self, consul: ConsulAgent, service: str, setid: int, nodes: Sequence[Engine], every: float = 1.0
     ) -> None:
+        super().__init__()
         self._consul, self._service, self._setid, self._every = consul, service, setid, every
         self._stack = ExitStack()
         self._ctls = {node.directory.name: node.kamailio.ctl for node in nodes}
@@ -60,13 +60,10 @@ class Guests:
         self._first = next(_number)
         self.refused: list[str] = []
         """What Consul itself would not do."""
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._make, name="guests", daemon=True)
 
     def end(self, timeout: float = 60.0) -> Seen:
         """No further changes; waits for those that were made."""
-        self._ending.set()
-        self._thread.join(30)
+        super().stop()
         deadline = time.monotonic() + timeout
         while self._open() and time.monotonic() < deadline:
             self._look()
@@ -77,7 +74,7 @@ class Guests:
         last, middle = (round(took[-1], 2), round(took[len(took) // 2], 2)) if took else (0.0, 0.0)
         return Seen(len(self.changes), lost + self.refused, last, middle)
 
-    def _make(self) -> None:
+    def _watch(self) -> None:
         while not self._ending.is_set():
             number = next(_number)
             check = {"TTL": "24h", "Status": "passing"}
@@ -136,16 +133,12 @@ class Guests:
                 if node not in change.seen and (change.number in held) is change.joins:
                     change.seen[node] = time.monotonic() - change.at
 
-    def __enter__(self) -> Self:
+    def start(self) -> Self:
         self._samplers = {
             node: self._stack.enter_context(Sampler(ctl, Rpc.dispatcher, 0.05)) for node, ctl in self._ctls.items()
         }
-        self._thread.start()
-        return self
+        return super().start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ending.set()
-        self._thread.join(30)
+    def stop(self) -> None:
+        super().stop()
         self._stack.close()

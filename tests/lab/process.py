@@ -105,6 +105,26 @@ class Started:
         self.stop()
 
 
+class Watching(Started):
+    """In a `with` block: a thread that runs `_watch`, which looks again and again until `_ending` is set."""
+
+    def __init__(self) -> None:
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=type(self).__name__.lower(), daemon=True)
+
+    def _watch(self) -> None:
+        raise NotImplementedError
+
+    def start(self) -> Self:
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        self._ending.set()
+        if self._thread.ident is not None:
+            self._thread.join(30)
+
+
 class Process:
     """One child in a session of its own, output appended to `log`.
 

@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
-from tests.lab.process import LabError
+from tests.lab.process import LabError, Watching
 from tests.lab.rpc import Destination, Fault, Rpc, Unreachable
 
 T = TypeVar("T")
@@ -23,16 +22,15 @@ class Sample(Generic[T]):
     value: T | None
 
 
-class Sampler(Generic[T]):
+class Sampler(Watching, Generic[T]):
     """`with Sampler(kam.ctl, Rpc.dispatcher) as seen:`; asks each `every` s and keeps each *change* in `history`."""
 
     def __init__(self, ctl: Path, read: Callable[[Rpc], T], every: float = 0.003) -> None:
+        super().__init__()
         self.history: list[Sample[T]] = []
         self.samples = 0
         self._rpc, self._read, self._every = Rpc(ctl), read, every
         self._changed = threading.Condition()
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="sampler", daemon=True)
 
     def _watch(self) -> None:
         while not self._ending.is_set():
@@ -73,16 +71,6 @@ class Sampler(Generic[T]):
         with self._changed:
             first = max((i for i, sample in enumerate(self.history) if sample.at <= since), default=0)
             return self.history[first:]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ending.set()
-        self._thread.join(10)
 
 
 def uris(memory: Dispatcher, setid: int = 1) -> list[str]:
