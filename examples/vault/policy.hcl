@@ -1,6 +1,6 @@
 # The least that consul_kam needs of Vault, for a node with a secret of each kind; leave out what yours does not have.
 # Write it with: vault policy write consul-kam policy.hcl; and name it in the role that the node logs in with.
-# Each rule was taken away in a test, and something broke (tests/integration/test_vault_policy.py).
+# Each rule was taken away in a test, and something broke (tests/secure/test_vault_policy.py).
 
 # kind = "kv": reads the newest version. KV version 2: the path has `data` in it. Neither list nor metadata is needed.
 path "secret/data/kamailio/*" {

@@ -2,7 +2,8 @@
 
 import base64
 import contextlib
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -11,6 +12,16 @@ from tests.lab.process import Watching
 
 SHORTEST = 12
 """Bytes: what is shorter stands somewhere by chance."""
+
+
+def contents(*directories: Path) -> Iterator[tuple[Path, bytes]]:
+    """Regular files below them, while they come and go: one that is gone meanwhile, or may not be read, is left out."""
+    for directory in directories:
+        for place, _, files in os.walk(directory):
+            for path in sorted(Path(place, name) for name in files):
+                with contextlib.suppress(OSError):
+                    if path.is_file():
+                        yield path, path.read_bytes()
 
 
 class Canary(Watching):
@@ -49,9 +60,9 @@ class Canary(Watching):
         found: list[str] = []
         allowed = [path.resolve() for path in but]
         for directory in directories:
-            for path in sorted(directory.rglob("*")):
-                if path.is_file() and not any(path.resolve().is_relative_to(each) for each in allowed):
-                    found += self.said(str(path), path.read_bytes())
+            for path, content in contents(directory):
+                if not any(path.resolve().is_relative_to(each) for each in allowed):
+                    found += self.said(str(path), content)
         return found
 
     def _learn(self) -> None:

@@ -28,7 +28,7 @@ class Secrets:
         return self.beside / "env.cfg"
 
     def withdraw(self, name: str) -> None:
-        """As where its lease has ended, and policy says stop."""
+        """As where its lease has ended, and policy says stop; what Vault still gives is there again at once."""
         place = (self.directory / name).resolve()
         (self.directory / name).unlink()
         shutil.rmtree(place)

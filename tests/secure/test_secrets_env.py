@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.lab import ConsulAgent, Lab, Node
+from tests.lab.canary import contents
 from tests.lab.environment import environment, shown, until
 from tests.lab.secrets import Secrets
 from tests.lab.vault import Vault
@@ -51,6 +52,12 @@ def vault(tmp_path: Path) -> Iterator[Vault]:
         started.mount("kv-v2", "secret")
         started.policy("node", 'path "secret/data/db" { capabilities = ["read"] }')
         yield started
+
+
+def vault_troubles(node: Node) -> list[str]:
+    found = node.ask("status")["node"]["secrets"]["troubles"]
+    assert isinstance(found, list)
+    return found
 
 
 def fields(number: int) -> dict[str, str]:
@@ -144,8 +151,7 @@ def mode(path: Path) -> int:
 
 def holders(*directories: Path) -> list[str]:
     """Files that have a canary."""
-    paths = (path for directory in directories for path in directory.rglob("*") if path.is_file())
-    return [str(path) for path in paths if b"canary" in path.read_bytes()]
+    return [str(path) for path, content in contents(*directories) if b"canary" in content]
 
 
 def test_without_the_secret_nothing_is_started_and_with_it_it_goes_on(
@@ -159,6 +165,8 @@ def test_without_the_secret_nothing_is_started_and_with_it_it_goes_on(
     vault.kv("db", fields(1))
     node.ready()
     pid, text = node.pid_of(), secrets.include.read_text()
+    vault.ask("DELETE", "secret/data/db")
+    until(node, "Vault has none", lambda: any("there is nothing" in line for line in vault_troubles(node)))
     secrets.withdraw("db")
     until(node, "its end", lambda: "DBURL: there is no secret db" in environment(node)["missing"])
     assert (node.pid_of(), secrets.include.read_text()) == (pid, text), "who runs is left alone"

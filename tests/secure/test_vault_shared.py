@@ -4,10 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.test_vault_unused import Nowhere
 from tests.lab.engine import ROOT
 from tests.lab.ports import free_port
 from tests.lab.secret_node import SecretNode, quoted
+from tests.secure.test_vault_unused import Nowhere
 
 
 def test_the_second_is_refused_and_takes_nothing_away(tmp_path: Path) -> None:

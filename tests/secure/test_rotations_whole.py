@@ -1,6 +1,5 @@
 """A node with everything on whose secrets all change as fast as they may: what it holds, and where none of them is."""
 
-import contextlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from bench import rotations_memory
-from tests.integration.test_secrets_canary import COMMANDS, cli
 from tests.lab import Lab, wait_for
-from tests.lab.canary import Canary
+from tests.lab.canary import Canary, contents
 from tests.lab.node import Node
 from tests.lab.secured import Secured
 from tests.lab.secured_whole import SETS
+from tests.secure.test_secrets_canary import COMMANDS, cli
 
 pytestmark = pytest.mark.vault
 SECRET = ("token", "password", "text", "key", "key.pem", "secret-id")
@@ -53,12 +52,11 @@ def rotating(tmp_path: Path) -> Iterator[tuple[Node, Secured]]:
 def parts(world: Secured) -> dict[str, bytes]:
     """Every secret of the node that lies on tmpfs now."""
     found: dict[str, bytes] = {}
-    for path in (world.place / "whole").rglob("*"):
-        with contextlib.suppress(OSError):
-            if path.name in SECRET:
-                found[f"{path.parent.name.strip('.').partition('.')[0]} {path.name}"] = path.read_bytes()
-            elif path.name == ".login.json":
-                found["Vault token"] = path.read_text().partition('"token": "')[2].partition('"')[0].encode()
+    for path, content in contents(world.place / "whole"):
+        if path.name in SECRET:
+            found[f"{path.parent.name.strip('.').partition('.')[0]} {path.name}"] = content
+        elif path.name == ".login.json":
+            found["Vault token"] = content.partition(b'"token": "')[2].partition(b'"')[0]
     return found
 
 

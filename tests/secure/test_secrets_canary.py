@@ -1,7 +1,6 @@
 """Every secret is a canary, and is found nowhere: in no argument, journal, log, output, page, core or environment of a
 process that does not need it. The controls show that the search finds one that is there."""
 
-import contextlib
 import os
 import resource
 import signal
@@ -14,7 +13,7 @@ import psutil
 import pytest
 
 from tests.lab import ConsulAgent, Lab, Node, uris
-from tests.lab.canary import Canary
+from tests.lab.canary import Canary, contents
 from tests.lab.environment import environment, shown, until
 from tests.lab.http import get, post
 from tests.lab.ports import free_port
@@ -165,14 +164,11 @@ def cli(node: Node, *words: str) -> str:
 def parts(secrets: Secrets) -> dict[str, bytes]:
     """Every secret that there is, wherever it lies; not what is no secret (certificates, who logs in)."""
     found: dict[str, bytes] = {}
-    for path in secrets.beside.rglob("*"):
-        with contextlib.suppress(OSError):
-            if path.name in ("token", "password", "text", "live", "key.pem", "secret-id"):
-                found[path.name if path.name != "token" else f"{path.parent.name.split('.')[1]} token"] = (
-                    path.read_bytes()
-                )
-            elif path.name == ".login.json":
-                found["Vault token"] = path.read_text().partition('"token": "')[2].partition('"')[0].encode()
+    for path, content in contents(secrets.beside):
+        if path.name in ("token", "password", "text", "live", "key.pem", "secret-id"):
+            found[path.name if path.name != "token" else f"{path.parent.name.split('.')[1]} token"] = content
+        elif path.name == ".login.json":
+            found["Vault token"] = content.partition(b'"token": "')[2].partition(b'"')[0]
     return found
 
 
