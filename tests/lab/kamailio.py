@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +10,7 @@ from typing import Self
 
 from tests.lab.kamailio_cfg import Options, render
 from tests.lab.ports import free_port
-from tests.lab.process import LabError, Process, tail, wait_for
+from tests.lab.process import LabError, Process, short_directory, tail, wait_for
 from tests.lab.rpc import Fault, Rpc, Unreachable
 from tests.lab.tls import Authority
 from tools import kamailio_roots
@@ -63,8 +62,7 @@ class Kamailio:
         self.log = directory / "kamailio.log"
         self.cfg = directory / "kamailio.cfg"
         self.sip_port, self.http_port, self.rpc_port = free_port(), free_port(), free_port()
-        # a unix socket's path holds 107 bytes at most: pytest's directories are too long for it
-        self.run = Path(tempfile.mkdtemp(prefix="ck-"))
+        self.run = short_directory(self)
         self.ctl, self.fifo = self.run / "ctl", self.run / "rpc.fifo"
         self.rpc = Rpc(self.ctl)
         self.ca_file = Path()  # whom a client over TLS trusts

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,7 +11,7 @@ from consul_kam.adapters import processes
 from consul_kam.adapters.control import ControlUnreachable
 from tests.lab.engine import ROOT, Engine
 from tests.lab.kamailio import Kamailio
-from tests.lab.process import program, tail, wait_for
+from tests.lab.process import program, short_directory, tail, wait_for
 
 
 class Node(Engine):
@@ -121,7 +120,7 @@ class Rtp(Node):
 
     def __init__(self, directory: Path, consul: str, ng: int, drain: str = 'on_stop = "leave"') -> None:
         self.directory, self.log, self.listen = directory, directory / "engine.log", None
-        self.state = Path(tempfile.mkdtemp(prefix="ck-")) / "state"
+        self.state = short_directory(self) / "state"
         self.config = directory / "consul-kam.toml"
         self.env = {"CONSUL_KAM_CONFIG": str(self.config), "PYTHONPATH": str(ROOT)}
         self._process, self._wanted, self._wrapper = None, True, []

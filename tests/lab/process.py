@@ -6,8 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +44,16 @@ def wait_for(
         if time.monotonic() > deadline:
             raise LabError(f"cannot see {what} within {timeout} s" + (f"\n{tail(log)}" if log else ""))
         time.sleep(every)
+
+
+def short_directory(owner: object) -> Path:
+    """For sockets: their path holds 107 bytes at most, and pytest's directories are too long for it.
+
+    It goes with its owner, or with the program.
+    """
+    path = Path(tempfile.mkdtemp(prefix="ck-"))
+    weakref.finalize(owner, shutil.rmtree, path, ignore_errors=True)
+    return path
 
 
 @contextmanager

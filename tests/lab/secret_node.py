@@ -12,7 +12,7 @@ from consul_kam.adapters.control import ControlUnreachable
 from tests.lab.engine import ROOT
 from tests.lab.node import Node
 from tests.lab.ports import free_port
-from tests.lab.process import wait_for
+from tests.lab.process import short_directory, wait_for
 from tests.lab.vault import Vault
 
 CONFIG = """\
@@ -55,7 +55,7 @@ class SecretNode(Node):
     ) -> None:
         self.directory, self.log = directory, directory / "engine.log"
         directory.mkdir(parents=True, exist_ok=True)
-        self.state = Path(tempfile.mkdtemp(prefix="ck-")) / "state"
+        self.state = short_directory(self) / "state"
         self._tmpfs = tempfile.TemporaryDirectory(prefix="ck-secrets-", dir=SHM)
         self.secrets = Path(self._tmpfs.name) / "secrets"
         self.config = directory / "consul-kam.toml"
