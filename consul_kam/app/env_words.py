@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -10,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from consul_kam.adapters import consul_kv, files
+from consul_kam.adapters import consul_kv, files, foreground
 from consul_kam.adapters.env_store import EnvStore
 from consul_kam.app import env_secrets
 from consul_kam.app.client import OutOfReach
 from consul_kam.app.env import DIRECTORY
-from consul_kam.app.surroundings import SECRETS
+from consul_kam.app.surroundings import SECRETS, environment
 from consul_kam.app.wiring import consul_of
 from consul_kam.config import Settings
 from consul_kam.core import env_file, env_known
@@ -32,6 +31,11 @@ class Seen:
     env: Env
     known: Known
     away: str = ""
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is not as it should be, and keeps nothing from going on."""
+        return tuple(filter(None, (self.away, *self.env.troubles)))
 
 
 def look(settings: Settings, ours: bool = True) -> Seen:
@@ -93,28 +97,37 @@ def told(settings: Settings, seen: Seen, reveal: bool = False) -> dict[str, Any]
     }
 
 
-def execute(settings: Settings, command: Sequence[str]) -> NoReturn:
-    """Become `command`, with the environment. Raises ConsulKamError where something is missing, or it is no program.
-
-    The last good values are remembered, as `run` does. Tokens of ours are not handed on.
+def ready(settings: Settings, program: str) -> Seen:
+    """With all that `program` needs; what is not as it should be is told. Raises ConsulKamError where something is
+    missing.
     """
     seen = look(settings)
     if seen.env.missing:
-        raise ConsulKamError(f"cannot start {command[0]}: the environment: {'; '.join(seen.env.missing)}")
-    for trouble in (seen.away, *seen.env.troubles):
-        if trouble:
-            print(f"environment: {trouble}", file=sys.stderr, flush=True)
+        raise ConsulKamError(f"cannot start {program}: the environment: {'; '.join(seen.env.missing)}")
+    for trouble in seen.troubles:
+        print(f"environment: {trouble}", file=sys.stderr, flush=True)
+    return seen
+
+
+def remember(settings: Settings, seen: Seen) -> None:
+    """The last good values, as `run` does."""
     if not seen.away:
         found = env_secrets.note(settings.env, seen.env, seen.known)
-        with contextlib.suppress(
-            OSError
-        ):  # a read-only image keeps nothing, and says so at the next start without Consul
+        # a read-only image keeps nothing, and says so at the next start without Consul
+        with contextlib.suppress(OSError):
             _store(settings).save(env_known.taken(seen.known, seen.env, found.digest, time.time(), found.texts))
-    surroundings = {name: value for name, value in os.environ.items() if name not in SECRETS} | seen.env.texts
-    path = shutil.which(command[0])
-    if path is None:
-        raise ConsulKamError(f"cannot start {command[0]}: there is no such program")
-    os.execve(path, list(command), surroundings)
+
+
+def surroundings(seen: Seen) -> dict[str, str]:
+    """For a program. Tokens of ours are not handed on."""
+    return environment(SECRETS) | seen.env.texts
+
+
+def execute(settings: Settings, command: Sequence[str]) -> NoReturn:
+    """Become `command`, with the environment. Raises ConsulKamError where something is missing, or it is no program."""
+    seen = ready(settings, command[0])
+    remember(settings, seen)
+    os.execve(foreground.found(command[0]), list(command), surroundings(seen))
 
 
 def differs(settings: Settings) -> tuple[list[Change], str]:

@@ -75,20 +75,46 @@ def _show(told: dict[str, Any]) -> None:
 
 
 @env.command(name="exec", context_settings={"ignore_unknown_options": True})
+@click.option("--restart", is_flag=True, help="Stay beside it, and start it anew when its environment changes.")
+@click.option(
+    "--splay",
+    type=click.FloatRange(0, 86400),
+    metavar="S",
+    default=0.0,
+    help="With --restart: within so many s, at a moment of chance, so that not all nodes do it at once.",
+)
+@click.option(
+    "--kill-after",
+    type=click.FloatRange(0, 86400),
+    metavar="S",
+    default=30.0,
+    show_default=True,
+    help="With --restart: from SIGTERM to SIGKILL, s.",
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @pass_invocation
-def execute(invocation: Invocation, command: tuple[str, ...]) -> None:
+def execute(invocation: Invocation, restart: bool, splay: float, kill_after: float, command: tuple[str, ...]) -> None:
     """Become COMMAND, with the environment beside that of the caller; KV wins.
 
-    What envconsul does, once: a later change does not restart it. CONSUL_HTTP_TOKEN, CONSUL_HTTP_AUTH and VAULT_TOKEN
-    are not handed on. Where Consul does not answer, the last good values go.
+    What envconsul does. CONSUL_HTTP_TOKEN, CONSUL_HTTP_AUTH and VAULT_TOKEN are not handed on. Where Consul does not
+    answer, the last good values go.
 
-    Exit code: the command's; 1 where something is missing, so that it is not started.
+    A later change is nothing to COMMAND, unless --restart: then it gets SIGTERM and is started anew. It has to stay in
+    the foreground; signals and its standard input, output and error are its own. It goes on where something is missing
+    or wrong, or Consul is away. For Kamailio take `consul-kam run`, which drops no call for a new value.
+
+    Exit code: the command's, 128 and the number of the signal that ended it; 1 where something is missing, so that it
+    is not started.
 
     \b
-    Example:
+    Examples:
       consul-kam env exec -- kamailio -DD -E -f /etc/kamailio/sbc.cfg
+      consul-kam env exec --restart --splay 60 -- homer-app
     """
+    if restart:
+        from consul_kam.app.env_follow import Follower, Manners
+
+        sys.exit(Follower(invocation.settings, command, Manners(splay, kill_after)).run())
     from consul_kam.app import env_words
 
     env_words.execute(invocation.settings, command)

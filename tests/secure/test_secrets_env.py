@@ -227,6 +227,36 @@ def test_the_commands(secrets: Secrets, vault: Vault, lab: Lab, consul: ConsulAg
     assert "canary" not in said
 
 
+def test_a_program_is_started_anew_for_a_new_secret_and_goes_on_without_one(
+    secrets: Secrets, vault: Vault, lab: Lab, consul: ConsulAgent
+) -> None:
+    vault.kv("db", fields(1))
+    node = started(lab, consul, secrets, vault)
+    node.ready()
+    said, log = lab.directory / "said", lab.directory / "exec.log"
+    argv = [sys.executable, "-m", "consul_kam", "env", "exec", "--restart", "--"]
+    shell = f'echo "$LIVE" >>{said}; while true; do sleep 0.1; done'
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen([*argv, "sh", "-c", shell], env={**os.environ, **node.env}, stderr=errors) as process,
+    ):
+        try:
+            until(node, "it runs", lambda: said.exists() and said.read_text() == "canary-live-1\n")
+            vault.kv("db", fields(2))
+            until(node, "another", lambda: said.read_text() == "canary-live-1\ncanary-live-2\n")
+            vault.ask("DELETE", "secret/data/db")
+            until(node, "Vault has none", lambda: any("there is nothing" in line for line in vault_troubles(node)))
+            secrets.withdraw("db")
+            until(node, "its end", lambda: "DBURL: there is no secret db" in log.read_text())
+            vault.kv("db", fields(3))
+            until(node, "a third", lambda: said.read_text().endswith("canary-live-3\n"))
+            assert said.read_text().count("\n") == 3, "none without a secret"
+        finally:
+            process.terminate()
+            process.wait(30)
+    assert "canary" not in log.read_text()
+
+
 def test_attached_kamailio_leaves_no_core(secrets: Secrets, vault: Vault, lab: Lab, consul: ConsulAgent) -> None:
     """The control: without the include's line it would."""
     for line, expected in (("disable_core_dump=yes\n", "0"), ("", "unlimited")):
