@@ -120,14 +120,14 @@ def _serve(
 
 def _heed_signals(engine: Engine, node: Node | None, reload: Callable[[], None]) -> None:
     def again() -> None:
-        if node is None or not node.ending:
+        if node is None or not node.ending.under_way:
             reload()
 
     def end(number: int, frame: object) -> None:
         if node is None:
             engine.stop()
         else:
-            engine.loop.post(lambda: node.end(signal.Signals(number).name))
+            engine.loop.post(lambda: node.ending.ask(signal.Signals(number).name))
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
