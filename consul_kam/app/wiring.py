@@ -38,7 +38,8 @@ from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.recording import Recorder
 from consul_kam.app.reports import Reporter
 from consul_kam.app.secrets import Secrets
-from consul_kam.app.work import DAMAGED, Work, restored
+from consul_kam.app.stored import DAMAGED, restored
+from consul_kam.app.work import Work
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core import past
 from consul_kam.core.change import Base

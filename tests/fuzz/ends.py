@@ -27,7 +27,7 @@ from consul_kam.app.operator import Operator
 from consul_kam.app.page_timeline import timeline
 from consul_kam.app.recording import recorded
 from consul_kam.app.replay import Tried, play
-from consul_kam.app.work import restored
+from consul_kam.app.stored import restored
 from consul_kam.cli import show_past
 from consul_kam.core import past
 from consul_kam.core.ports import Rpc
