@@ -21,7 +21,7 @@ from consul_kam.adapters.consul import Consul, Source
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.releases import Releases
 from consul_kam.adapters.systemd import Notifier
-from consul_kam.app import history, wiring
+from consul_kam.app import history, lanes, wiring
 from consul_kam.app.engine import Engine
 from consul_kam.app.operator import Operator
 from consul_kam.app.page_timeline import timeline
@@ -248,7 +248,7 @@ def boot(data: bytes) -> None:
     assert chosen.file is not None
     for path in (chosen.file, *(settings.releases / "dispatcher" / file for file in ("memory.json", f"{name}.json"))):
         path.write_bytes(data)
-    found = wiring.lane(settings, chosen, FakeKamailio())
+    found = lanes.lane(settings, chosen, FakeKamailio())
     dump = past.dump(found.pipeline.past)
     assert past.load(json.loads(json.dumps(dump))) == found.pipeline.past
 
