@@ -3,12 +3,10 @@
 What comes first wins: $CONSUL_KAM_STATE_DIR, the file, $CONSUL_HTTP_* (see `Consul`), the defaults. No file is fine.
 """
 
-import math
 import os
 import socket
 import stat
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,20 +17,16 @@ from consul_kam.core.grammar import BadValue
 from consul_kam.datasets import dataset as dataset_named
 from consul_kam.errors import ConfigError
 from consul_kam.probes import probe as probe_named
-from consul_kam.settings import complete
+from consul_kam.settings import chosen, complete
+from consul_kam.settings.apart import Apart, take_apart
 from consul_kam.settings.chosen import DatasetSettings as DatasetSettings
 from consul_kam.settings.env import complete as complete_env
 from consul_kam.settings.env import refuse_secrets
 from consul_kam.settings.tls import check as check_tls
-from consul_kam.settings.vault import complete as complete_vault
 
 CONFIG_FILE = "/etc/consul_kam/consul-kam.toml"
 LARGEST = 2**20
 """Bytes of a configuration file."""
-DEEPEST = 50
-"""Tables and arrays within each other: ours need 5."""
-ORDER = ("address", "dispatcher")
-"""A peer is trusted before it is routed to."""
 STATE_DIR = "/var/lib/consul_kam"
 CTL_SOCKETS = ("/run/kamailio/kamailio_ctl", "/var/run/kamailio/kamailio_ctl")
 
@@ -190,38 +184,32 @@ def _read(path: Path) -> str:
 
 def parse(text: str, source: str, environ: Mapping[str, str], node_is: Mapping[str, str] | None = None) -> Settings:
     """`text` is TOML, `source` its name in messages; `node_is` as of `load`. Raises ConfigError."""
-    try:
-        numbers = list(_numbers(raw := tomllib.loads(text)))
-    except RecursionError:
-        raise ConfigError(f"cannot use {source}: tables or arrays are more than {DEEPEST} deep") from None
-    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
-        raise ConfigError(f"cannot use {source}: {error}") from None
-    for key, value in numbers:
-        if not math.isfinite(value):
-            raise ConfigError(f"cannot use {source}: {key}: expected a finite number, got {value}")
-    vault = _vault(raw, environ, source)
-    wanted = {want.name: want for want in vault.secrets}
-    references = keys.put_in(raw, keys.File, str(vault.directory), wanted, source)
-    tables, looks = (_table(raw, key, source) for key in ("datasets", "probes"))
-    variables, _ = (_inner(raw, key, name, source) for key, name in (("env", "vars"), ("vault", "secrets")))
-    top = keys.convert(raw, keys.File, source)
-    state_dir = Path(environ.get("CONSUL_KAM_STATE_DIR") or top.node.state_dir or default_state_dir(environ))
-    names = (*known_datasets(), *(name for name in tables if ":" in name))
-    for name in tables:
+    file = take_apart(text, source, environ)
+    for name in file.datasets:
         _known(name, source)
-    given = {key: value for key, value in (node_is or {}).items() if value}
-    node = complete.node(keys.replace(top.node, **given), socket.gethostname())
+    whole = _completed(file, source, environ, {key: value for key, value in (node_is or {}).items() if value})
+    chosen.refuse_shared_files(whole.enabled, source)
+    check_tls(whole.kamailio.tls, whole.consul, whole.http, source)
+    refuse_secrets(whole.env, whole.kamailio.command or (), source)
+    return replace(whole, order=chosen.order(file.top.order, whole.datasets, source))
+
+
+def _completed(file: Apart, source: str, environ: Mapping[str, str], node_is: Mapping[str, str]) -> Settings:
+    """All but the order of its datasets."""
+    top = file.top
+    state_dir = Path(environ.get("CONSUL_KAM_STATE_DIR") or top.node.state_dir or default_state_dir(environ)).absolute()
+    node = complete.node(keys.replace(top.node, **node_is), socket.gethostname())
     status_url = complete.kamailio(top.kamailio, node, top.registration).status_url
     registration = complete.registration(top.registration, node, top.rtpengine, status_url)
     kamailio = _kamailio(complete.kamailio(top.kamailio, node, registration), source)
-    whole = Settings(
+    return Settings(
         source=source,
         observe=top.mode == "observe",
         verify_every=top.verify_every,
         order=(),
         order_wait=top.order_wait,
-        state_dir=state_dir.absolute(),
-        node=keys.replace(node, state_dir=str(state_dir.absolute())),
+        state_dir=state_dir,
+        node=keys.replace(node, state_dir=str(state_dir)),
         consul=complete.consul(top.consul, environ),
         consul_template=complete.consul_template(top.consul_template, node.role),
         kamailio=kamailio,
@@ -229,55 +217,22 @@ def parse(text: str, source: str, environ: Mapping[str, str], node_is: Mapping[s
         registration=registration,
         drain=complete.drain(top.drain, kamailio.mode),
         supervise=top.supervise,
-        env=complete_env(top.env, variables, node.role, node.name, str(vault.directory), source),
-        vault=vault,
-        references=references,
-        probes={name: _probe(name, table, source) for name, table in looks.items()},
+        env=complete_env(top.env, file.variables, node.role, node.name, str(file.vault.directory), source),
+        vault=file.vault,
+        references=file.references,
+        probes={name: _probe(name, table, source) for name, table in file.probes.items()},
         http=top.http,
-        http_named="listen" in raw.get("http", {}),
-        datasets={name: _dataset(name, tables.get(name, {}), top, state_dir, source) for name in names},
+        http_named=file.http_named,
+        datasets=_datasets(file, state_dir, source),
         alert=top.alert,
         doctor=top.doctor,
         log=top.log,
     )
-    _no_shared_files(whole)
-    check_tls(kamailio.tls, whole.consul, top.http, source)
-    refuse_secrets(whole.env, whole.kamailio.command or (), source)
-    return replace(whole, order=_order(top.order, whole))
 
 
-def _vault(raw: dict[str, Any], environ: Mapping[str, str], source: str) -> keys.VaultSettings:
-    """Complete before all else: other tables refer to it."""
-    given = raw.get("vault", {})
-    table = {"vault": dict(given) if isinstance(given, dict) else given}
-    secrets = _inner(table, "vault", "secrets", source)
-    vault = keys.convert(table["vault"], keys.Vault, source, "vault")
-    return complete_vault(vault, secrets, "vault" in raw, environ, source)
-
-
-def _table(raw: dict[str, Any], key: str, source: str, prefix: str = "") -> dict[str, Any]:
-    """Taken out: what is in it has a name of its own each."""
-    value = raw.pop(key, {})
-    if not isinstance(value, dict):
-        raise ConfigError(f"cannot use {source}: {prefix}{key}: expected a table, got {value!r}")
-    return value
-
-
-def _inner(raw: dict[str, Any], key: str, name: str, source: str) -> dict[str, Any]:
-    """`_table` of a table within another, which may be missing, or wrong."""
-    return _table(raw[key], name, source, f"{key}.") if isinstance(raw.get(key), dict) else {}
-
-
-def _order(given: Sequence[str] | None, settings: Settings) -> tuple[str, ...]:
-    names = ORDER if given is None else given
-    for index, name in enumerate(names if given is not None else ()):
-        if name not in settings.datasets:
-            raise keys.unknown_key(settings.source, "order: ", name, list(settings.datasets))
-        if name in names[:index]:
-            raise ConfigError(f"cannot use {settings.source}: order: expected each dataset once, got {name!r} twice")
-    enabled = {dataset.name for dataset in settings.enabled}
-    chosen = tuple(name for name in names if name in enabled)
-    return chosen if len(chosen) > 1 else ()
+def _datasets(file: Apart, state_dir: Path, source: str) -> Mapping[str, DatasetSettings]:
+    names = (*known_datasets(), *(name for name in file.datasets if ":" in name))
+    return {name: _dataset(name, file.datasets.get(name, {}), file.top, state_dir, source) for name in names}
 
 
 def _dataset(name: str, raw: object, top: keys.File, state_dir: Path, source: str) -> DatasetSettings:
@@ -289,7 +244,7 @@ def _dataset(name: str, raw: object, top: keys.File, state_dir: Path, source: st
     return DatasetSettings(
         name=name,
         file=Path(file) if file else None,
-        staging=Path(given.staging) if given.staging else state_dir.absolute() / "staging" / file_name(name),
+        staging=Path(given.staging) if given.staging else state_dir / "staging" / file_name(name),
         observe=(given.mode or top.mode) == "observe",
         min_records=given.min_records,
         max_records=given.max_records,
@@ -327,26 +282,3 @@ def default_state_dir(environ: Mapping[str, str]) -> str:
 def default_rpc() -> str:
     """The first ctl socket that is there; the first of all where none is."""
     return "unix:" + next((path for path in CTL_SOCKETS if os.path.exists(path)), CTL_SOCKETS[0])
-
-
-def _no_shared_files(settings: Settings) -> None:
-    taken: dict[str, str] = {}
-    for dataset in settings.enabled:
-        for path in {str(dataset.file), *(str(dataset.staging_of(part)) for part in dataset.parts)}:
-            other = taken.setdefault(path, dataset.name)
-            if other != dataset.name:
-                where = f"cannot use {settings.source}: datasets.{dataset.name}"
-                raise ConfigError(f"{where}: expected files of its own, got {path} of {other}")
-
-
-def _numbers(value: object, key: str = "", depth: int = 0) -> Iterator[tuple[str, float]]:
-    if depth > DEEPEST:
-        raise RecursionError
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _numbers(inner, f"{key}.{name}" if key else name, depth + 1)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _numbers(inner, f"{key}[{index}]", depth + 1)
-    elif isinstance(value, float):
-        yield key, value

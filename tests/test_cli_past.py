@@ -18,7 +18,7 @@ from consul_kam import cli
 from consul_kam.adapters import journal
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.releases import Releases
-from consul_kam.app.work import about
+from consul_kam.app.stored import about
 from consul_kam.core.plan import live_file, make_release
 from consul_kam.core.records import Use
 from consul_kam.datasets import dataset

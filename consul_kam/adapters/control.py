@@ -17,9 +17,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from consul_kam.adapters import trust
+from consul_kam.adapters import control_wire, trust
 from consul_kam.errors import ConsulKamError
 
 MAX_REQUEST = 64 * 1024
@@ -57,6 +56,9 @@ class _Client:
     to_send: memoryview | None = None
     as_text: bool = False
     asked: bool = False
+
+    def written(self, reply: Mapping[str, object]) -> bytes:
+        return control_wire.as_text(reply) if self.as_text else control_wire.as_json(reply)
 
 
 class Server:
@@ -145,26 +147,18 @@ class Server:
             self._refuse(client, f"cannot serve user id {client.uid}: ask as root or as user id {os.geteuid()}")
             return
         try:
-            request = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            self._refuse(client, f"cannot read the request: {error}")
-            return
-        nested = isinstance(request, dict) and any(isinstance(value, dict | list) for value in request.values())
-        if not isinstance(request, dict) or not isinstance(request.get("do"), str) or nested:
-            self._refuse(client, 'cannot read the request: expected an object with "do", and nothing nested in it')
-            return
-        client.as_text = request.get("as") == "text"
-        try:
+            request = control_wire.request(line)
+            client.as_text = request.get("as") == "text"
             self._handle(request, lambda reply: self._answer(client, reply))
         except ConsulKamError as error:
             self._refuse(client, str(error))
 
     def _answer(self, client: _Client, reply: Mapping[str, object]) -> None:
-        self._replies.put((client, _written(client, reply)))
+        self._replies.put((client, client.written(reply)))
         self._wake()
 
     def _refuse(self, client: _Client, error: str) -> None:
-        self._send(client, _written(client, {"ok": False, "error": error}))
+        self._send(client, client.written({"ok": False, "error": error}))
 
     def _wake(self) -> None:
         try:
@@ -264,21 +258,6 @@ def _connect(connection: socket.socket, path: Path, until: float) -> None:
             time.sleep(0.005)
         else:
             return
-
-
-def _written(client: _Client, reply: Mapping[str, object]) -> bytes:
-    return as_text(reply) if client.as_text else json.dumps(reply, separators=(",", ":")).encode() + b"\n"
-
-
-def as_text(reply: Mapping[str, Any]) -> bytes:
-    """A reply to "apply", one ASCII line per dataset, or its error: for kam-apply, which has no time to import json."""
-    lines = [
-        " ".join(filter(None, (entry["dataset"], entry["verdict"], entry.get("release"), entry.get("detail"))))
-        for entry in reply.get("verdicts", ())
-    ]
-    lines += [f"{name} is still on its way" for name in reply.get("waiting", ())]
-    lines = (lines or ["nothing to apply"]) if reply.get("ok") else [str(reply.get("error", "cannot say why"))]
-    return "".join(ascii(line)[1:-1] + "\n" for line in lines).encode("ascii")
 
 
 def _locked(lock: Path, path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Programs that outlive us: started, found again, watched, and ended with all that they left behind.
+"""Programs that outlive us: started, found again, and ended with all that they left behind.
 
 A program gets a session of its own, so that its workers are its process group: Kamailio's outlive a SIGKILL of its main
 process and go on answering SIP and RPC (kamailio-facts.md, 11). Before it is executed it writes down who it is, so that
@@ -8,11 +8,9 @@ the kernel hands it out again; number, start and boot together do [proc_pid_stat
 
 import contextlib
 import os
-import select
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -190,66 +188,6 @@ def facts(identity: Identity) -> Facts | None:
     return Facts(status, rss + shared, cpu, len(found)) if found else None
 
 
-class Watcher:
-    """Tells of the end of processes, our children and adopted ones alike, through pidfds; on a thread of its own."""
-
-    def __init__(self) -> None:
-        self._poll = select.poll()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._poll.register(self._wake, select.POLLIN)
-        self._watched: dict[int, tuple[int, Callable[[str], None]]] = {}
-        self._open = True
-        self._thread = threading.Thread(target=self._serve, name="processes", daemon=True)
-        self._thread.start()
-
-    def watch(self, pid: int, ended: Callable[[str], None]) -> None:
-        """Call `ended` with how it ended ("exit code 1", "signal 9"; "ended" where that is not ours to know)."""
-        try:
-            descriptor = os.pidfd_open(pid)
-        except OSError:
-            ended("ended")
-            return
-        self._watched[descriptor] = (pid, ended)
-        self._poll.register(descriptor, select.POLLIN)
-        os.eventfd_write(self._wake, 1)  # poll(2) goes on with what it was called with
-
-    @property
-    def pids(self) -> frozenset[int]:
-        return frozenset(pid for pid, _ in list(self._watched.values()))
-
-    def close(self) -> None:
-        """The processes live on."""
-        self._open = False
-        os.eventfd_write(self._wake, 1)
-        self._thread.join(1.0)
-
-    def _serve(self) -> None:
-        while self._open:
-            for descriptor, _ in self._poll.poll():
-                if descriptor == self._wake:
-                    with contextlib.suppress(BlockingIOError):
-                        os.eventfd_read(self._wake)
-                else:
-                    self._ended(descriptor)
-        for descriptor in self._watched:
-            os.close(descriptor)
-        os.close(self._wake)
-
-    def _ended(self, descriptor: int) -> None:
-        """The group goes before its leader is reaped: a zombie keeps the number from strangers."""
-        self._poll.unregister(descriptor)
-        pid, ended = self._watched.pop(descriptor)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getsid(pid) == pid:
-                os.killpg(pid, signal.SIGKILL)
-        try:
-            result = os.waitid(os.P_PIDFD, descriptor, os.WEXITED)
-        except ChildProcessError:
-            result = None
-        os.close(descriptor)
-        ended(_how(result))
-
-
 class Reaper:
     """Orphans that became our children, as PID 1 of a container gets them: reaped once nobody else did.
 
@@ -284,14 +222,6 @@ def _zombies() -> list[int]:
             if child.status() == psutil.STATUS_ZOMBIE:
                 found.append(child.pid)
     return found
-
-
-def _how(result: os.waitid_result | None) -> str:
-    if result is None:
-        return "ended"
-    if result.si_code == os.CLD_EXITED:
-        return f"exit code {result.si_status}"
-    return f"signal {result.si_status}"
 
 
 def _boot() -> str:

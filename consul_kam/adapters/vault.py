@@ -5,8 +5,6 @@ $VAULT_CLIENT_CERT; requests proxies, ~/.netrc and $REQUESTS_CA_BUNDLE), and no 
 go along.
 """
 
-import contextlib
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from consul_kam.adapters import files
+from consul_kam.adapters import vault_wire as wire
 from consul_kam.adapters.secret import secret
+from consul_kam.adapters.vault_wire import Entry, Given
 from consul_kam.errors import ConfigError, VaultAway, VaultError, VaultForgot, VaultRefused
 
 DEADLINE = 10.0
@@ -23,8 +23,6 @@ LARGEST = 4 * 2**20
 """Bytes of an answer."""
 MOST_STUCK = 3
 """Answers that do not end and are let be: it may be one connection, or one node behind a balancer, that hangs."""
-LONGEST = 10**10
-"""Seconds of a lease: 300 years."""
 LARGEST_JWT = 16 * 2**10
 """Bytes."""
 WAITS = (429, 501, 502, 503, 504)
@@ -43,27 +41,6 @@ class How(NamedTuple):
     role_id_file: str = ""
     secret_id_file: str = ""
     jwt_file: str = ""
-
-
-class Given(NamedTuple):
-    """What Vault answered. `seconds`: of the lease, 0: none, or without end."""
-
-    data: Any
-    seconds: float
-    renewable: bool
-    lease_id: str
-
-
-class Entry(NamedTuple):
-    """A login. `id`: its accessor, or, of a batch token, a digest."""
-
-    token: str
-    id: str
-    seconds: float
-    renewable: bool
-
-    def __repr__(self) -> str:
-        return f"Entry({self.id!r}, {self.seconds!r})"
 
 
 class Vault:
@@ -101,32 +78,24 @@ class Vault:
         else:
             body = {"name": how.role} if how.role else {}
         what = f"log in to auth/{how.mount}"
-        return _entry(what, self._ask(what, lambda api: api.post(f"/v1/auth/{how.mount}/login", json=body)))
+        return wire.entry(what, self._ask(what, lambda api: api.post(f"/v1/auth/{how.mount}/login", json=body)))
 
     def prolong(self, login: str) -> Entry:
         """Renews the token of a login."""
         what = "renew the login"
-        return _entry(what, self._ask(what, lambda api: api.post("/v1/auth/token/renew-self", json={}), login))
+        return wire.entry(what, self._ask(what, lambda api: api.post("/v1/auth/token/renew-self", json={}), login))
 
     def _seen(self, token: str) -> Entry:
         """A token that somebody else made."""
         what = "use the token"
-        found = self._ask(what, lambda api: api.get("/v1/auth/token/lookup-self"), token)
-        try:
-            data = found["data"]
-            seconds = _seconds(data["ttl"])
-            if data.get("expire_time") is not None:
-                seconds = max(seconds, 0.001)  # whole seconds: 0 would be one that does not end
-            return Entry(token, _id(data.get("accessor"), token), seconds, data.get("renewable") is True)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise VaultError(f"cannot {what}: Vault's answer has another shape") from None
+        return wire.seen(what, token, self._ask(what, lambda api: api.get("/v1/auth/token/lookup-self"), token))
 
     # -- secrets -------------------------------------------------------------------------------------------------------
 
     def give(self, path: str, login: str, body: Mapping[str, Any] | None = None) -> Given:
         """Reads `path`, or writes `body` to it."""
         url, what = f"/v1/{path}", f"read {path}" if body is None else f"write {path}"
-        return _given(
+        return wire.given(
             what,
             self._ask(what, lambda api: api.get(url) if body is None else api.put(url, json=body), login),
         )
@@ -134,7 +103,7 @@ class Vault:
     def renew(self, lease_id: str, login: str) -> Given:
         body = {"lease_id": lease_id}
         what = f"renew a lease of {_engine(lease_id)}"
-        return _given(what, self._ask(what, lambda api: api.put("/v1/sys/leases/renew", json=body), login))
+        return wire.given(what, self._ask(what, lambda api: api.put("/v1/sys/leases/renew", json=body), login))
 
     def revoke(self, lease_id: str, login: str) -> None:
         """Vault is done with it when this is."""
@@ -256,38 +225,6 @@ class Vault:
         return (isinstance(below, OSError) and below.strerror) or " ".join(str(below).split())[:200]
 
 
-def _entry(what: str, answer: Any) -> Entry:
-    with contextlib.suppress(KeyError, TypeError, ValueError):
-        auth = answer["auth"]
-        token = auth["client_token"]
-        if isinstance(token, str) and _is_word(token.encode()):
-            return Entry(
-                token, _id(auth.get("accessor"), token), _seconds(auth["lease_duration"]), auth["renewable"] is True
-            )
-    raise VaultError(f"cannot {what}: Vault's answer has another shape")
-
-
-def _given(what: str, answer: Any) -> Given:
-    try:
-        lease_id = answer.get("lease_id") or ""
-        seconds = _seconds(answer.get("lease_duration") or 0)
-        return Given(answer.get("data"), seconds, answer.get("renewable") is True, str(lease_id))
-    except (TypeError, ValueError):
-        raise VaultError(f"cannot {what}: Vault's answer has another shape") from None
-
-
-def _seconds(given: Any) -> float:
-    """Raises TypeError, ValueError."""
-    if not 0 <= given < LONGEST:
-        raise ValueError
-    return float(given)
-
-
-def _id(accessor: object, token: str) -> str:
-    """A batch token has no accessor."""
-    return accessor if isinstance(accessor, str) and accessor else hashlib.sha256(token.encode()).hexdigest()[:32]
-
-
 def _engine(lease_id: str) -> str:
     """A lease's id without its last part, which alone is random."""
     return lease_id.rpartition("/")[0]
@@ -296,14 +233,9 @@ def _engine(lease_id: str) -> str:
 def _line(path: str, key: str) -> str:
     """One line of printable ASCII, as it is to stand in a header. Raises ConfigError."""
     found = secret(path, f"vault.auth.{key}").strip()
-    if not _is_word(found):
+    if not wire.is_word(found):
         raise ConfigError(f"cannot use vault.auth.{key} {path}: expected one word of ASCII")
     return found.decode("ascii")
-
-
-def _is_word(found: bytes) -> bool:
-    """What a header takes as it is; another one is quoted in the error of who sends it."""
-    return bool(found) and all(0x21 <= byte <= 0x7E for byte in found)
 
 
 def _jwt(path: str) -> str:

@@ -15,7 +15,8 @@ from consul_kam.app.doing import Doing, Inactivate, Resolve, Wake
 from consul_kam.app.loop import Call, Loop, Worker
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.reports import SHOWN, Reporter, text
-from consul_kam.app.work import Work, about
+from consul_kam.app.stored import about
+from consul_kam.app.work import Work
 from consul_kam.core import events, past
 from consul_kam.core.events import Event, Report, Verdict
 from consul_kam.errors import RpcError

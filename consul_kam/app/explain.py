@@ -10,7 +10,7 @@ from typing import Any
 from consul_kam.adapters import consul as agents
 from consul_kam.adapters import rpc
 from consul_kam.adapters.consul import Consul, hidden_from_us
-from consul_kam.app import wiring
+from consul_kam.app import lanes
 from consul_kam.app.client import OutOfReach, request
 from consul_kam.app.explaining import MOST, gather, with_live_file
 from consul_kam.app.intake import read_staging
@@ -150,7 +150,7 @@ def _without_engine(settings: Settings, what: str, also: list[list[str]]) -> Map
     known = {(service, id, node) for service, id, node in also}
     told: dict[str, list[Any]] = {"datasets": [], "subjects": []}
     for chosen in settings.enabled:
-        lane = wiring.lane(settings, chosen, client)
+        lane = lanes.lane(settings, chosen, client)
         pipeline = lane.pipeline
         for part, path in lane.staging.items():
             found = read_staging(pipeline.dataset, path)

@@ -12,7 +12,7 @@ from typing import Any
 from consul_kam.adapters.journal import Follower, wanted
 from consul_kam.adapters.releases import Releases, Stored
 from consul_kam.app.reports import text
-from consul_kam.app.work import DAMAGED, restored
+from consul_kam.app.stored import DAMAGED, restored
 from consul_kam.config import Settings
 from consul_kam.core import moments
 from consul_kam.core.dataset import Dataset, file_name

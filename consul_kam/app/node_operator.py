@@ -57,7 +57,7 @@ class NodeOperator:
         if node is None or not isinstance(name, str):
             raise ConsulKamError(f"cannot restart {name}: this engine has started no programs")
         if name not in node.supervisor.names:
-            node.restart(name)
+            node.programs.restart(name)
         child = node.supervisor.child(name)
         if isinstance(child, KamailioChild):
             child.forgive()
@@ -80,7 +80,7 @@ class NodeOperator:
         waiting = _Restart(name, node.supervisor.service(name).pid, reply)
         self._restarts.append(waiting)
         self.loop.at(time.monotonic() + LONGEST, lambda: self._late(waiting))
-        node.restart(name)
+        node.programs.restart(name)
 
     def _late(self, waiting: _Restart) -> None:
         if waiting in self._restarts:

@@ -18,7 +18,7 @@ from consul_kam.app.intake import Intake
 from consul_kam.app.node import Node
 from consul_kam.app.node_operator import NodeOperator
 from consul_kam.app.ordering import Ordering
-from consul_kam.app.work import DAMAGED, restored
+from consul_kam.app.stored import DAMAGED, restored
 from consul_kam.core import events
 from consul_kam.core.events import Phase
 from consul_kam.errors import ConsulKamError

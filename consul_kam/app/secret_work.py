@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from consul_kam.adapters.secret_store import SecretStore
-from consul_kam.adapters.vault import Entry, Given, How, Vault, token_of
+from consul_kam.adapters.vault import How, Vault, token_of
+from consul_kam.adapters.vault_wire import Entry, Given
 from consul_kam.core import held as kept
 from consul_kam.core.lease import Held, Lease, Login, extended, lent
 from consul_kam.core.secret import Made, Want, make

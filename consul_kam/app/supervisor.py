@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consul_kam.adapters import processes
-from consul_kam.adapters.processes import Identity, Watcher
+from consul_kam.adapters.processes import Identity
+from consul_kam.adapters.watcher import Watcher
 from consul_kam.app.children import Child
 from consul_kam.app.loop import Loop, Worker
 from consul_kam.app.reports import Reporter

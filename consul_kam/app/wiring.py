@@ -6,50 +6,38 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from consul_kam.adapters import allocator, dumps, files, rpc
+from consul_kam.adapters import allocator, dumps, rpc
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.control import ControlUnreachable, Server, ask
 from consul_kam.adapters.directory_lock import DirectoryLock
 from consul_kam.adapters.identity import files_of
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.lock import KamailioLock
-from consul_kam.adapters.releases import Releases
 from consul_kam.adapters.secret_store import SecretStore
 from consul_kam.adapters.staging import Watch
 from consul_kam.adapters.systemd import Notifier
 from consul_kam.app import certificates, places, status_http
-from consul_kam.app.acls import AclWatch, sources_of
+from consul_kam.app.acls import AclWatch
 from consul_kam.app.certificates import Certificates
-from consul_kam.app.engine import Engine, Lane
+from consul_kam.app.engine import Engine
 from consul_kam.app.env import Environment
 from consul_kam.app.freshness import Freshness
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.intake import Intake
-from consul_kam.app.limits import policy
+from consul_kam.app.lanes import lane
 from consul_kam.app.loop import end_loudly
 from consul_kam.app.node import Node
 from consul_kam.app.operator import Operator
 from consul_kam.app.ordering import Ordering
-from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.recording import Recorder
 from consul_kam.app.reports import Reporter
 from consul_kam.app.secrets import Secrets
-from consul_kam.app.work import DAMAGED, Work, restored
-from consul_kam.config import DatasetSettings, Settings
-from consul_kam.core import past
-from consul_kam.core.change import Base
-from consul_kam.core.dataset import Dataset, file_name
-from consul_kam.core.guards import Past
-from consul_kam.core.plan import make_release
+from consul_kam.config import Settings
 from consul_kam.core.ports import Rpc
-from consul_kam.core.records import Key, Release
-from consul_kam.core.state import State
-from consul_kam.datasets import dataset
-from consul_kam.errors import ConfigError, ListError
+from consul_kam.errors import ConfigError
 
 LINGER = 5.0
 """Seconds that a detached engine stays after the last thing that it had to do."""
@@ -120,14 +108,14 @@ def _serve(
 
 def _heed_signals(engine: Engine, node: Node | None, reload: Callable[[], None]) -> None:
     def again() -> None:
-        if node is None or not node.ending:
+        if node is None or not node.ending.under_way:
             reload()
 
     def end(number: int, frame: object) -> None:
         if node is None:
             engine.stop()
         else:
-            engine.loop.post(lambda: node.end(signal.Signals(number).name))
+            engine.loop.post(lambda: node.ending.ask(signal.Signals(number).name))
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
@@ -155,13 +143,7 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
         raise ConfigError("cannot run: no dataset is enabled; set `file` in [datasets.dispatcher]")
     way = settings.kamailio
     client = rpc.connect(way.rpc, way.rpc_reply_dir, way.rpc_password_file, way.rpc_ca_file)
-    reporter = Reporter(
-        Journal(settings.journal),
-        settings.alert.command,
-        settings.alert.deadline,
-        settings.log.format == "json",
-        settings.log.level,
-    )
+    reporter = _reporter(settings)
     engine = Engine([lane(settings, each, client) for each in settings.enabled], reporter, settings.verify_every)
     trouble = places.exposed(settings)
     if trouble:
@@ -178,12 +160,7 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     engine.at_end.append(freshness.close)
     node = None
     if not detached:
-        environment = Environment(engine.loop, settings, consul_of(settings), (engine.rpc, client), reporter)
-        kept = (
-            environment,
-            Secrets(engine.loop, settings, reporter),
-            Certificates(engine.loop, settings, (engine.rpc, client), reporter),
-        )
+        kept = _kept(engine, settings, client)
         node = Node(engine, settings, heartbeat, freshness, consul_of(settings), kept, notifier)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)
@@ -196,6 +173,26 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     else:
         engine.after.append(lambda: _end_when_done(engine, freshness, settings.control))
     return engine, intake, operator, node
+
+
+def _reporter(settings: Settings) -> Reporter:
+    return Reporter(
+        Journal(settings.journal),
+        settings.alert.command,
+        settings.alert.deadline,
+        settings.log.format == "json",
+        settings.log.level,
+    )
+
+
+def _kept(engine: Engine, settings: Settings, client: Rpc) -> tuple[Environment, Secrets, Certificates]:
+    """What is kept up to date beside the lists."""
+    kamailio, reporter = (engine.rpc, client), engine.reporter
+    return (
+        Environment(engine.loop, settings, consul_of(settings), kamailio, reporter),
+        Secrets(engine.loop, settings, reporter),
+        Certificates(engine.loop, settings, kamailio, reporter),
+    )
 
 
 def _stay_reachable(control: Path) -> None:
@@ -220,102 +217,6 @@ def _end_when_done(engine: Engine, freshness: Freshness, control: Path) -> None:
     pending = freshness.busy or any(lane.pipeline.pending for lane in lanes)
     if not control.exists() or (quiet and not pending):
         engine.stop()
-
-
-def lane(settings: Settings, chosen: DatasetSettings, client: Rpc) -> Lane:
-    """One dataset with all that outlived the last engine. Raises ConfigError, OSError."""
-    found = dataset(chosen.name)
-    assert chosen.file is not None
-    releases = Releases(settings.releases / file_name(chosen.name))
-    lkg, ours = _last_known_good(found, releases)
-    live = _live(chosen.file, known=lkg is not None)
-    ours |= _marked(found, live)
-    memory = releases.memory()
-    least = settings.kamailio.min_gap
-    gap = found.gap.seconds if least is None else lambda records: least
-    written = files.last_written(chosen.file)
-    ago = time.time() - written if written is not None else float("inf")
-    count = len(lkg.records) if lkg is not None else 0
-    state = State(
-        gap=gap,
-        ordered=found.ordered,
-        halted=chosen.observe or bool(memory.get("paused")),
-        lkg=lkg,
-        ours=ours,
-        not_before=time.monotonic() + max(0.0, gap(count) - ago),
-    )
-    pipeline = Pipeline(
-        dataset=found,
-        policy=policy(settings, chosen),
-        state=state,
-        wall=time.time,
-        parts=chosen.parts,
-        observe=chosen.observe,
-        past=_past(memory),
-        last=lkg if lkg is not None else _adopted(found, chosen.file, live),
-        previous=lkg,
-        paused=bool(memory.get("paused")),
-    )
-    work = Work(found, client, chosen.file, releases, settings.kamailio.rpc_deadline, chosen.resolve_deadline)
-    work.base = Base(lkg)
-    pinned = releases.load(str(memory.get("pinned") or ""))
-    if pinned is not None:
-        with contextlib.suppress(*DAMAGED):
-            pipeline.last = restored(found, pinned)
-            pipeline.pinned = pinned.name
-    staging = {part: chosen.staging_of(part) for part in chosen.parts}
-    return Lane(pipeline, work, staging, sources_of(chosen))
-
-
-def _last_known_good(found: Dataset, releases: Releases) -> tuple[Release | None, frozenset[Key]]:
-    stored = releases.newest()
-    if stored is None:
-        return None, frozenset()
-    try:
-        ours = frozenset(tuple(key) for key in stored.about.get("ours", []))
-        return restored(found, stored), ours
-    except DAMAGED:
-        return None, frozenset()
-
-
-def _marked(found: Dataset, live: bytes | None) -> frozenset[Key]:
-    """What the live file says was disabled by us; one that cannot be read says nothing."""
-    try:
-        return found.ours(live) if live is not None else frozenset()
-    except ListError:
-        return frozenset()
-
-
-def _live(path: Path, known: bool) -> bytes | None:
-    """The live file at the start. What stands in its place is replaced where it is `known` that we published one there.
-
-    Raises ConfigError.
-    """
-    try:
-        return files.read_if_there(path)
-    except OSError as error:
-        if known:
-            return None
-        cure = "remove it, or name another file"
-        raise ConfigError(f"cannot keep {path}: {error.strerror or error}; {cure}") from None
-
-
-def _adopted(found: Dataset, path: Path, live: bytes | None) -> Release | None:
-    """At the very first start the list that Kamailio has is what removals are counted from."""
-    if live is None:
-        return None
-    try:
-        records = found.parse_native(str(path), live).records
-    except ListError:
-        return None
-    return make_release(list({record.key: record for record in records}.values()))
-
-
-def _past(memory: Mapping[str, Any]) -> Past:
-    try:
-        return past.load(memory["past"])
-    except (KeyError, TypeError, ValueError):
-        return Past()
 
 
 def consul_of(settings: Settings) -> Callable[[], Consul]:

@@ -12,21 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from consul_kam.adapters import files, names
-from consul_kam.adapters.releases import Releases, Stored
+from consul_kam.adapters.releases import Releases
 from consul_kam.core import events
 from consul_kam.core.change import Base, key_by_key
 from consul_kam.core.dataset import Ask, Dataset
 from consul_kam.core.events import Event
-from consul_kam.core.plan import live_file, make_release
+from consul_kam.core.plan import live_file
 from consul_kam.core.ports import Reply, Rpc, Value
-from consul_kam.core.records import Key, Memory, Release, Use
-from consul_kam.errors import ListError, RpcError, RpcFault, RpcTimeout, RpcUnreachable
+from consul_kam.core.records import Key, Memory, Release
+from consul_kam.errors import RpcError, RpcFault, RpcTimeout, RpcUnreachable
 
 RELOAD_DEADLINE = 60.0
 """Seconds: rtpengine.reload pings every node in turn, 5 s for each that swallows packets (kamailio-facts.md, 5)."""
-
-DAMAGED = (ListError, KeyError, TypeError, ValueError)
-"""What a stored release that somebody touched may raise."""
 BATCH = 64
 """Keys changed by one packet: ctl serves no other client before it is through with it."""
 QUICK = 0.2
@@ -293,30 +290,3 @@ def lessened(dataset: Dataset, wrote: events.DoWrite, riding: Mapping[Key, str])
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def about(release: Release, ours: frozenset[Key], wall: float) -> dict[str, Any]:
-    """What a stored release says beside its list. Keys as lists, for JSON."""
-    return {
-        "digest": release.digest,
-        "at": wall,
-        "records": len(release.records),
-        "disabled": [list(key) for key in release.disabled],
-        "ours": [list(key) for key in ours],
-        "held": [[list(key), why] for key, why in release.held.items()],
-        "refused": [list(key) for key in release.refused],
-        "dropped": [str(problem) for problem in release.dropped[:100]],
-        "parts": [[list(r.key), r.part] for r in release.records if r.part],
-        "draining": [list(r.key) for r in release.records if r.use is Use.DRAINING],
-        "kept": [list(r.key) for r in release.records if r.use is Use.KEPT],
-    }
-
-
-def restored(dataset: Dataset, stored: Stored) -> Release:
-    """A stored release as one to be wanted. Raises one of DAMAGED."""
-    answer, told = dataset.parse_native(f"a release of {dataset.name}", stored.content), stored.about
-    parts = {tuple(key): str(part) for key, part in told.get("parts", [])}
-    uses = {tuple(key): Use.DISABLED for key in told.get("disabled", [])}
-    uses.update({tuple(key): Use.DRAINING for key in told.get("draining", [])})
-    uses.update({tuple(key): Use.KEPT for key in told.get("kept", [])})
-    return make_release([replace(r, part=parts.get(r.key, ""), use=uses.get(r.key, Use.IN)) for r in answer.records])

@@ -56,9 +56,9 @@ def status(invocation: Invocation, as_json: bool) -> None:
     if as_json:
         print_json({**reply, "unprotected": unprotected})
     else:
-        from consul_kam.cli import show
+        from consul_kam.cli import show_status
 
-        show.status(reply, unprotected)
+        show_status.status(reply, unprotected)
     sys.exit(0 if all(_right(entry) for entry in reply["datasets"]) else 1)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from consul_kam.adapters import processes
-from consul_kam.adapters.processes import Identity, ProcessError, Watcher, alive, empty, members, recorded
+from consul_kam.adapters.processes import Identity, ProcessError, alive, empty, members, recorded
+from consul_kam.adapters.watcher import Watcher
 from tests.lab import wait_for
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}

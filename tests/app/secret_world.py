@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from consul_kam.adapters.vault import Entry, Given, How, Vault
+from consul_kam.adapters.vault import How, Vault
+from consul_kam.adapters.vault_wire import Entry, Given
 from consul_kam.config import Settings, parse
 from consul_kam.errors import VaultError
 

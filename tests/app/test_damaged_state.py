@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from consul_kam.adapters.releases import Releases
-from consul_kam.app.wiring import lane
+from consul_kam.app.lanes import lane
 from consul_kam.config import load
 from consul_kam.testing import FakeKamailio
 

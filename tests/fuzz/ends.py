@@ -21,13 +21,13 @@ from consul_kam.adapters.consul import Consul, Source
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.releases import Releases
 from consul_kam.adapters.systemd import Notifier
-from consul_kam.app import history, wiring
+from consul_kam.app import history, lanes, wiring
 from consul_kam.app.engine import Engine
 from consul_kam.app.operator import Operator
 from consul_kam.app.page_timeline import timeline
 from consul_kam.app.recording import recorded
 from consul_kam.app.replay import Tried, play
-from consul_kam.app.work import restored
+from consul_kam.app.stored import restored
 from consul_kam.cli import show_past
 from consul_kam.core import past
 from consul_kam.core.ports import Rpc
@@ -248,7 +248,7 @@ def boot(data: bytes) -> None:
     assert chosen.file is not None
     for path in (chosen.file, *(settings.releases / "dispatcher" / file for file in ("memory.json", f"{name}.json"))):
         path.write_bytes(data)
-    found = wiring.lane(settings, chosen, FakeKamailio())
+    found = lanes.lane(settings, chosen, FakeKamailio())
     dump = past.dump(found.pipeline.past)
     assert past.load(json.loads(json.dumps(dump))) == found.pipeline.past
 

@@ -16,7 +16,7 @@ from consul_kam.adapters import kamcmd, rpc
 from consul_kam.adapters.binrpc_wire import Decoder, decode_header
 from consul_kam.adapters.jsonrpc_wire import decode_reply
 from consul_kam.app import check
-from consul_kam.app.work import DAMAGED
+from consul_kam.app.stored import DAMAGED
 from consul_kam.core import certificate as certificates
 from consul_kam.core import env_file, env_known, held, past
 from consul_kam.core.certificate import NoCertificate, blocks
