@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consul_kam.adapters import foreground
-from consul_kam.adapters.processes import Reaper, Watcher, signal_process
+from consul_kam.adapters.processes import Reaper, signal_process
+from consul_kam.adapters.watcher import Watcher
 from consul_kam.app import env_words
 from consul_kam.app.env_words import Seen
 from consul_kam.app.loop import Loop, Worker

@@ -155,11 +155,16 @@ def test_the_end_of_one_that_is_gone_already_is_told(watcher: Watcher) -> None:
     assert told.get(timeout=5) == "ended"
 
 
+def seen(found: Identity) -> tuple[int, str]:
+    facts = processes.facts(found)
+    return (facts.members, facts.status) if facts is not None else (0, "")
+
+
 def test_what_a_program_needs_is_told_of_all_its_processes(record: Path, tmp_path: Path) -> None:
     found = leader(record, tmp_path)
+    wait_for("all of it", lambda: seen(found) == (3, "sleeping"), 10)
     facts = processes.facts(found)
     assert facts is not None
-    assert (facts.members, facts.status) == (3, "sleeping")
     assert 0 < facts.rss < 100 * 2**20
     assert facts.cpu >= 0
     empty(found)
