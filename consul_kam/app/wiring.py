@@ -159,6 +159,7 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
         Journal(settings.journal),
         settings.alert.command,
         settings.alert.deadline,
+        settings.alert.environment,
         settings.log.format == "json",
         settings.log.level,
     )
