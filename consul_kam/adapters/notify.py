@@ -7,7 +7,7 @@ from typing import Any
 
 
 def alert(command: Sequence[str], entry: dict[str, Any], environment: Mapping[str, str], deadline: float) -> str:
-    """Run `command`, without a shell, with `entry`, in this environment and for at most `deadline` s. Returns "", or what
+    """Run `command`, without a shell, with `entry`, in that environment, for at most `deadline` s. Returns "" or what
     went wrong.
     """
     try:
