@@ -22,6 +22,7 @@ from consul_kam.app.health import Health
 from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.loop import Worker
 from consul_kam.app.registration import Registrar
+from consul_kam.app.resumed import Resumed
 from consul_kam.app.secrets import Secrets
 from consul_kam.app.supervisor import Supervisor, Usage
 from consul_kam.app.world import NodeWorld
@@ -56,14 +57,19 @@ class Node:
         consul: Callable[[], Consul],
         kept: tuple[Environment, Secrets, Certificates],
         notifier: Notifier,
+        well: bool | None = None,
     ) -> None:
-        """`consul` makes a client, for one user's use alone. `kept`: what is kept up to date beside the lists."""
+        """`consul` makes a client, for one user's use alone. `kept`: what is kept up to date beside the lists.
+
+        `well`: how it was until SIGHUP; None: it begins.
+        """
         self._engine, self._settings, self._heartbeat = engine, settings, heartbeat
         self._reporter, self._notifier = engine.reporter, notifier
         reporter = engine.reporter
         self.code = 0
         self.environment, self.secrets, self.certificates = environment, secrets, certificates = kept
         environment.left_before = secrets.left_before
+        self._resumed = Resumed(well, secrets, environment, settings.env.origins)
         for name in settings.env.origins:
             secrets.subscribe(name, lambda _: environment.look())
         self.supervisor = Supervisor(engine.loop, reporter, self._children(), self._before, self._gave_up)
@@ -76,9 +82,7 @@ class Node:
         if settings.node.role:
             world = NodeWorld(engine.loop, settings, engine.lanes, freshness, consul, self._usage.of)
             self.health = self._watched(Health(engine.loop, settings, world))
-        self.registrar = Registrar(
-            engine.loop, settings, lambda: ConsulAgent(consul()), lambda: not self.unwell, reporter
-        )
+        self.registrar = Registrar(engine.loop, settings, lambda: ConsulAgent(consul()), lambda: self.well, reporter)
         self.draining: Draining | None = None
         """Without a role the node's calls are nobody's here."""
         if self.health is not None:
@@ -95,10 +99,10 @@ class Node:
         engine.at_end += [environment.close, certificates.close, secrets.close]
 
     def start(self) -> None:
-        """What runs already is looked after at once, whatever is missing. A first start waits for the secrets: what is
-        started, and who speaks to Consul, may need them.
+        """What runs already is looked after at once, whatever is missing, and so is a node that is in Consul, SIGHUP or
+        not. A first start waits for the secrets: what is started, and who speaks to Consul, may need them.
         """
-        if any(self.supervisor.runs_already(name) for name in self.supervisor.names):
+        if self._resumed.again or any(self.supervisor.runs_already(name) for name in self.supervisor.names):
             self._attend()
         self.secrets.start(self._start)
         self._beat()
@@ -216,6 +220,16 @@ class Node:
         """The same but for a drain: one that drains is well, and stays in Consul."""
         return self._why_not(but=DRAIN)
 
+    @property
+    def well(self) -> bool:
+        """Whether Consul may give it calls, but for a drain."""
+        return not self.unwell or (
+            self.health is not None
+            and not self._ending
+            and self._resumed.unseen(self.health.states.values())
+            and not self.health.held(but=(DRAIN, "programs"))  # what was adopted shows itself in a moment
+        )
+
     def _why_not(self, but: str = "") -> str:
         if self._ending:
             return "its end"
@@ -244,9 +258,9 @@ class Node:
 
     def _watched(self, health: Health) -> Health:
         health.add_gate("programs", self._programs)
-        health.add_gate("secrets", lambda: self.secrets.waits_for)
+        health.add_gate("secrets", self._resumed.secrets)
         if self._settings.kamailio.mode == "attach":  # one that is ours waits for it before it is started
-            health.add_gate("environment", lambda: self.environment.waits_for)
+            health.add_gate("environment", self._resumed.environment)
         health.starts = self._starts
         health.listeners.append(self._turned)
         self._engine.at_end.append(health.close)
