@@ -28,6 +28,7 @@ from consul_kam.settings import Tls
 NAME = "kamailio"
 GUESS = "before a start"
 """In WRITTEN, where no handshake was possible: Kamailio is down, most likely; one that was late did not begin so."""
+UNSEEN = "Kamailio gave no answer, and the same certificate with others beside it is nothing that it shows"
 AGAIN, LONGEST = 30.0, 600.0
 """Seconds until a reload that failed is tried again; they double."""
 
@@ -137,8 +138,8 @@ class KamailioTls:
         named, wanted = self._store.read(CFG), self._cfg(identity)
         if away or not named:
             if named != wanted:  # it starts with the newest
-                self._store.write(CFG, wanted)
-                self._store.write(WRITTEN, f"{identity.digest} {GUESS}")
+                # a guess has to be proven wrong by the next handshake, where it is
+                self._write(wanted, "" if self._alike(identity, named) else f"{identity.digest} {GUESS}")
         elif shown and self._asked == identity.digest:
             if shown == identity.leaf.fingerprint:
                 self._store.write(PROVEN, identity.digest)
@@ -147,6 +148,17 @@ class KamailioTls:
                 self._store.write(CFG, self._before)
                 if self._guessed:
                     self._store.write(WRITTEN, "")
+
+    def _write(self, cfg: str, written: str) -> None:
+        """WRITTEN first: who is killed in between finds another tls.cfg than that, and begins anew. Raises OSError."""
+        self._store.write(WRITTEN, written)
+        self._store.write(CFG, cfg)
+
+    def _alike(self, identity: Identity, named: str) -> bool:
+        """Whether Kamailio may show this certificate without having been told to load `identity`: only the chain, the
+        authorities or who has to show one are others then, and no handshake with it proves these. `named`: tls.cfg.
+        """
+        return bool(named) and self._store.shows(identity.leaf, named)
 
     def _cfg(self, identity: Identity) -> str:
         place = self._store.directory / identity.digest
@@ -209,9 +221,10 @@ class KamailioTls:
         self._guessed = begun and said == guess
         if begun:
             return Reloaded()
-        self._store.write(CFG, wanted)
-        self._store.write(WRITTEN, written)
+        self._write(wanted, written)
         done = self._tls.obstacle(self._given.apply) or self._tls.reload()
+        if done.unsure and self._alike(identity, self._before):
+            done = Reloaded(f"cannot load the certificate: {UNSEEN}")
         if done.error and not done.restart:
             self._store.write(CFG, self._before)
         return done
