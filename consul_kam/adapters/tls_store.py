@@ -19,7 +19,8 @@ from consul_kam.core.certificate import Certificate, NoCertificate, blocks, read
 from consul_kam.errors import ConfigError
 
 CFG, PROVEN, WRITTEN = "tls.cfg", "proven", "written"
-"""The last two hold a digest: of what Kamailio was seen to show; of what tls.cfg names, and which Kamailio ran then."""
+"""The last two begin with a digest: of what Kamailio was seen to show; of what tls.cfg names, and which Kamailio ran
+then."""
 CERTIFICATE, KEY, AUTHORITIES = "certificate.pem", "key.pem", "ca.pem"
 _COPY = re.compile(r"\.?[0-9a-f]{16}")
 _NAMED = re.compile(r'^\s*certificate\s*=\s*"?([^"\n]+)', re.MULTILINE)
@@ -89,11 +90,16 @@ class TlsStore:
         """Whether who has what `cfg` names, a tls.cfg, or what was proven last, shows that certificate too. The same
         one may be there with another chain or other authorities, and a handshake does not tell these apart.
         """
-        proven = self.read(PROVEN)
+        proven = self.proven
         named = [match[1] for match in _NAMED.finditer(cfg)] + (
             [str(self.directory / proven / CERTIFICATE)] * bool(proven)
         )
         return any(_leaf(Path(path)) in (leaf, None) for path in named)
+
+    @property
+    def proven(self) -> str:
+        """The digest in PROVEN, or ""."""
+        return self.read(PROVEN).partition(" ")[0]
 
     def tidy(self, keep: Collection[str]) -> None:
         """Nobody needs the others any more. `keep`: digests."""

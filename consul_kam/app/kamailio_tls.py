@@ -6,6 +6,7 @@ Level-triggered, as all else: the newest pair that fits is compared with what Ka
 started meanwhile has it too.
 """
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ class Seen:
     trouble: str = ""
     shown: str = ""
     away: str = ""
-    proven: str = ""
-    """Digest of the one that was proven last, as it is on disk."""
+    proven: bool = False
+    """Whether it was, as tls.cfg shall name it."""
     tried: bool = False
     startable: bool = False
     """Whether there is a tls.cfg to start with."""
@@ -121,10 +122,11 @@ class KamailioTls:
                 self._store.put(identity, self._followed.where.key)
                 self._settle(identity, shown, bool(away))
                 if fresh:  # where each waits for a restart, none of them is ever proven
-                    self._store.tidy({identity.digest, self._store.read(PROVEN)})
+                    self._store.tidy({identity.digest, self._store.proven})
         except OSError as error:
             trouble, identity = f"cannot write Kamailio's certificate: {_why(error)}", None
-        return Seen(identity, trouble, shown, away, self._store.read(PROVEN), tried, bool(self._store.read(CFG)))
+        proven = identity is not None and self._proven(identity)
+        return Seen(identity, trouble, shown, away, proven, tried, bool(self._store.read(CFG)))
 
     def _shake(self, identity: Identity | None) -> tuple[str, str]:
         try:
@@ -142,7 +144,7 @@ class KamailioTls:
                 self._write(wanted, "" if self._alike(identity, named) else f"{identity.digest} {GUESS}")
         elif shown and self._asked == identity.digest:
             if shown == identity.leaf.fingerprint:
-                self._store.write(PROVEN, identity.digest)
+                self._store.write(PROVEN, self._proof(identity))
                 self._store.tidy({identity.digest})
             else:
                 self._store.write(CFG, self._before)
@@ -159,6 +161,13 @@ class KamailioTls:
         authorities or who has to show one are others then, and no handshake with it proves these. `named`: tls.cfg.
         """
         return bool(named) and self._store.shows(identity.leaf, named)
+
+    def _proof(self, identity: Identity) -> str:
+        """The rest of tls.cfg is proven with it: whom it takes may be another one while all files are the same."""
+        return f"{identity.digest} {hashlib.sha256(self._cfg(identity).encode()).hexdigest()[:16]}"
+
+    def _proven(self, identity: Identity) -> bool:
+        return self._store.read(PROVEN) == self._proof(identity) and self._store.read(CFG) == self._cfg(identity)
 
     def _cfg(self, identity: Identity) -> str:
         place = self._store.directory / identity.digest
@@ -180,7 +189,7 @@ class KamailioTls:
         if before.identity is not None and before.identity.digest != identity.digest and self._failures:
             self._failures, self._not_before = 0, time.monotonic() + self._given.gap
         asked, self._asked = self._asked, ""
-        if seen.shown == identity.leaf.fingerprint and seen.proven == identity.digest:
+        if seen.shown == identity.leaf.fingerprint and seen.proven:
             self._in_force(identity, fresh=asked == identity.digest)
         elif asked == identity.digest and not self._guessed:
             self._failed(Reloaded("cannot load the certificate: Kamailio said Ok, and shows another one"))

@@ -128,7 +128,7 @@ class Kept:
     def proven(self) -> bool:
         """Whether what tls.cfg names is what was proven, and what Kamailio has."""
         cfg = self.kamailio.cfg.read_text()
-        return self.kamailio.taken == cfg and f"/{(self.kamailio.cfg.parent / 'proven').read_text()}/" in cfg
+        return self.kamailio.taken == cfg and f"/{(self.kamailio.cfg.parent / 'proven').read_text().split()[0]}/" in cfg
 
     @property
     def state(self) -> tuple[str, str, int]:
@@ -158,6 +158,25 @@ def test_a_certificate_that_came_while_one_handshake_failed_is_loaded(kept: Kept
     kept.kamailio.late = False
     kept.look()
     assert kept.state == (second, "", 1)
+
+
+def test_one_that_came_and_went_while_one_handshake_failed_is_named_no_more(kept: Kept) -> None:
+    first = kept.issued.renew()
+    place = kept.issued.directory.resolve()
+    kept.look()
+    kept.starts()
+    kept.kamailio.late = True
+    kept.issued.renew()
+    kept.look()
+    assert kept.kamailio.cfg.read_text() != kept.kamailio.taken
+    kept.kamailio.late = False
+    kept.issued.swap(place)
+    kept.look()
+    assert kept.state[:2] == (first, "")
+    assert kept.proven
+    kept.starts()
+    assert kept.state[:2] == (first, "")
+    assert kept.proven
 
 
 def test_one_that_came_while_kamailio_was_down_is_not_loaded_again(kept: Kept) -> None:
