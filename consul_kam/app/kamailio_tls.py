@@ -29,7 +29,7 @@ from consul_kam.settings import Tls
 NAME = "kamailio"
 GUESS = "before a start"
 """In WRITTEN, where no handshake was possible: Kamailio is down, most likely; one that was late did not begin so."""
-UNSEEN = "Kamailio gave no answer, and the same certificate with others beside it is nothing that it shows"
+UNSEEN = "Kamailio gave no answer, and no handshake tells whether it has what is new beside the same certificate"
 AGAIN, LONGEST = 30.0, 600.0
 """Seconds until a reload that failed is tried again; they double."""
 

@@ -99,8 +99,8 @@ class Node:
         engine.at_end += [environment.close, certificates.close, secrets.close]
 
     def start(self) -> None:
-        """What runs already is looked after at once, whatever is missing, and so is a node that is in Consul, SIGHUP or
-        not. A first start waits for the secrets: what is started, and who speaks to Consul, may need them.
+        """What runs already is looked after at once, whatever is missing; so is the node itself after SIGHUP. A first
+        start waits for the secrets: what is started, and who speaks to Consul, may need them.
         """
         if self._resumed.again or any(self.supervisor.runs_already(name) for name in self.supervisor.names):
             self._attend()
