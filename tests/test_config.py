@@ -244,6 +244,7 @@ BAD = [
         "datasets.domain: * got */dispatcher.list of dispatcher",
     ),
     ("[alert]\ncommand = 'x'", "alert.command: expected a list of text, got 'x'"),
+    ("[alert]\nenvironment = ['1']", "alert.environment[0]: expected letters, digits and `_`, no digit first, got '1'"),
     ("[alert]\ncommand = ['a', 1]", "alert.command[1]: expected text, got 1"),
     ("mode", "Expected '=' after a key in a key/value pair (at end of document)"),
 ]

@@ -2,16 +2,19 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def alert(command: Sequence[str], entry: dict[str, Any], deadline: float) -> str:
-    """Run `command` with `entry`, at most `deadline` s. Returns "" or what went wrong. It is not given a shell."""
+def alert(command: Sequence[str], entry: dict[str, Any], environment: Mapping[str, str], deadline: float) -> str:
+    """Run `command`, without a shell, with `entry`, in that environment, for at most `deadline` s. Returns "" or what
+    went wrong.
+    """
     try:
         done = subprocess.run(
             list(command),
             input=json.dumps(entry).encode(),
+            env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=deadline,

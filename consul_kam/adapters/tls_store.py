@@ -15,12 +15,15 @@ from consul_kam.adapters import files, grant, trust
 from consul_kam.adapters.directory_lock import DirectoryLock
 from consul_kam.adapters.identity import Identity
 from consul_kam.adapters.memory import in_memory
+from consul_kam.core.certificate import Certificate, NoCertificate, blocks, read
 from consul_kam.errors import ConfigError
 
 CFG, PROVEN, WRITTEN = "tls.cfg", "proven", "written"
-"""The last two hold a digest: of what Kamailio was seen to show; of what tls.cfg names, and which Kamailio ran then."""
+"""The last two begin with a digest: of what Kamailio was seen to show; of what tls.cfg names, and which Kamailio ran
+then."""
 CERTIFICATE, KEY, AUTHORITIES = "certificate.pem", "key.pem", "ca.pem"
 _COPY = re.compile(r"\.?[0-9a-f]{16}")
+_NAMED = re.compile(r'^\s*certificate\s*=\s*"?([^"\n]+)', re.MULTILINE)
 _FILES = {made for name in (CFG, PROVEN, WRITTEN) for made in (name, f".{name}.consul-kam")}
 
 
@@ -83,6 +86,21 @@ class TlsStore:
         else:
             (self.directory / name).unlink(missing_ok=True)
 
+    def shows(self, leaf: Certificate, cfg: str) -> bool:
+        """Whether who has what `cfg` names, a tls.cfg, or what was proven last, shows that certificate too. The same
+        one may be there with another chain or other authorities, and a handshake does not tell these apart.
+        """
+        proven = self.proven
+        named = [match[1] for match in _NAMED.finditer(cfg)] + (
+            [str(self.directory / proven / CERTIFICATE)] * bool(proven)
+        )
+        return any(_leaf(Path(path)) in (leaf, None) for path in named)
+
+    @property
+    def proven(self) -> str:
+        """The digest in PROVEN, or ""."""
+        return self.read(PROVEN).partition(" ")[0]
+
     def tidy(self, keep: Collection[str]) -> None:
         """Nobody needs the others any more. `keep`: digests."""
         named = self.read(CFG)
@@ -99,6 +117,14 @@ class TlsStore:
         for each in place.iterdir():
             grant.allow(each, self._reader, grant.READ, own=6)
         grant.allow(place, self._reader, grant.PASS, own=7)
+
+
+def _leaf(path: Path) -> Certificate | None:
+    """None: nobody knows."""
+    try:
+        return read(blocks(files.read_regular(path, follow=True))[0])
+    except (OSError, NoCertificate):
+        return None
 
 
 def _is_copy(place: Path) -> bool:

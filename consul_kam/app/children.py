@@ -15,7 +15,7 @@ from consul_kam.app.env import Environment
 from consul_kam.app.env_state import Start
 from consul_kam.app.read_once import ReadOnce
 from consul_kam.app.render import consul_flags, program_of
-from consul_kam.app.surroundings import OURS, SECRETS, environment, used_by_consul_template
+from consul_kam.app.surroundings import used_by_consul_template, without_secrets
 from consul_kam.config import Settings
 from consul_kam.core import kamailio_cfg
 from consul_kam.core.service import Policy
@@ -255,7 +255,7 @@ class KamailioChild:
     @property
     def _surroundings(self) -> dict[str, str]:
         """The environment that it is started with, and that its configuration is tried with."""
-        return {**environment((*OURS, *SECRETS)), **self._start.texts}
+        return {**without_secrets(), **self._start.texts}
 
     @property
     def _digest(self) -> str:

@@ -81,6 +81,11 @@ class Environment:
         self._worker.close(0.5)
 
     @property
+    def decided(self) -> bool:
+        """Whether it is known what it is, be it as it was before."""
+        return not self.on or self._now.decided
+
+    @property
     def waits_for(self) -> str:
         """Why Kamailio may not be started, or ""."""
         if not self.on:

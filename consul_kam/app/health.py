@@ -5,7 +5,7 @@ ever: it is not started twice.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from consul_kam.app.loop import Loop, Worker
@@ -83,8 +83,11 @@ class Health:
     @property
     def reasons(self) -> dict[str, str]:
         """Probe or gate -> why the node is not ready."""
-        gates = {name: reason for name, why in self._gates.items() if (reason := why())}
-        return {**gates, **health.reasons(self.states.values())}
+        return {**self.held(), **health.reasons(self.states.values())}
+
+    def held(self, but: Collection[str] = ()) -> dict[str, str]:
+        """Gate -> why it holds the node back."""
+        return {name: reason for name, why in self._gates.items() if name not in but and (reason := why())}
 
     @property
     def ready(self) -> bool:

@@ -6,6 +6,7 @@ Level-triggered, as all else: the newest pair that fits is compared with what Ka
 started meanwhile has it too.
 """
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from consul_kam.settings import Tls
 NAME = "kamailio"
 GUESS = "before a start"
 """In WRITTEN, where no handshake was possible: Kamailio is down, most likely; one that was late did not begin so."""
+UNSEEN = "Kamailio gave no answer, and no handshake tells whether it has what is new beside the same certificate"
 AGAIN, LONGEST = 30.0, 600.0
 """Seconds until a reload that failed is tried again; they double."""
 
@@ -40,8 +42,8 @@ class Seen:
     trouble: str = ""
     shown: str = ""
     away: str = ""
-    proven: str = ""
-    """Digest of the one that was proven last, as it is on disk."""
+    proven: bool = False
+    """Whether it was, as tls.cfg shall name it."""
     tried: bool = False
     startable: bool = False
     """Whether there is a tls.cfg to start with."""
@@ -120,10 +122,11 @@ class KamailioTls:
                 self._store.put(identity, self._followed.where.key)
                 self._settle(identity, shown, bool(away))
                 if fresh:  # where each waits for a restart, none of them is ever proven
-                    self._store.tidy({identity.digest, self._store.read(PROVEN)})
+                    self._store.tidy({identity.digest, self._store.proven})
         except OSError as error:
             trouble, identity = f"cannot write Kamailio's certificate: {_why(error)}", None
-        return Seen(identity, trouble, shown, away, self._store.read(PROVEN), tried, bool(self._store.read(CFG)))
+        proven = identity is not None and self._proven(identity)
+        return Seen(identity, trouble, shown, away, proven, tried, bool(self._store.read(CFG)))
 
     def _shake(self, identity: Identity | None) -> tuple[str, str]:
         try:
@@ -137,16 +140,34 @@ class KamailioTls:
         named, wanted = self._store.read(CFG), self._cfg(identity)
         if away or not named:
             if named != wanted:  # it starts with the newest
-                self._store.write(CFG, wanted)
-                self._store.write(WRITTEN, f"{identity.digest} {GUESS}")
+                # a guess has to be proven wrong by the next handshake, where it is
+                self._write(wanted, "" if self._alike(identity, named) else f"{identity.digest} {GUESS}")
         elif shown and self._asked == identity.digest:
             if shown == identity.leaf.fingerprint:
-                self._store.write(PROVEN, identity.digest)
+                self._store.write(PROVEN, self._proof(identity))
                 self._store.tidy({identity.digest})
             else:
                 self._store.write(CFG, self._before)
                 if self._guessed:
                     self._store.write(WRITTEN, "")
+
+    def _write(self, cfg: str, written: str) -> None:
+        """WRITTEN first: who is killed in between finds another tls.cfg than that, and begins anew. Raises OSError."""
+        self._store.write(WRITTEN, written)
+        self._store.write(CFG, cfg)
+
+    def _alike(self, identity: Identity, named: str) -> bool:
+        """Whether Kamailio may show this certificate without having been told to load `identity`: only the chain, the
+        authorities or who has to show one are others then, and no handshake with it proves these. `named`: tls.cfg.
+        """
+        return bool(named) and self._store.shows(identity.leaf, named)
+
+    def _proof(self, identity: Identity) -> str:
+        """The rest of tls.cfg is proven with it: whom it takes may be another one while all files are the same."""
+        return f"{identity.digest} {hashlib.sha256(self._cfg(identity).encode()).hexdigest()[:16]}"
+
+    def _proven(self, identity: Identity) -> bool:
+        return self._store.read(PROVEN) == self._proof(identity) and self._store.read(CFG) == self._cfg(identity)
 
     def _cfg(self, identity: Identity) -> str:
         place = self._store.directory / identity.digest
@@ -168,7 +189,7 @@ class KamailioTls:
         if before.identity is not None and before.identity.digest != identity.digest and self._failures:
             self._failures, self._not_before = 0, time.monotonic() + self._given.gap
         asked, self._asked = self._asked, ""
-        if seen.shown == identity.leaf.fingerprint and seen.proven == identity.digest:
+        if seen.shown == identity.leaf.fingerprint and seen.proven:
             self._in_force(identity, fresh=asked == identity.digest)
         elif asked == identity.digest and not self._guessed:
             self._failed(Reloaded("cannot load the certificate: Kamailio said Ok, and shows another one"))
@@ -209,9 +230,10 @@ class KamailioTls:
         self._guessed = begun and said == guess
         if begun:
             return Reloaded()
-        self._store.write(CFG, wanted)
-        self._store.write(WRITTEN, written)
+        self._write(wanted, written)
         done = self._tls.obstacle(self._given.apply) or self._tls.reload()
+        if done.unsure and self._alike(identity, self._before):
+            done = Reloaded(f"cannot load the certificate: {UNSEEN}")
         if done.error and not done.restart:
             self._store.write(CFG, self._before)
         return done

@@ -21,6 +21,7 @@ from consul_kam.app.heartbeat import Heartbeat
 from consul_kam.app.loop import Worker
 from consul_kam.app.programs import Programs
 from consul_kam.app.registration import Registrar
+from consul_kam.app.resumed import Resumed
 from consul_kam.app.secrets import Secrets
 from consul_kam.app.supervisor import Usage
 from consul_kam.app.world import NodeWorld
@@ -51,13 +52,18 @@ class Node:
         consul: Callable[[], Consul],
         kept: tuple[Environment, Secrets, Certificates],
         notifier: Notifier,
+        well: bool | None = None,
     ) -> None:
-        """`consul` makes a client, for one user's use alone. `kept`: what is kept up to date beside the lists."""
+        """`consul` makes a client, for one user's use alone. `kept`: what is kept up to date beside the lists.
+
+        `well`: how it was until SIGHUP; None: it begins.
+        """
         self._engine, self._settings, self._heartbeat = engine, settings, heartbeat
         self._reporter, self._notifier = engine.reporter, notifier
         self.code = 0
         self.environment, self.secrets, self.certificates = environment, secrets, certificates = kept
         environment.left_before = secrets.left_before
+        self._resumed = Resumed(well, secrets, environment, settings.env.origins)
         for name in settings.env.origins:
             secrets.subscribe(name, lambda _: environment.look())
         self.programs = Programs(engine, settings, freshness, environment, certificates, self._gave_up)
@@ -66,7 +72,7 @@ class Node:
         agent = lambda: ConsulAgent(consul())  # noqa: E731
         self.health = self._watched(freshness, consul) if settings.node.role else None
         """Without a role nobody asks how the node is, and its calls are nobody's here."""
-        self.registrar = Registrar(engine.loop, settings, agent, lambda: not self.unwell, self._reporter)
+        self.registrar = Registrar(engine.loop, settings, agent, lambda: self.well, self._reporter)
         self.draining = self._drained(self.health, agent) if self.health is not None else None
         how = settings.drain.on_stop
         self.ending = Ending(engine, how, notifier, self.programs, self.registrar, self.draining)
@@ -78,10 +84,10 @@ class Node:
         engine.at_end += [environment.close, certificates.close, secrets.close]
 
     def start(self) -> None:
-        """What runs already is looked after at once, whatever is missing. A first start waits for the secrets: what is
-        started, and who speaks to Consul, may need them.
+        """What runs already is looked after at once, whatever is missing; so is the node itself after SIGHUP. A first
+        start waits for the secrets: what is started, and who speaks to Consul, may need them.
         """
-        if self.programs.run_already:
+        if self._resumed.again or self.programs.run_already:
             self._attend()
         self.secrets.start(self._start)
         self._beat()
@@ -131,6 +137,16 @@ class Node:
         """The same but for a drain: one that drains is well, and stays in Consul."""
         return self._why_not(but=DRAIN)
 
+    @property
+    def well(self) -> bool:
+        """Whether Consul may give it calls, but for a drain."""
+        return not self.unwell or (
+            self.health is not None
+            and not self.ending.began
+            and self._resumed.unseen(self.health.states.values())
+            and not self.health.held(but=(DRAIN, "programs"))  # what was adopted shows itself in a moment
+        )
+
     def _why_not(self, but: str = "") -> str:
         if self.ending.began:
             return "its end"
@@ -145,9 +161,9 @@ class Node:
         world = NodeWorld(self._engine.loop, self._settings, self._engine.lanes, freshness, consul, usage.of)
         health = Health(self._engine.loop, self._settings, world)
         health.add_gate("programs", lambda: self.programs.waits_for)
-        health.add_gate("secrets", lambda: self.secrets.waits_for)
+        health.add_gate("secrets", self._resumed.secrets)
         if self._settings.kamailio.mode == "attach":  # one that is ours waits for it before it is started
-            health.add_gate("environment", lambda: self.environment.waits_for)
+            health.add_gate("environment", self._resumed.environment)
         health.starts = self.programs.starts
         health.listeners.append(self._turned)
         self._engine.at_end.append(health.close)

@@ -17,6 +17,7 @@ from consul_kam.adapters import consul_tls, files
 from consul_kam.adapters.identity import files_of
 from consul_kam.app import templates
 from consul_kam.app.client import OutOfReach
+from consul_kam.app.surroundings import used_by_consul_template
 from consul_kam.config import DatasetSettings, Settings
 from consul_kam.core.dataset import dataset_of
 
@@ -123,7 +124,12 @@ class Renderer:
                 # A session of its own: whatever a template's plugin starts ends with it. Output to a file: no pipe to
                 # keep empty, and the limit on file sizes bounds it too.
                 self._running = process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=used_by_consul_template(self.settings),
                 )
             except (FileNotFoundError, PermissionError):
                 cure = "it is not in PATH; install it, or set [consul_template] path, or give --program"

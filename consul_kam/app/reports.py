@@ -12,6 +12,7 @@ from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.notify import alert
 from consul_kam.app.counters import Counters
 from consul_kam.app.loop import Worker
+from consul_kam.app.surroundings import used_by_alerts
 from consul_kam.core.events import Report, Verdict
 from consul_kam.core.records import Key, Release
 
@@ -27,11 +28,12 @@ LEVELS = ("debug", "info", "warning", "error")
 
 @dataclass(slots=True)
 class Reporter:
-    """`json_log`: one JSON object a line on standard error instead of key=value."""
+    """`json_log`: one JSON object a line on standard error, not key=value. `alert_environment`: names of variables."""
 
     journal: Journal
     alert_command: Sequence[str] = ()
     alert_deadline: float = 10.0
+    alert_environment: Sequence[str] = ()
     json_log: bool = False
     level: str = "info"
     counters: Counters = field(default_factory=Counters)
@@ -98,7 +100,7 @@ class Reporter:
             self._alerts.submit(lambda: self._alert(entry))
 
     def _alert(self, entry: dict[str, Any]) -> None:
-        failed = alert(self.alert_command, entry, self.alert_deadline)
+        failed = alert(self.alert_command, entry, used_by_alerts(self.alert_environment), self.alert_deadline)
         if failed:
             self._log({"event": failed}, "error")
 

@@ -3,7 +3,6 @@
 Each node runs it for itself. A lock in Consul lets them through one at a time; its note says how the last one ended.
 """
 
-import os
 import shlex
 import threading
 import time
@@ -19,6 +18,7 @@ from consul_kam.adapters.identity import files_of
 from consul_kam.app import leaving
 from consul_kam.app.client import request
 from consul_kam.app.leaving import Say
+from consul_kam.app.surroundings import without_secrets
 from consul_kam.config import Settings
 from consul_kam.core.registered import Instance
 from consul_kam.errors import ConsulError, ConsulKamError
@@ -140,7 +140,7 @@ class Rolling:
         way = self._settings.kamailio
         before = _up_since(self._settings)
         if self._command:
-            code, said = processes.output(shlex.split(self._command), dict(os.environ), COMMAND)
+            code, said = processes.output(shlex.split(self._command), without_secrets(), COMMAND)
             if code:
                 last = f": {said[-1]}" if said else ""
                 raise Stopped(f"cannot restart it: {self._command!r} ended with {code}{last}; it stays drained")

@@ -28,6 +28,8 @@ class Each:
     failures: int = 0
     expired: bool = False
     """Its end was seen, and told."""
+    had: bool = False
+    """It was there, since we began."""
     gone: bool = False
     """Somebody took its files away."""
 
@@ -67,7 +69,7 @@ class Each:
         before, self.held = self.held, taken.held
         self.number = max(self.number, taken.held.generation)
         self.renewals += before is not None
-        self.retry, self.expired, self.gone = Retry(), False, False
+        self.retry, self.expired, self.gone, self.had = Retry(), False, False, True
         left_out = ", ".join(taken.left_out)
         self.trouble = f"it has fields that cannot be files: {left_out}" if left_out else ""
         if not taken.new:

@@ -81,9 +81,18 @@ class Secrets:
         return self._all.missing(clock())
 
     @property
+    def new(self) -> tuple[str, ...]:
+        """Of those that are missing: which were never there, since we began."""
+        return tuple(name for name in self.missing if not self._all.each[name].had)
+
+    @property
     def waits_for(self) -> str:
         """Why the node is not ready, or ""."""
-        lacks = ", ".join(self.missing)
+        return self.lacks()
+
+    def lacks(self, but: Collection[str] = ()) -> str:
+        """The same, where it can do without some."""
+        lacks = ", ".join(name for name in self.missing if name not in but)
         return f"{lacks} from Vault: {self._all.why() or 'asked for'}" if lacks else ""
 
     # -- the flow ------------------------------------------------------------------------------------------------------
@@ -98,7 +107,7 @@ class Secrets:
         self._leaving = list(found.leaving)
         for name, each in self._all.each.items():
             each.held, each.old = found.current.get(name), found.old.get(name)
-            each.number = found.numbers.get(name, 0)
+            each.number, each.had = found.numbers.get(name, 0), each.held is not None
 
     def _look_again(self) -> None:
         """Somebody may have taken files away."""

@@ -20,11 +20,12 @@ _VERSION = re.compile(r"kamailio (\d+)\.(\d+)")
 class Reloaded:
     """`error`: why it was refused, or ""; that of one that may have been carried out is none: a handshake will tell.
 
-    `restart`: it waits for a restart of Kamailio.
+    `restart`: it waits for a restart of Kamailio. `unsure`: nobody said that it was carried out.
     """
 
     error: str = ""
     restart: bool = False
+    unsure: bool = False
 
 
 class TlsRpc:
@@ -65,7 +66,7 @@ class TlsRpc:
         except RpcUnreachable as error:
             return Reloaded(str(error))
         except RpcError:  # it may have been carried out
-            return Reloaded()
+            return Reloaded(unsure=True)
         return Reloaded()
 
     def _ask(self, method: str) -> tuple[Value, ...]:

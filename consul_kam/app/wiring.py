@@ -53,9 +53,10 @@ def run(settings: Settings, detached: bool = False, reload: Callable[[], Setting
     threading.excepthook = end_loudly
     notifier = Notifier.from_environment(os.environ)
     before: Settings | None = None
+    well: bool | None = None
     while True:
         try:
-            again = _serve(settings, detached, reload, notifier)
+            again = _serve(settings, detached, reload, notifier, well)
         except ConfigError as error:
             if before is None:
                 raise
@@ -64,13 +65,19 @@ def run(settings: Settings, detached: bool = False, reload: Callable[[], Setting
             continue
         if isinstance(again, int):
             return again
-        settings, before = again, settings
+        before, (settings, well) = settings, again
 
 
 def _serve(
-    settings: Settings, detached: bool, reload: Callable[[], Settings] | None, notifier: Notifier
-) -> int | Settings:
-    """Until the end, or until there is another configuration."""
+    settings: Settings,
+    detached: bool,
+    reload: Callable[[], Settings] | None,
+    notifier: Notifier,
+    well: bool | None,
+) -> int | tuple[Settings, bool]:
+    """Until the end, or until there is another configuration; with that goes whether the node was well. `well`: that of
+    the one before.
+    """
     places.prepare(settings)
     if settings.vault.on:
         dumps.refuse()
@@ -86,7 +93,7 @@ def _serve(
             alone.append(DirectoryLock(settings.vault.directory, "vault.directory"))
         if certificates.kept(settings) and not detached:  # and would write another tls.cfg
             alone.append(certificates.hold(settings))
-        engine, intake, operator, node = build(settings, detached, notifier)
+        engine, intake, operator, node = build(settings, detached, notifier, well)
         server.append(Server(settings.control, operator.handle))
         places_of_staging = {path.parent for lane in engine.lanes.values() for path in lane.staging.values()}
         staging = Watch(places_of_staging, intake.changed, intake.coming)
@@ -103,7 +110,9 @@ def _serve(
             directory.release()
         for each in server:
             each.close()
-    return wanted[0] if wanted else node.code if node is not None else 0
+    if wanted:
+        return wanted[0], node is not None and node.well
+    return node.code if node is not None else 0
 
 
 def _heed_signals(engine: Engine, node: Node | None, reload: Callable[[], None]) -> None:
@@ -137,8 +146,10 @@ def _reload(engine: Engine, read: Callable[[], Settings] | None, notifier: Notif
         engine.stop()
 
 
-def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engine, Intake, Operator, Node | None]:
-    """The engine, what feeds it and what surrounds it, not yet running. Raises ConfigError."""
+def build(
+    settings: Settings, detached: bool, notifier: Notifier, well: bool | None = None
+) -> tuple[Engine, Intake, Operator, Node | None]:
+    """The engine, what feeds it and what surrounds it, not yet running. Raises ConfigError. `well`: as of Node."""
     if not settings.enabled and not settings.node.role and (detached or not (settings.env.on or settings.vault.on)):
         raise ConfigError("cannot run: no dataset is enabled; set `file` in [datasets.dispatcher]")
     way = settings.kamailio
@@ -161,7 +172,7 @@ def build(settings: Settings, detached: bool, notifier: Notifier) -> tuple[Engin
     node = None
     if not detached:
         kept = _kept(engine, settings, client)
-        node = Node(engine, settings, heartbeat, freshness, consul_of(settings), kept, notifier)
+        node = Node(engine, settings, heartbeat, freshness, consul_of(settings), kept, notifier, well)
     operator = Operator(engine, intake, heartbeat, freshness, ordering, node, settings.kamailio.rpc)
     engine.each_tick.append(intake.scan_all)
     engine.loop.post(intake.start)
@@ -180,6 +191,7 @@ def _reporter(settings: Settings) -> Reporter:
         Journal(settings.journal),
         settings.alert.command,
         settings.alert.deadline,
+        settings.alert.environment,
         settings.log.format == "json",
         settings.log.level,
     )

@@ -226,6 +226,12 @@ def ready(states: Iterable[ProbeState]) -> bool:
     return not reasons(states)
 
 
+def undecided(states: Iterable[ProbeState]) -> bool:
+    """Whether of those that count some have not looked yet, and the others found nothing."""
+    counted = [state.healthy for state in states if state.level != NONE]
+    return None in counted and False not in counted
+
+
 def alive(states: Iterable[ProbeState]) -> bool:
     """Whether it does its work at all; what nobody looked at yet is thought to."""
     return not any(state.level == ALIVE and state.healthy is False for state in states)

@@ -175,7 +175,9 @@ def spawned_in_vain(service: Service, event: s.Spawned, now: float, policy: Poli
 
 @leads_to(Stage.STOPPED, Stage.STARTING)
 def none_to_stop(service: Service, event: s.SpawnFailed, now: float, policy: Policy) -> Step:
-    return _ended(service, event.why, event.spread, now, policy)
+    after, actions = _ended(service, event.spread, now, policy)
+    told = service.wanted and not service.blamed  # a crash is told with what it was blamed for
+    return after, (Announce("ended", event.why), *actions) if told else actions
 
 
 @leads_to(Stage.STOPPED, Stage.STARTING, Stage.BACKOFF, Stage.FAILED)
@@ -183,20 +185,23 @@ def ended(service: Service, event: s.Exited, now: float, policy: Policy) -> Step
     """What was asked to end has ended."""
     if event.pid != service.pid:
         return service, ()
-    return _ended(service, event.how, event.spread, now, policy)
+    return _ended(service, event.spread, now, policy)
 
 
-def _ended(service: Service, how: str, spread: float, now: float, policy: Policy) -> Step:
+def _ended(service: Service, spread: float, now: float, policy: Policy) -> Step:
+    """How it ended is no news: it was asked to, and that was told."""
     if not service.wanted:
         return _to(service, Stage.STOPPED, now, pid=0), (Announce("stopped", service.why),)
     if service.blamed:
         return _after_crash(service, service.why, spread, now, policy)
-    return _spawn(replace(service, restarts=service.restarts + 1), now, Announce("ended", how))
+    return _spawn(replace(service, restarts=service.restarts + 1), now)
 
 
 @leads_to()
 def run_after_all(service: Service, event: s.StartRequested, now: float, policy: Policy) -> Step:
-    return replace(service, wanted=True), ()
+    """Whoever asks for it twice hears of it once."""
+    told = () if service.wanted else (Announce("restarting", service.why),)
+    return replace(service, wanted=True), told
 
 
 @leads_to()

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from consul_kam.settings.schema import Deadline, Keys, Line, Path, doc
+from consul_kam.settings.schema import VARIABLE, Deadline, Keys, Line, Meta, Path, doc
 
 
 class Alert(Keys, frozen=True):
@@ -10,6 +10,13 @@ class Alert(Keys, frozen=True):
 
     command: Annotated[list[str], doc("Program and arguments; it gets the event as JSON on its standard input.")] = []
     deadline: Annotated[Deadline, doc("It is killed after so many seconds.")] = 10.0
+    environment: Annotated[
+        list[Annotated[str, Meta(pattern=VARIABLE)]],
+        doc(
+            "Variables of our environment that it gets beside PATH, HOME, USER, LOGNAME, SHELL, TMPDIR, TZ, LANG, "
+            'LANGUAGE and LC_*, by name (`["https_proxy"]`).'
+        ),
+    ] = []
 
 
 class Doctor(Keys, frozen=True):

@@ -37,6 +37,7 @@ PREFIX = r"^[A-Za-z0-9._/-]*\Z"
 LAYER = r"^([A-Za-z0-9._/-]|\{role\}|\{node\})+\Z"
 GLOB = r"^[A-Za-z0-9_*?]+\Z"
 TABLE = r"^[A-Za-z0-9_-]{1,64}\Z"
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*\Z"
 CFG_VARIABLE = r"^([A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*)?\Z"
 VAULT_PATH = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)+\Z"
 MOUNT = r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?\Z"
@@ -59,6 +60,7 @@ PATTERNS = {
     LAYER: "letters, digits, `.`, `_`, `-`, `/`, `{role}` and `{node}`",
     GLOB: "letters, digits, `_`, `*` and `?`",
     TABLE: "1 to 64 letters, digits, `_` and `-`",
+    VARIABLE: "letters, digits and `_`, no digit first",
     CFG_VARIABLE: "`GROUP.NAME`",
     PREFIX: "letters, digits, `.`, `_`, `-` and `/`",
     VAULT_PATH: "a path of Vault's: letters, digits, `.`, `_`, `-` and, within, `/`",

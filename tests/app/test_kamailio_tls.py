@@ -18,6 +18,7 @@ from consul_kam.app.loop import Call, Loop, Worker
 from consul_kam.app.reports import Reporter
 from consul_kam.core.ports import Call as Asked
 from consul_kam.core.ports import Reply, Value
+from consul_kam.errors import RpcTimeout
 from consul_kam.settings import Tls
 from tests.lab.tls import Authority, Issued
 
@@ -36,12 +37,13 @@ class Here(Worker):
 
 
 class PaperKamailio:
-    """Shows what `cfg` named at its start or last reload; `late`: to nobody."""
-
-    generation = 0
+    """Shows what `cfg` named at its start or last reload, which is `taken`; `late`: to nobody. `mute`: it neither loads
+    anew nor answers that.
+    """
 
     def __init__(self, cfg: Path) -> None:
         self.cfg, self.pid, self.reloads, self.late = cfg, 0, 0, False
+        self.taken, self.mute = "", False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._context: ssl.SSLContext | None = None
@@ -54,6 +56,8 @@ class PaperKamailio:
     def call(self, method: str, *params: str | int, deadline: float) -> tuple[Value, ...]:
         if method == "tls.reload":
             self.reloads += 1
+            if self.mute:
+                raise RpcTimeout("no answer")
             self._load()
         told: dict[str, tuple[Value, ...]] = {
             "tls.options": ((("config", str(self.cfg)),),),
@@ -73,7 +77,8 @@ class PaperKamailio:
         self._listener.close()
 
     def _load(self) -> None:
-        named = dict(re.findall(r'(\w+) = "(.*)"', self.cfg.read_text()))
+        self.taken = self.cfg.read_text()
+        named = dict(re.findall(r'(\w+) = "(.*)"', self.taken))
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(named["certificate"], named["private_key"])
 
@@ -112,6 +117,19 @@ class Kept:
         self.tls.again()
         self.look()
 
+    def other_authorities(self) -> None:
+        """The same certificate, and one authority more."""
+        made = self.issued.copy()
+        with (made / "ca.pem").open("ab") as file:
+            file.write(Authority(made / "other").certificate.read_bytes())
+        self.issued.swap(made)
+
+    @property
+    def proven(self) -> bool:
+        """Whether what tls.cfg names is what was proven, and what Kamailio has."""
+        cfg = self.kamailio.cfg.read_text()
+        return self.kamailio.taken == cfg and f"/{(self.kamailio.cfg.parent / 'proven').read_text().split()[0]}/" in cfg
+
     @property
     def state(self) -> tuple[str, str, int]:
         """What is in use, what is wrong, how often a reload was asked for."""
@@ -142,6 +160,25 @@ def test_a_certificate_that_came_while_one_handshake_failed_is_loaded(kept: Kept
     assert kept.state == (second, "", 1)
 
 
+def test_one_that_came_and_went_while_one_handshake_failed_is_named_no_more(kept: Kept) -> None:
+    first = kept.issued.renew()
+    place = kept.issued.directory.resolve()
+    kept.look()
+    kept.starts()
+    kept.kamailio.late = True
+    kept.issued.renew()
+    kept.look()
+    assert kept.kamailio.cfg.read_text() != kept.kamailio.taken
+    kept.kamailio.late = False
+    kept.issued.swap(place)
+    kept.look()
+    assert kept.state[:2] == (first, "")
+    assert kept.proven
+    kept.starts()
+    assert kept.state[:2] == (first, "")
+    assert kept.proven
+
+
 def test_one_that_came_while_kamailio_was_down_is_not_loaded_again(kept: Kept) -> None:
     kept.issued.renew()
     kept.look()
@@ -152,3 +189,67 @@ def test_one_that_came_while_kamailio_was_down_is_not_loaded_again(kept: Kept) -
     kept.kamailio.late = False
     kept.starts()
     assert kept.state == (second, "", 0)
+
+
+def test_authorities_alone_that_came_while_one_handshake_failed_are_loaded(kept: Kept) -> None:
+    """What Kamailio shows is the same with the old ones as with the new."""
+    shown = kept.issued.renew()
+    kept.look()
+    kept.starts()
+    kept.kamailio.late = True
+    kept.other_authorities()
+    kept.look()
+    assert kept.kamailio.cfg.read_text() != kept.kamailio.taken, "it starts with the newest"
+    kept.kamailio.late = False
+    kept.look()
+    assert kept.state == (shown, "", 1)
+    assert kept.proven
+
+
+def test_nor_is_one_whose_authorities_alone_came_before_the_certificate_proven_by_it(kept: Kept) -> None:
+    """All of it while no handshake is possible: another certificate, and back, with an authority more."""
+    shown = kept.issued.renew()
+    first = kept.issued.directory.resolve()
+    kept.look()
+    kept.starts()
+    kept.kamailio.late = True
+    kept.issued.renew()
+    kept.look()
+    kept.issued.swap(first)
+    kept.other_authorities()
+    kept.look()
+    kept.kamailio.late = False
+    kept.look()
+    assert kept.state == (shown, "", 1)
+    assert kept.proven
+
+
+def test_authorities_alone_are_not_proven_by_a_reload_that_nobody_answered(kept: Kept) -> None:
+    shown = kept.issued.renew()
+    kept.look()
+    kept.starts()
+    before = kept.kamailio.taken
+    kept.kamailio.mute = True
+    kept.other_authorities()
+    kept.look()
+    assert kept.kamailio.cfg.read_text() == before == kept.kamailio.taken
+    assert kept.proven
+    assert "gave no answer" in kept.tls.trouble
+    kept.kamailio.mute = False
+    kept.tls.again()
+    kept.look()
+    assert kept.state == (shown, "", 2)
+    assert kept.kamailio.taken != before
+    assert kept.proven
+
+
+def test_a_new_certificate_is_proven_by_its_handshake_though_nobody_answered_the_reload(kept: Kept) -> None:
+    kept.issued.renew()
+    kept.look()
+    kept.starts()
+    before = kept.kamailio.taken
+    kept.kamailio.mute = True
+    kept.issued.renew()
+    kept.look()
+    assert "shows another one" in kept.tls.trouble
+    assert kept.kamailio.cfg.read_text() == before

@@ -223,7 +223,7 @@ def test_removed_at_its_end_and_told(tmp_path: Path) -> None:
         made.until(lambda: made.told == ["db", "db"])
         assert made.field("username") == ""
         assert made.state()["state"] == "expired"
-        assert made.on(lambda: made.secrets.missing) == ("db",)
+        assert made.on(lambda: (made.secrets.missing, made.secrets.new)) == (("db",), ())
         made.vault.refuses.clear()
         made.until(lambda: made.field("username"))
         assert made.state()["state"] == "good"

@@ -126,6 +126,14 @@ def test_the_node_is_ready_once_each_probe_that_counts_was_healthy() -> None:
     assert not health.ready([well, new])
 
 
+def test_undecided_is_where_some_have_not_looked_and_nobody_found_anything() -> None:
+    well, new, bad_one = state(healthy=True), state(name="y"), state(name="z", healthy=False)
+    word = state(name="z", level=NONE, healthy=False)
+    assert health.undecided([well, new, word])
+    assert not health.undecided([well, word])
+    assert not health.undecided([well, new, bad_one])
+
+
 def test_what_is_not_alive_is_not_ready() -> None:
     dead = state(level=ALIVE, healthy=False)
     assert not health.alive([state(healthy=True), dead])

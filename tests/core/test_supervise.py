@@ -211,14 +211,16 @@ def test_a_stop_during_the_spawn_ends_what_comes_of_it() -> None:
     assert actions == [Stop(7), Arm(came.op, 5.0)]
     assert play(came, (s.Exited(7, "exit code 0"), 3.0))[0].stage is Stage.STOPPED
     assert play(stopping, (s.SpawnFailed(spawn.op, "x"), 2.0))[0].stage is Stage.STOPPED
+    wanted, _ = play(stopping, (s.StartRequested(), 1.5))
+    assert Announce("ended", "x") in play(wanted, (s.SpawnFailed(spawn.op, "x"), 2.0))[1], "nobody asked for that"
 
 
-def test_a_restart_is_no_crash() -> None:
+def test_a_restart_is_no_crash_and_its_end_no_news() -> None:
     service, actions = play(running(), (s.RestartRequested("asked for"), 1.0))
     assert actions == [Announce("restarting", "asked for"), Stop(7), Arm(service.op, 4.0)]
     service, actions = play(service, (s.Exited(7, "exit code 0"), 2.0))
     assert (service.stage, service.failures, service.restarts) == (Stage.STARTING, 0, 1)
-    assert actions == [Announce("ended", "exit code 0"), Spawn(service.op)]
+    assert actions == [Spawn(service.op)]
 
 
 def test_a_restart_that_a_probe_asked_for_is_a_crash() -> None:
@@ -235,7 +237,9 @@ def test_what_is_not_there_is_not_restarted_twice() -> None:
 
 def test_a_start_while_it_ends_lets_it_start_again_and_a_stop_revokes_that() -> None:
     stopping, _ = play(running(), (s.StopRequested(), 1.0))
-    wanted, _ = play(stopping, (s.StartRequested(), 1.5))
+    wanted, actions = play(stopping, (s.StartRequested(), 1.5))
+    assert actions == [Announce("restarting", stopping.why)]
+    assert play(wanted, (s.RestartRequested("again"), 1.6)) == (wanted, [])
     assert play(wanted, (s.Exited(7, "x"), 2.0))[0].stage is Stage.STARTING
     unwanted, _ = play(wanted, (s.StopRequested("end"), 1.6))
     assert play(unwanted, (s.Exited(7, "x"), 2.0))[0].stage is Stage.STOPPED

@@ -1,6 +1,7 @@
 """An operator's words, and an engine that keeps its hands off."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -191,21 +192,25 @@ def test_a_restart_of_kamailio_is_noticed_without_a_tick(lab: Lab, consul: Consu
 
 
 ALERT = """\
-import json, sys, time
+import json, os, sys, time
 from pathlib import Path
 entry = json.load(sys.stdin)
 with open(Path(__file__).with_name("alerts"), "a") as file:
-    print(json.dumps(entry), file=file, flush=True)
+    print(json.dumps({**entry, "environment": dict(os.environ)}), file=file, flush=True)
 time.sleep(600)
 """
 
 
 def test_the_alert_command_gets_json_and_a_hanging_one_delays_nothing(
-    lab: Lab, consul: ConsulAgent, tmp_path: Path
+    lab: Lab, consul: ConsulAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "alert.py"
     script.write_text(ALERT)
-    alert = f'[alert]\ncommand = ["{sys.executable}", "{script}"]\ndeadline = 2\n'
+    alert = f'[alert]\ncommand = ["{sys.executable}", "{script}"]\ndeadline = 2\nenvironment = ["PAGER_URL"]\n'
+    secrets = {"CONSUL_HTTP_TOKEN": "x", "VAULT_TOKEN": "y", "DBURL": "z"}
+    env = {**secrets, "PAGER_URL": "http://127.0.0.1/", "LC_ALL": "C.UTF-8"}
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
     world = World(lab, consul, dispatcher="hold_for = 60", more=alert)
 
     def alerts() -> list[dict[str, object]]:
@@ -217,6 +222,10 @@ def test_the_alert_command_gets_json_and_a_hanging_one_delays_nothing(
     world.remove(1)
     wait_for("the alert of the hold", lambda: [a["verdict"] for a in alerts()] == ["HELD"], 15)
     assert alerts()[0]["held"] == {f"1 {uri(1)}": "only 0 left, at least 1 wanted"}
+    given = alerts()[0]["environment"]
+    assert isinstance(given, dict)
+    assert (given["PATH"], given["PAGER_URL"], given["LC_ALL"]) == (os.environ["PATH"], env["PAGER_URL"], "C.UTF-8")
+    assert not {*secrets, "CONSUL_KAM_CONFIG"} & set(given)
     world.add(1, 2, 3)
     world.expect(1, 2, 3)
     (world.engine.staging / "dispatcher").write_text("{")

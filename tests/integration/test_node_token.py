@@ -1,5 +1,7 @@
 """Consul's token in a file of anybody's: consul-template, which reads it once, is started anew for another one only."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,3 +69,7 @@ def test_for_another_token_and_for_nothing_else(tmp_path: Path, consul: ConsulAg
     node.start()
     node.ready()
     assert (restarts(), node.identity("consul-template")) == (2, pid), "who has the token is adopted"
+    assert "event=ended" not in node.log.read_text(), "an end that we asked for is told once, as a restart"
+    assert {line.split()[0] for line in node.log.read_text().splitlines() if "restarting" in line} == {"level=info"}
+    os.kill(node.pid_of("consul-template"), signal.SIGKILL)
+    assert node.logged("event=ended process=consul-template").startswith("level=warning "), "nobody asked for this one"

@@ -50,7 +50,10 @@ def test_what_runs_is_adopted_supervised_and_ended(
     assert {name: node.runs(name) for name in before} == before
     told = node.ask("status")["node"]
     assert [entry["adopted"] for entry in told["processes"]] == [True, True]
-    assert told["waits_for"].startswith("secrets: db from Vault: ")
+    if again is hup:
+        node.ready()  # it was before, without that secret
+    else:
+        assert "secrets: db from Vault: " in told["waits_for"]
     assert told["registration"]["state"] != "off"
     os.kill(before["kamailio"], signal.SIGKILL)
     node.runs(other_than=before["kamailio"])

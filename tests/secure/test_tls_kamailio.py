@@ -82,6 +82,13 @@ class Secure:
         self.until(f"certificate {wanted[:12]}", lambda: shows(self.port) == self.told()["fingerprint"] == wanted)
         self.until("no trouble", lambda: not self.told()["trouble"])
 
+    def also_takes(self, caller: "Caller") -> None:
+        """The same certificate, and one authority more."""
+        made = self.issued.copy()
+        with (made / "ca.pem").open("ab") as file:
+            file.write(caller.authority.certificate.read_bytes())
+        self.issued.swap(made)
+
     def refuses(self, text: str, old: str) -> None:
         self.until(f"{text!r}", lambda: text in self.told()["trouble"])
         assert shows(self.port) == self.told()["fingerprint"] == old
@@ -380,31 +387,84 @@ def test_authorities_alone_are_a_new_certificate_too(secure: Secure, tmp_path: P
     first = secure.issued.renew()
     secure.node().ready()
     secure.proves(first)
-    other = Authority(tmp_path / "other")
+    one, two = Caller(secure, secure.authority), Caller(secure, Authority(tmp_path / "other"))
+    assert one.taken
+    assert not two.taken
+    secure.also_takes(two)
+    secure.until("the other authority", lambda: two.taken)
+    assert one.taken
+    secure.proves(first)
+    with pytest.raises((Cut, OSError)):
+        Phone(secure.port).options()
 
-    def taken(authority: Authority, name: str) -> bool:
-        certificate, key = authority.issue(tmp_path / name, "DNS:phone")
-        context = anybody()
-        context.load_cert_chain(certificate, key)
+
+@reloading
+def test_authorities_alone_that_came_while_it_was_late_are_loaded_too(secure: Secure, tmp_path: Path) -> None:
+    """Its next handshake shows what it would show with them, and proves nothing."""
+    secure._lines = 'every = 1\ndeadline = 0.3\nclients = "required"'
+    first = secure.issued.renew()
+    secure.lay_down()
+    secure.node(spawn=False)
+    secure.proves(first)
+    one, two = Caller(secure, secure.authority), Caller(secure, Authority(tmp_path / "other"))
+    secure.until("those who show one", lambda: one.taken)
+    os.killpg(secure.kam.pid, signal.SIGSTOP)
+    cfg = (secure.directory / "tls.cfg").read_text()
+    secure.also_takes(two)
+    secure.until("what it shall start with", lambda: (secure.directory / "tls.cfg").read_text() != cfg)
+    os.killpg(secure.kam.pid, signal.SIGCONT)
+    proven = secure.directory / "proven"
+    secure.until("a proof", lambda: f"/{proven.read_text().split()[0]}/" in (secure.directory / "tls.cfg").read_text())
+    assert two.taken, "what is proven is in force"
+    assert one.taken
+    secure.proves(first)
+
+
+@reloading
+def test_another_word_on_who_has_to_show_one_is_in_force_after_sighup(secure: Secure) -> None:
+    """All files are the same then, and so is what Kamailio shows."""
+    first = secure.issued.renew()
+    node = secure.node()
+    node.ready()
+    secure.proves(first)
+    Phone(secure.port).options()
+    one = Caller(secure, secure.authority)
+
+    def anybody_is_taken() -> bool:
         try:
-            phone = Phone(secure.port, context)
+            Phone(secure.port).options()
+        except (Cut, OSError):
+            return False
+        return True
+
+    text = node.config.read_text()
+    node.config.write_text(text.replace("gap = 1\n", 'gap = 1\nclients = "required"\n'))
+    node.hup()
+    secure.until("those who show none are refused", lambda: not anybody_is_taken())
+    assert one.taken
+    node.ready()
+    secure.proves(first)
+    node.config.write_text(text)
+    node.hup()
+    secure.until("all are taken", anybody_is_taken)
+
+
+class Caller:
+    """With a certificate of this authority."""
+
+    def __init__(self, secure: Secure, authority: Authority) -> None:
+        self.authority, self._secure, self._context = authority, secure, anybody()
+        self._context.load_cert_chain(*authority.issue(authority.certificate.parent / "phone", "DNS:phone"))
+
+    @property
+    def taken(self) -> bool:
+        try:
+            phone = Phone(self._secure.port, self._context)
             phone.options()
             phone.close()
         except (Cut, OSError):
             return False
         return True
-
-    assert taken(secure.authority, "one")
-    assert not taken(other, "two")
-    made = secure.issued.copy()
-    with (made / "ca.pem").open("ab") as file:
-        file.write(other.certificate.read_bytes())
-    secure.issued.swap(made)
-    secure.until("the other authority", lambda: taken(other, "two"))
-    assert taken(secure.authority, "one")
-    secure.proves(first)
-    with pytest.raises((Cut, OSError)):
-        Phone(secure.port).options()
 
 
 @reloading
