@@ -32,6 +32,11 @@ def test_both_domains(clients: str, words: tuple[str, str], servers: bool) -> No
     assert client == {**files, "verify_certificate": word, "require_certificate": word}
 
 
+def test_it_says_that_it_is_no_place_for_changes() -> None:
+    first, second, *_ = text(Domains("/c", "/k")).splitlines()
+    assert (first, second) == ("# Written by consul_kam; what is changed here is lost.", "[server:default]")
+
+
 def test_without_authorities_there_is_no_list_of_them() -> None:
     assert "ca_list" not in text(Domains("/c", "/k"))
 
