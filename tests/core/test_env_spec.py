@@ -47,6 +47,8 @@ from consul_kam.core.env_spec import (
                 ":5",
                 "sbc:99999999999",
                 "sbc:\u0663",
+                "sbc:05060",
+                "sbc:0655350",
             ],
         ),
         (
@@ -57,7 +59,16 @@ from consul_kam.core.env_spec import (
         (
             Spec("A", "socket", define="bare"),
             ["udp:10.0.0.1:5060", "tls:[::1]:5061", "tcp:10.0.0.1"],
-            ["10.0.0.1:5060", "udp:", "udp", "ws:10.0.0.1", "udp:eth0:5060", "udp:10.0.0.1:99999", "udp:10.0.0.1;"],
+            [
+                "10.0.0.1:5060",
+                "udp:",
+                "udp",
+                "ws:10.0.0.1",
+                "udp:eth0:5060",
+                "udp:10.0.0.1:99999",
+                "udp:10.0.0.1;",
+                "udp:10.0.0.1:05060",
+            ],
         ),
         (Spec("A", "socket"), ["udp:eth0:5060"], ["udp:eth0:5060 x"]),
         (
@@ -116,7 +127,7 @@ NO_ADDRESS = (
             'is no IP address (IPv6 in brackets), with or without :PORT, and define = "bare" carries no name',
         ),
         (Spec("A", "address"), "a b", NO_ADDRESS),
-        (Spec("A", "address"), "sbc:0", "has no port from 1 to 65535"),
+        (Spec("A", "address"), "sbc:0", "has no port from 1 to 65535, written without a zero before it"),
         (Spec("A", "socket"), "eth0:1", "is no socket: expected udp:, tcp:, tls: or sctp: before its address"),
         (Spec("A", "uri"), "x", "is no URI: expected SCHEME:..., without blanks"),
         (Spec("A", "uri", schemes=("http", "https")), "ftp://h", "has another scheme than http, https"),
