@@ -90,6 +90,7 @@ def parsed(text: str) -> dict[str, str]:
         ('A="a\\n\\"b\\\\ \\$x \\q"', {"A": 'a\n"b\\ $x \\q'}),
         ("A='two\nlines'\nB=1", {"A": "two\nlines", "B": "1"}),
         ('A="two\nlines"', {"A": "two\nlines"}),
+        ('A="two\\\nlines"', {"A": "two\\\nlines"}),
         ("A=a b  c", {"A": "a b  c"}),
         ("A=5$", {"A": "5$"}),
         ("A=sip:x;y=z", {"A": "sip:x;y=z"}),
