@@ -51,6 +51,11 @@ def test_credentials_and_their_uri() -> None:
     assert make(Want("c", "consul", "consul/creds/node"), {"token": "t", "accessor": "a"}).files == {"token": b"t"}
 
 
+def test_capitals_stand_in_the_names_of_fields_and_schemes() -> None:
+    made = make(Want("x", "kv", "s/data/x", text="PG://{API_Key}"), kv(API_Key="a/b"))
+    assert made.files == {"API_Key": b"a/b", "text": b"PG://a%2Fb"}
+
+
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_a_uri_gives_back_what_was_put_in(username: str, password: str) -> None:
     made = make(DB, {"username": username, "password": password})
