@@ -134,16 +134,16 @@ def test_changes() -> None:
 
 def test_secrets_are_hidden() -> None:
     specs = [Spec("A", secret=True), Spec("PASSWORD_FILE")]
-    assert shown(specs, "A", "x") == HIDDEN
+    assert shown(specs, "A", "x") == HIDDEN == "(hidden)"
     assert shown(specs, "PASSWORD_FILE", "/x") == "/x"
     assert shown(specs, "DB_PASSWORD", "x") == HIDDEN
     assert shown(specs, "URL", "mysql://u:p/:@w@h/d http://h/") == "mysql://u:...@h/d http://h/"
 
 
 def test_a_commands_words() -> None:
-    words = ["kamailio", "-m", "${SHM}", "x${A}${NO}", "$A", "${a b}"]
-    assert filled(words, {"SHM": "6 4", "A": "${SHM}"}) == (
-        ["kamailio", "-m", "6 4", "x${SHM}", "$A", "${a b}"],
+    words = ["kamailio", "-m", "${SHM}", "x${A}${NO}", "$A", "${a b}", "${low}"]
+    assert filled(words, {"SHM": "6 4", "A": "${SHM}", "low": "l"}) == (
+        ["kamailio", "-m", "6 4", "x${SHM}", "$A", "${a b}", "l"],
         ["NO"],
     )
 
