@@ -88,6 +88,7 @@ def parsed(text: str) -> dict[str, str]:
         ("A=x # c\nB=x#y\nC=#c\nD='x' # c\n", {"A": "x", "B": "x#y", "C": "#c", "D": "x"}),
         ("A='$x ${y} \\n \"'", {"A": '$x ${y} \\n "'}),
         ('A="a\\n\\"b\\\\ \\$x \\q"', {"A": 'a\n"b\\ $x \\q'}),
+        ('A="a\\rb\\tc"', {"A": "a\rb\tc"}),
         ("A='two\nlines'\nB=1", {"A": "two\nlines", "B": "1"}),
         ('A="two\nlines"', {"A": "two\nlines"}),
         ('A="two\\\nlines"', {"A": "two\\\nlines"}),
