@@ -169,9 +169,9 @@ def test_a_name(name: str) -> None:
     "name",
     ["", "1A", "A-B", "A B", "A" * 65, "A\n", "LD_PRELOAD", "PATH", "PYTHONPATH", "LISTEN_FDS", "VAULT_TOKEN",
      "CONSUL_HTTP_TOKEN", "GLIBC_TUNABLES", "BASH_ENV", "NOTIFY_SOCKET", "GCONV_PATH", "LOCPATH", "MALLOC_CHECK_",
-     "NLSPATH", "HOME", "SHELL", "IFS", "ENV", "SHELLOPTS", "PS4", "PERL5LIB", "RUBYLIB", "NODE_OPTIONS", "SSL_CERT_FILE",
-     "OPENSSL_CONF", "RES_OPTIONS", "LOCALDOMAIN", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "CONSUL_CACERT",
-     "CONSUL_KAM_CONFIG", "CREDENTIALS_DIRECTORY"],
+     "NLSPATH", "HOME", "SHELL", "IFS", "ENV", "SHELLOPTS", "PS4", "PERL5LIB", "RUBYLIB", "NODE_OPTIONS",
+     "SSL_CERT_FILE", "OPENSSL_CONF", "RES_OPTIONS", "LOCALDOMAIN", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC",
+     "CONSUL_CACERT", "CONSUL_KAM_CONFIG", "CREDENTIALS_DIRECTORY"],
 )  # fmt: skip
 def test_a_name_that_is_never_taken(name: str) -> None:
     assert why_not_name(name) != ""
@@ -179,8 +179,8 @@ def test_a_name_that_is_never_taken(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["sip_port", "NAME", "TCP", "KAMAILIO_5", "KAMAILIO_VERSION", "OS_NAME", "1A", "ADVERTISE", "AGNAME", "INET", "INET6",
-     "IPV4", "IPV6", "SCTP", "SSLV2", "SSLV23", "SSLV3", "TLS", "TLSV1", "UDP", "VRF", "WS", "WSS", "KAMAILIO"],
+    ["sip_port", "NAME", "TCP", "KAMAILIO_5", "KAMAILIO_VERSION", "OS_NAME", "1A", "ADVERTISE", "AGNAME", "INET",
+     "INET6", "IPV4", "IPV6", "SCTP", "SSLV2", "SSLV23", "SSLV3", "TLS", "TLSV1", "UDP", "VRF", "WS", "WSS", "KAMAILIO"],
 )  # fmt: skip
 def test_a_name_that_no_define_has(name: str) -> None:
     assert why_not_defined(name) != ""
