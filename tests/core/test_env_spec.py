@@ -180,7 +180,8 @@ def test_a_name_that_is_never_taken(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["sip_port", "NAME", "TCP", "KAMAILIO_5", "KAMAILIO_VERSION", "OS_NAME", "1A", "ADVERTISE", "AGNAME", "INET",
-     "INET6", "IPV4", "IPV6", "SCTP", "SSLV2", "SSLV23", "SSLV3", "TLS", "TLSV1", "UDP", "VRF", "WS", "WSS", "KAMAILIO"],
+     "INET6", "IPV4", "IPV6", "SCTP", "SSLV2", "SSLV23", "SSLV3", "TLS", "TLSV1", "UDP", "VRF", "WS", "WSS",
+     "KAMAILIO"],
 )  # fmt: skip
 def test_a_name_that_no_define_has(name: str) -> None:
     assert why_not_defined(name) != ""
