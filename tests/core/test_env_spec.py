@@ -226,6 +226,10 @@ def unquoted(text: str) -> str:
     return out
 
 
+def test_ends_of_lines_and_tabs_have_their_short_forms() -> None:
+    assert quoted("a\r\n\tb\x1f") == r'"a\r\n\tb\x1f"'
+
+
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",))))
 def test_what_is_quoted_is_read_as_it_was_on_one_line(value: str) -> None:
     assert unquoted(quoted(value)) == value
