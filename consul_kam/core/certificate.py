@@ -109,9 +109,9 @@ def _element(data: bytes) -> tuple[int, bytes, bytes]:
 def _time(kind: int, value: bytes) -> float:
     """UTCTime or GeneralizedTime as certificates have them: to the second, in UTC [RFC 5280, 4.1.2.5]."""
     digits = value.decode("ascii", "replace")
-    if kind == _UTC_TIME and re.fullmatch(r"[0-9]{12}Z", digits, re.ASCII):
+    if kind == _UTC_TIME and re.fullmatch(r"[0-9]{12}Z", digits):
         digits = ("19" if digits >= "5" else "20") + digits
-    elif kind != _TIME or not re.fullmatch(r"[0-9]{14}Z", digits, re.ASCII):
+    elif kind != _TIME or not re.fullmatch(r"[0-9]{14}Z", digits):
         raise NoCertificate("its dates cannot be read")
     try:
         return datetime.strptime(digits, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()

@@ -40,6 +40,9 @@ _INT = re.compile(r"[+-]?[0-9]{1,10}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _VISIBLE = re.compile(r"[^\x00-\x20\x7f]+")
 _IP = re.compile(r"(?:[0-9.]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+"""With a zero first Kamailio takes it for octal: listen=udp:127.0.0.1:05060 listens at port 2608 [5.6.3 and 6.0.1;
+tried]."""
 _PROTOCOL = re.compile(r"udp|tcp|tls|sctp")
 
 
@@ -193,7 +196,8 @@ def _address(spec: Spec, value: str) -> str:
         read_host(host, unspecified=True)
     except BadValue as bad:
         return f"is no address: expected {str(bad).partition('allowed: ')[2]}, with or without :PORT"
-    return "" if port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536 else "has no port from 1 to 65535"
+    good = _PORT.fullmatch(port) is not None and int(port) < 65_536
+    return "" if good else "has no port from 1 to 65535, written without a zero before it"
 
 
 def _socket(spec: Spec, value: str) -> str:

@@ -47,17 +47,28 @@ from consul_kam.core.env_spec import (
                 ":5",
                 "sbc:99999999999",
                 "sbc:\u0663",
+                "sbc:05060",
+                "sbc:0655350",
             ],
         ),
         (
             Spec("A", "address", define="bare"),
-            ["10.0.0.1", "[::1]", "10.0.0.1:5060", "[::1]:5060"],
+            ["10.0.0.1", "[::1]", "10.0.0.1:5060", "[::1]:5060", "[2001:DB8::a]"],
             ["sbc.example", "import_file", "10.0.0.1:0", "1.2"],
         ),
         (
             Spec("A", "socket", define="bare"),
-            ["udp:10.0.0.1:5060", "tls:[::1]:5061", "tcp:10.0.0.1"],
-            ["10.0.0.1:5060", "udp:", "udp", "ws:10.0.0.1", "udp:eth0:5060", "udp:10.0.0.1:99999", "udp:10.0.0.1;"],
+            ["udp:10.0.0.1:5060", "tls:[::1]:5061", "tcp:10.0.0.1", "sctp:10.0.0.1"],
+            [
+                "10.0.0.1:5060",
+                "udp:",
+                "udp",
+                "ws:10.0.0.1",
+                "udp:eth0:5060",
+                "udp:10.0.0.1:99999",
+                "udp:10.0.0.1;",
+                "udp:10.0.0.1:05060",
+            ],
         ),
         (Spec("A", "socket"), ["udp:eth0:5060"], ["udp:eth0:5060 x"]),
         (
@@ -116,7 +127,7 @@ NO_ADDRESS = (
             'is no IP address (IPv6 in brackets), with or without :PORT, and define = "bare" carries no name',
         ),
         (Spec("A", "address"), "a b", NO_ADDRESS),
-        (Spec("A", "address"), "sbc:0", "has no port from 1 to 65535"),
+        (Spec("A", "address"), "sbc:0", "has no port from 1 to 65535, written without a zero before it"),
         (Spec("A", "socket"), "eth0:1", "is no socket: expected udp:, tcp:, tls: or sctp: before its address"),
         (Spec("A", "uri"), "x", "is no URI: expected SCHEME:..., without blanks"),
         (Spec("A", "uri", schemes=("http", "https")), "ftp://h", "has another scheme than http, https"),
@@ -157,13 +168,21 @@ def test_a_name(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["", "1A", "A-B", "A B", "A" * 65, "A\n", "LD_PRELOAD", "PATH", "PYTHONPATH", "LISTEN_FDS", "VAULT_TOKEN",
-     "CONSUL_HTTP_TOKEN", "GLIBC_TUNABLES", "BASH_ENV", "NOTIFY_SOCKET"],
+     "CONSUL_HTTP_TOKEN", "GLIBC_TUNABLES", "BASH_ENV", "NOTIFY_SOCKET", "GCONV_PATH", "LOCPATH", "MALLOC_CHECK_",
+     "NLSPATH", "HOME", "SHELL", "IFS", "ENV", "SHELLOPTS", "PS4", "PERL5LIB", "RUBYLIB", "NODE_OPTIONS",
+     "SSL_CERT_FILE", "OPENSSL_CONF", "RES_OPTIONS", "LOCALDOMAIN", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC",
+     "CONSUL_CACERT", "CONSUL_KAM_CONFIG", "CREDENTIALS_DIRECTORY"],
 )  # fmt: skip
 def test_a_name_that_is_never_taken(name: str) -> None:
     assert why_not_name(name) != ""
 
 
-@pytest.mark.parametrize("name", ["sip_port", "NAME", "TCP", "KAMAILIO_5", "KAMAILIO_VERSION", "OS_NAME", "1A"])
+@pytest.mark.parametrize(
+    "name",
+    ["sip_port", "NAME", "TCP", "KAMAILIO_5", "KAMAILIO_VERSION", "OS_NAME", "1A", "ADVERTISE", "AGNAME", "INET",
+     "INET6", "IPV4", "IPV6", "SCTP", "SSLV2", "SSLV23", "SSLV3", "TLS", "TLSV1", "UDP", "VRF", "WS", "WSS",
+     "KAMAILIO"],
+)  # fmt: skip
 def test_a_name_that_no_define_has(name: str) -> None:
     assert why_not_defined(name) != ""
     assert why_not_defined("SIP_PORT") == why_not_defined("KAMAILIO_CONF") == ""
@@ -178,6 +197,7 @@ def test_numbers() -> None:
 
 def test_names_that_sound_secret() -> None:
     assert all(map(is_secret, ("ROUTER_AUTH_SECRET", "DBURL_DIALOG", "db_password", "API_KEY", "A_TOKEN")))
+    assert all(map(is_secret, ("MY_PRIVATE_FILE", "CREDENTIALS", "PASSWD")))
     assert not any(map(is_secret, ("SIP_PORT", "KEYS", "INTERFACE")))
 
 
@@ -204,6 +224,10 @@ def unquoted(text: str) -> str:
         else:
             raise AssertionError(f"the string is closed before {body!r}")
     return out
+
+
+def test_ends_of_lines_and_tabs_have_their_short_forms() -> None:
+    assert quoted("a\r\n\tb\x1f") == r'"a\r\n\tb\x1f"'
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",))))

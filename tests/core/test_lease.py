@@ -55,12 +55,20 @@ def test_a_lease_is_due_in_the_last_quarter_to_half_but_never_after_two_thirds(
     assert lease.ends == taken + life
 
 
+def test_chance_has_it_renewed_earlier_each_time() -> None:
+    """A fleet that started together spreads, and stays so."""
+    lease = lent(0, 150, True, "id", 0.5)
+    assert lease.due == pytest.approx(95)
+    assert [extended(lease, 60, 150, True, draw).due for draw in (0, 0.5)] == pytest.approx([160, 155])
+
+
 def test_what_has_no_seconds_does_not_end() -> None:
     lease = lent(5, 0, False, "", 0.5)
     assert (lease.ends, lease.due) == (math.inf, math.inf)
     again = extended(lease, 9, 0, False, 0.1)
     assert (again.ends, again.over) == (math.inf, False)
-    assert not extended(lease, 9, 1, False, 0.1).over
+    ending = extended(lease, 9, 1, False, 0.1)
+    assert (ending.ends, ending.over) == (10, False)
     last = extended(lent(0, 60, True, "", 0), 50, 0, True, 0)
     assert (last.ends, last.over) == (50, True), "one that ended in the same second is not without end"
 
@@ -73,6 +81,12 @@ def test_a_renewal_that_gives_less_than_half_is_the_last(taken: float, first: fl
     assert (lease.ends, lease.first, lease.id) == (taken + later, first, "id")
 
 
+def test_a_renewal_that_gives_half_may_be_followed_by_another_if_vault_says_so() -> None:
+    lease = lent(0, 60, True, "id", 0)
+    assert extended(lease, 40, 30, True, 0) == Lease(40, 30, 60, True, "id")
+    assert extended(lease, 40, 30, False, 0) == Lease(40, 30, 60, False, "id")
+
+
 @given(lives, st.floats(0, 2))
 def test_who_gives_up_renewing_asks_at_once_and_the_end_stays(life: float, gone: float) -> None:
     lease = lent(0, life, True, "id", 0)
@@ -80,8 +94,8 @@ def test_who_gives_up_renewing_asks_at_once_and_the_end_stays(life: float, gone:
     after = given_up(lease, now)
     assert after.due == now
     assert after.ends == pytest.approx(max(life, now))
-    assert not after.renewable
-    assert given_up(Lease(0), 7).ends == math.inf
+    assert given_up(lent(0, 90, True, "id", 0), 60) == Lease(60, 30, 90, False, "id", over=True)
+    assert given_up(Lease(0), 7) == Lease(7, over=True), "no end is no number, which JSON could not carry"
 
 
 @given(lives, lives)
@@ -188,6 +202,8 @@ def test_a_lease_ends_with_its_login_and_a_certificate_does_not() -> None:
 
 
 def test_how_it_stands() -> None:
+    short = replace(LOGIN, lease=lent(0, 50, True, "l", 0))
+    assert [standing(LEASED, short, Retry(), now) for now in (49, 50)] == [Standing.GOOD, Standing.EXPIRED]
     assert standing(None, LOGIN, Retry(1), 0) is Standing.WAITING
     assert standing(LEASED, LOGIN, Retry(), 89) is Standing.GOOD
     assert standing(LEASED, LOGIN, Retry(1), 89) is Standing.LATE

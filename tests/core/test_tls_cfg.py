@@ -32,6 +32,11 @@ def test_both_domains(clients: str, words: tuple[str, str], servers: bool) -> No
     assert client == {**files, "verify_certificate": word, "require_certificate": word}
 
 
+def test_it_says_that_it_is_no_place_for_changes() -> None:
+    first, second, *_ = text(Domains("/c", "/k")).splitlines()
+    assert (first, second) == ("# Written by consul_kam; what is changed here is lost.", "[server:default]")
+
+
 def test_without_authorities_there_is_no_list_of_them() -> None:
     assert "ca_list" not in text(Domains("/c", "/k"))
 
@@ -44,7 +49,8 @@ def test_no_value_adds_a_directive(path: str) -> None:
 
 @pytest.mark.parametrize("path", ['/a"b', "/a\\b", "/a\nb", "/a\x00b", "/a\x7fb"])
 def test_what_ends_a_string_is_refused(path: str) -> None:
-    assert "no quote, backslash or control character" in why_not(path)
+    said = "expected no quote, backslash or control character in a path that tls.cfg names"
+    assert why_not(path) == said
 
 
 def test_a_word_has_a_longest() -> None:
