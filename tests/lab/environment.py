@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.lab.node import Node
-from tests.lab.process import wait_for
+from tests.lab.process import PATIENCE, wait_for
 from tests.lab.rpc import Fault, Rpc, Struct, Unreachable
 
 
@@ -44,5 +44,5 @@ def cfg(node: Node, *name: str) -> object:
         rpc.close()
 
 
-def until(node: Node, what: str, probe: Callable[[], object], timeout: float = 20.0) -> None:
+def until(node: Node, what: str, probe: Callable[[], object], timeout: float = PATIENCE) -> None:
     wait_for(what, lambda: bool(probe()), timeout, node.log, 0.05)

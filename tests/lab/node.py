@@ -12,7 +12,7 @@ from consul_kam.adapters import processes
 from consul_kam.adapters.control import ControlUnreachable
 from tests.lab.engine import ROOT, Engine
 from tests.lab.kamailio import Kamailio
-from tests.lab.process import program, tail, wait_for
+from tests.lab.process import PATIENCE, program, tail, wait_for
 
 
 class Node(Engine):
@@ -95,7 +95,7 @@ class Node(Engine):
     def hup(self) -> None:
         os.kill(self.pid, signal.SIGHUP)
 
-    def logged(self, text: str, timeout: float = 10.0) -> str:
+    def logged(self, text: str, timeout: float = PATIENCE) -> str:
         """The first line of the log that holds `text`."""
         found: list[str] = []
 
