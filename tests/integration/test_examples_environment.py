@@ -111,7 +111,8 @@ def test_kamailio_starts_with_them(lab: Lab, consul: ConsulAgent) -> None:
         f'[consul]\naddress = "{consul.address}"\n'
         f'[kamailio]\nmode = "spawn"\nrpc = "unix:{kamailio.ctl}"\nsip = []\nstatus_url = ""\n'
         f"command = {json.dumps([str(kamailio.found.kamailio), *command[1:]])}\n"
-        f'[consul_template]\npath = "{program("consul-template")}"\n[registration]\nenabled = false\n[http]\nlisten = ""\n'
+        f'[consul_template]\npath = "{program("consul-template")}"\n'
+        '[registration]\nenabled = false\n[http]\nlisten = ""\n'
         f'[drain]\non_stop = "leave"\n[datasets.dispatcher]\nfile = "{kamailio.list_file}"\nmin_records = 0\n{ours}'
     )
     node.start()
