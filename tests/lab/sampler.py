@@ -29,7 +29,7 @@ class Sampler(Watching, Generic[T]):
         super().__init__()
         self.history: list[Sample[T]] = []
         self.samples = 0
-        self._rpc, self._read, self._every = Rpc(ctl), read, every
+        self._rpc, self._read, self._every = Rpc(ctl, 5.0), read, every
         self._changed = threading.Condition()
 
     def _watch(self) -> None:

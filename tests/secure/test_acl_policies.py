@@ -24,6 +24,8 @@ from tests.lab.secure import SecureCluster, shipped
 
 HOST = "host1"
 """Of the node and of its agent."""
+REFUSAL = "lacks permission"
+"""Consul's own words; another trouble may be one of a moment."""
 _number = itertools.count()
 
 KV = "consul_kam/gateways", "consul_kam/carriers"
@@ -129,7 +131,7 @@ def registration(asking: Asking) -> None:
     """Registered, seen by the others, taken into maintenance and out of it, and gone."""
     with asking.registered() as node:
         node.set_ready(True)
-        node.wait("a word", lambda status: status["state"] == "registered" or status["trouble"])
+        node.wait("a word", lambda status: status["state"] == "registered" or REFUSAL in status["trouble"])
         assert node.status()["state"] == "registered", node.status()["trouble"]
         listed(asking, True)
         node.on_the_loop(lambda: node.registrar.drain("consul_kam: a test"))
