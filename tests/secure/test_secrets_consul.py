@@ -206,7 +206,7 @@ def test_a_token_from_kv_is_taken_up_and_one_without_rights_is_an_error(
     seen.wait_until(lambda memory: uris(memory) == [uri(1), uri(2), uri(3)], 30)
     began = time.monotonic()
     vault.kv("consul", {"token": poor})
-    node.logged("403", 30)
+    node.logged(": 403 ", 30)
     consul.deregister("r03")
     vault.kv("consul", {"token": "two\nlines"})
     node.logged("cannot use the token file", 30)
