@@ -247,13 +247,13 @@ class Environment:
         return self._found.digest or (self._now.known.started if spawned else "")
 
     def _waiting(self) -> list[str] | None:
-        """Variables whose new value waits for a restart; None where nobody knows."""
-        if self._settings.kamailio.mode == "none":
+        """Variables whose new value a restart would take; None where nobody knows."""
+        if self._settings.kamailio.mode == "none" or self._running == self._laid.noted.digest:
             return []
         running = self._now.known.versions.get(self._running)
-        if self._running == self._now.noted.digest:
-            return []
-        return None if running is None else needs_restart(self._given.specs, running, self._now.noted.texts)
+        if running is None or not self._laid.decided:
+            return None
+        return needs_restart(self._given.specs, running, self._laid.noted.texts)
 
     def _troubles(self) -> tuple[str, ...]:
         away = f"{self._away}; the environment stays as it was" if self._away and self._now.decided else self._away

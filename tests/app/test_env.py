@@ -23,6 +23,9 @@ include = "{include}"
 every = 0.2
 [env.vars.USER]
 value = "secret://db/username"
+[kamailio]
+mode = "spawn"
+command = ["kamailio"]
 """
 PATIENCE = 20.0
 """Seconds."""
@@ -61,7 +64,8 @@ def no_consul() -> Consul:
 def held(place: Place) -> Iterator[Held]:
     """With a secret u1, and a loop of its own."""
     include = place.secrets.parent / "env.cfg"
-    settings, loop, rpc = place.settings(more=ENV.format(include=include)), Loop(), Worker("rpc")
+    settings = place.settings(more=ENV.format(include=include), change=lambda text: text.replace('"rtp"', '"sbc"'))
+    loop, rpc = Loop(), Worker("rpc")
     put(place, 1)
     place.state.mkdir()
     reporter = Reporter(Journal(place.state / "journal.jsonl"))
@@ -79,6 +83,12 @@ def held(place: Place) -> Iterator[Held]:
         thread.join(PATIENCE)
         rpc.close(PATIENCE)
         reporter.close()
+
+
+def waiting(made: Held) -> object:
+    told = made.status()
+    assert told is not None
+    return told["restart"]
 
 
 def put(place: Place, number: int) -> None:
@@ -128,11 +138,15 @@ def test_a_start_in_the_middle_of_a_change_is_one_with_what_the_include_says(pla
         made.may.set()
         until(lambda: not made.waits_for)
         first = made.for_start(["kamailio"]).digest
+        made.started(first)
+        until(lambda: waiting(made) == [])
         made.may.clear()
         put(place, 2)
         until(lambda: (told := made.status()) is not None and told["digest"] != first)
         assert made.for_start(["kamailio"]).digest == first
         assert first in include.read_text()
+        assert waiting(made) == [], "who restarts now would not have it"
         made.may.set()
-        until(lambda: made.for_start(["kamailio"]).digest != first)
+        until(lambda: waiting(made) == ["USER"])
+        assert made.for_start(["kamailio"]).digest != first
         assert "u2" in include.read_text()

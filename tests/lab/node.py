@@ -92,6 +92,11 @@ class Node(Engine):
         wait_for(f"{name} running", running, timeout, self.log, 0.02)
         return self.pid_of(name)
 
+    def restarts(self) -> None:
+        """Kamailio, by an operator's word; until it is up again."""
+        told = self.ask("restart", 60.0)
+        assert told["ok"], told
+
     def hup(self) -> None:
         os.kill(self.pid, signal.SIGHUP)
 
