@@ -103,7 +103,7 @@ class Calls:
 
     def __init__(self, directory: Path, sbc: Example, callee: Callee, who: str, rate: int, calls: int, seconds: float):
         self._callee, self._who = callee, who
-        callee.hangs_up = seconds if who == "callee" else None
+        callee.hangs_up, callee.reinvited = (seconds if who == "callee" else None), True
         self._sipp = Sipp(directory, sbc.sip_port, rate, calls, int(seconds * 500), SCENARIO[who])
 
     def running(self) -> bool:
