@@ -19,8 +19,8 @@ class Callee(Uas):
     """As Uas; `hangs_up`: seconds after the INVITE until it ends a call by BYE, None: it never does.
 
     `failed`: what became of BYEs that were not answered by 200; `ended`: of those that were, how many. `came`: ports
-    that the INVITEs of each Call-ID came from. `slow_bye`: seconds until it answers a BYE. `reinvited`: its callers send
-    a re-INVITE, and it ends no call in the middle of that.
+    that the INVITEs of each Call-ID came from. `slow_bye`: seconds until it answers a BYE. `reinvited`: its callers
+    send a re-INVITE, and it ends no call in the middle of that.
     """
 
     def __init__(self, port: int | None = None, hangs_up: float | None = None) -> None:
