@@ -8,6 +8,9 @@ from tests.lab.process import PATIENCE, wait_for
 from tests.lab.rpc import Fault, Rpc, Struct, Unreachable
 
 
+AWAY = "no answer"
+
+
 def environment(node: Node) -> dict[str, Any]:
     """Of its status."""
     found = node.ask("status")["node"]["environment"]
@@ -16,12 +19,14 @@ def environment(node: Node) -> dict[str, Any]:
 
 
 def shown(node: Node, key: str, table: str = "shown") -> object:
-    """A value of an htable, by the tests' own client; None: there is no such key."""
+    """A value of an htable, by the tests' own client; None: there is no such key; AWAY: nobody said so."""
     rpc = Rpc(node.kamailio.ctl)
     try:
         return value_of(rpc, table, key)
-    except (Fault, Unreachable, TimeoutError):
+    except Fault:
         return None
+    except (Unreachable, TimeoutError):
+        return AWAY
     finally:
         rpc.close()
 
