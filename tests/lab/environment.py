@@ -7,7 +7,6 @@ from tests.lab.node import Node
 from tests.lab.process import PATIENCE, wait_for
 from tests.lab.rpc import Fault, Rpc, Struct, Unreachable
 
-
 AWAY = "no answer"
 
 
