@@ -113,7 +113,7 @@ class Calls:
         """(calls, failed as the caller sees it, BYEs of the callee that failed)."""
         found = self._sipp.wait(timeout)
         if self._who == "callee":
-            wait_for("the callee's last BYE", lambda: not self._callee.open, 15)
+            wait_for("the callee's last BYE", lambda: not self._callee.open, 30)
         return found.created, found.failed, list(self._callee.failed)
 
     def end(self, timeout: float) -> tuple[int, int, list[str]]:
