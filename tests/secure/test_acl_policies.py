@@ -1,7 +1,7 @@
 """The policies of examples/acl are enough, and the least: each rule taken away breaks what is named here."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,15 +100,25 @@ class Asking:
         self.consul = consul_of(self.settings)()
         self.agent = ConsulAgent(self.consul)
 
-    def broken(self) -> dict[str, str]:
-        """What does not work, and why."""
+    def broken(self, expected: Collection[str] = ()) -> dict[str, str]:
+        """What does not work, and why. What nobody expects is tried again: a right that lacks lacks then too, but where
+        a machine stood still the servers may have had no leader for a moment.
+        """
         found = {}
         for name, works in WORK[self.role].items():
-            try:
-                works(self)
-            except (AssertionError, ConsulKamError) as error:
-                found[name] = str(error)
+            why = self._why_not(works)
+            if why is not None and name not in expected:
+                why = self._why_not(works)
+            if why is not None:
+                found[name] = why
         return found
+
+    def _why_not(self, works: Callable[["Asking"], None]) -> str | None:
+        try:
+            works(self)
+        except (AssertionError, ConsulKamError) as error:
+            return str(error)
+        return None
 
     def registered(self) -> Registered:
         place, more = self.cluster.agent.address, self.cluster.consul_lines(self._file)
@@ -288,10 +298,10 @@ def test_a_policy_is_enough_and_each_of_its_rules_is_needed(
 ) -> None:
     given = rules(shipped(role, HOST))
     assert asking(cluster, role, page, tmp_path, text(given)).broken() == {}
-    broken = {
-        missing.replace(HOST, "HOST"): set(asking(cluster, role, page, tmp_path, less).broken())
-        for missing, less in lesser(given)
-    }
+    broken = {}
+    for missing, less in lesser(given):
+        rule = missing.replace(HOST, "HOST")
+        broken[rule] = set(asking(cluster, role, page, tmp_path, less).broken(BREAKS[role].get(rule, ())))
     assert broken == BREAKS[role]
 
 
