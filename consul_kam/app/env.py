@@ -98,7 +98,7 @@ class Environment:
         now = self._laid
         if not self.on:
             return Start(list(command), {}, "")
-        if self.waits_for:
+        if now.env.missing or self.waits_for:
             raise ConsulKamError(f"cannot start Kamailio: {self.waits_for}")
         words, unknown = filled(command, now.env.texts)
         if unknown:
