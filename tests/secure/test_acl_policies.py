@@ -1,6 +1,7 @@
 """The policies of examples/acl are enough, and the least: each rule taken away breaks what is named here."""
 
 import itertools
+import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ from tests.lab.secure import SecureCluster, shipped
 
 HOST = "host1"
 """Of the node and of its agent."""
+LASTING = 120.0
+"""Seconds after which what did not work is no matter of a moment."""
 REFUSAL = "lacks permission"
 """Consul's own words; another trouble may be one of a moment."""
 _number = itertools.count()
@@ -101,14 +104,15 @@ class Asking:
         self.agent = ConsulAgent(self.consul)
 
     def broken(self, expected: Collection[str] = ()) -> dict[str, str]:
-        """What does not work, and why. What nobody expects is tried again: a right that lacks lacks then too, but where
-        a machine stood still the servers may have had no leader for a moment.
+        """What does not work, and why. What nobody expects is tried again and again: a right that lacks goes on lacking,
+        but where a machine stood still the servers may have had no leader for a moment, and a turn that was begun then
+        has to end by itself.
         """
         found = {}
         for name, works in WORK[self.role].items():
-            why = self._why_not(works)
-            if why is not None and name not in expected:
-                why = self._why_not(works)
+            until = time.monotonic() + (0.0 if name in expected else LASTING)
+            while (why := self._why_not(works)) is not None and time.monotonic() < until:
+                time.sleep(1.0)
             if why is not None:
                 found[name] = why
         return found
