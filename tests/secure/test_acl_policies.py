@@ -25,7 +25,7 @@ from tests.lab.secure import SecureCluster, shipped
 
 HOST = "host1"
 """Of the node and of its agent."""
-LASTING = 120.0
+LASTING = 60.0
 """Seconds after which what did not work is no matter of a moment."""
 REFUSAL = "lacks permission"
 """Consul's own words; another trouble may be one of a moment."""
@@ -104,9 +104,9 @@ class Asking:
         self.agent = ConsulAgent(self.consul)
 
     def broken(self, expected: Collection[str] = ()) -> dict[str, str]:
-        """What does not work, and why. What nobody expects is tried again and again: a right that lacks goes on lacking,
-        but where a machine stood still the servers may have had no leader for a moment, and a turn that was begun then
-        has to end by itself.
+        """What does not work, and why. What nobody expects is tried again and again: a right that lacks goes on
+        lacking, but where a machine stood still the servers may have had no leader for a moment, and a turn that was
+        begun then has to end by itself.
         """
         found = {}
         for name, works in WORK[self.role].items():
