@@ -48,7 +48,8 @@ class Environment:
         self._rpc, self._kamailio = rpc[0], EnvKamailio(settings, rpc[1])
         self._store = EnvStore(settings.state_dir / DIRECTORY)
         self._worker = Worker("env")
-        self._now = Now()
+        self._now = self._laid = Now()
+        """`_laid`: what the include says, and a start is to have."""
         self._loaded = self._busy = self._again = self._closed = False
         self._kept: Known | None = None
         """As it is on disk."""
@@ -90,18 +91,19 @@ class Environment:
         """Why Kamailio may not be started, or ""."""
         if not self.on:
             return ""
-        if not self._now.decided:
+        if not self._laid.decided:
             return "the environment from Consul's KV"
-        return "the environment: " + "; ".join(self._now.env.missing) if self._now.env.missing else ""
+        missing = self._now.env.missing or self._laid.env.missing
+        return "the environment: " + "; ".join(missing) if missing else ""
 
     # -- for a start, on whatever thread ------------------------------------------------------------------------------
 
     def for_start(self, command: Sequence[str]) -> Start:
         """What Kamailio is started with now. Raises ConsulKamError where something is missing."""
-        now = self._now
+        now = self._laid
         if not self.on:
             return Start(list(command), {}, "")
-        if now.env.missing or not now.decided:
+        if now.env.missing or self.waits_for:
             raise ConsulKamError(f"cannot start Kamailio: {self.waits_for}")
         words, unknown = filled(command, now.env.texts)
         if unknown:
@@ -191,6 +193,7 @@ class Environment:
                         files.write_atomic(path, text, 0o640, private=private)
                 except OSError as error:
                     unwritten = f"cannot write the include {path}: {error.strerror or error}"
+            self._laid = now
             self._loop.post(lambda: self._put(unwritten))
 
         self._worker.submit(job)
@@ -249,13 +252,13 @@ class Environment:
         return self._found.digest or (self._now.known.started if spawned else "")
 
     def _waiting(self) -> list[str] | None:
-        """Variables whose new value waits for a restart; None where nobody knows."""
-        if self._settings.kamailio.mode == "none":
+        """Variables whose new value a restart would take; None where nobody knows."""
+        if self._settings.kamailio.mode == "none" or self._running == self._laid.noted.digest:
             return []
         running = self._now.known.versions.get(self._running)
-        if self._running == self._now.noted.digest:
-            return []
-        return None if running is None else needs_restart(self._given.specs, running, self._now.noted.texts)
+        if running is None or not self._laid.decided:
+            return None
+        return needs_restart(self._given.specs, running, self._laid.noted.texts)
 
     def _troubles(self) -> tuple[str, ...]:
         away = f"{self._away}; the environment stays as it was" if self._away and self._now.decided else self._away

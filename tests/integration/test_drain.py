@@ -81,7 +81,7 @@ def test_both_go_one_after_the_other_and_come_back(fleet: Fleet, who: str) -> No
         for node in (first, second):
             cli(node, "drain")
             pid = node.pid_of()
-            assert node.ask("restart", 60.0)["ok"]
+            node.restarts()
             node.runs(other_than=pid)
             assert node.draining()["phase"] == "DRAINED", "a restart does not undo it"
             wait_for("its programs", lambda node=node: not node.ask("draining")["unwell"], 30)  # type: ignore[misc]

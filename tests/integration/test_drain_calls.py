@@ -43,7 +43,7 @@ def test_an_sbc_leaves_whose_callers_fail_over(stack: ExitStack, tmp_path: Path,
         for node in sbcs:
             said = cli(node, "drain", "--reason", "new kernel")
             assert "drained: no call is left" in said
-            assert node.ask("restart", 60.0)["ok"]
+            node.restarts()
             node.ready_but_for_drain()
             assert "back" in cli(node, "undrain")
         assert calls.running(), "they went under calls"

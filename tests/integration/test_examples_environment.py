@@ -11,7 +11,7 @@ import pytest
 from consul_kam import config
 from consul_kam.core import env_file
 from consul_kam.core.env_define import include
-from tests.lab import VERSIONS, ConsulAgent, Lab
+from tests.lab import VERSIONS, ConsulAgent, Lab, program
 from tests.lab.engine import ROOT
 from tests.lab.environment import environment, shown, until
 from tests.lab.kamailio import find
@@ -107,11 +107,12 @@ def test_kamailio_starts_with_them(lab: Lab, consul: ConsulAgent) -> None:
     ours = shipped[shipped.index("\n[env]\n") :].replace("/var/lib/consul_kam/live/env.cfg", str(include))
     command = tomllib.loads(shipped)["kamailio"]["command"]
     node.config.write_text(
-        f'[node]\nrole = "sbc"\nname = "n"\nboot_timeout = 0.5\nstate_dir = "{node.state}"\n'
+        f'[node]\nrole = "sbc"\nname = "n"\nstate_dir = "{node.state}"\n'
         f'[consul]\naddress = "{consul.address}"\n'
         f'[kamailio]\nmode = "spawn"\nrpc = "unix:{kamailio.ctl}"\nsip = []\nstatus_url = ""\n'
         f"command = {json.dumps([str(kamailio.found.kamailio), *command[1:]])}\n"
-        '[consul_template]\nmode = "attach"\n[registration]\nenabled = false\n[http]\nlisten = ""\n'
+        f'[consul_template]\npath = "{program("consul-template")}"\n'
+        '[registration]\nenabled = false\n[http]\nlisten = ""\n'
         f'[drain]\non_stop = "leave"\n[datasets.dispatcher]\nfile = "{kamailio.list_file}"\nmin_records = 0\n{ours}'
     )
     node.start()

@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import VERSIONS, Destination, Fault, Kamailio, Lab, LabError, Unreachable, program, uris, wait_for
+from tests.lab import (
+    VERSIONS,
+    Destination,
+    Fault,
+    Kamailio,
+    Lab,
+    LabError,
+    Rpc,
+    Sampler,
+    Unreachable,
+    program,
+    uris,
+    wait_for,
+)
 from tests.lab.kamailio import DOMAIN_HEADER, RTPENGINE_HEADER
 from tools import kamailio_roots
 
@@ -31,6 +44,13 @@ def test_plain_pipeline_moves_a_router_into_memory(tmp_path: Path) -> None:
         consul.deregister("r1")
         seen.wait_until(lambda memory: not uris(memory), 10)
         assert seen.never(lambda memory: 2 in memory)
+
+
+def test_who_saw_nothing_cannot_say_what_never_was(tmp_path: Path) -> None:
+    with Sampler(tmp_path / "no-ctl", Rpc.dispatcher) as seen:
+        wait_for("a few looks", lambda: seen.samples > 3, 20)
+        with pytest.raises(LabError, match="nothing was seen of it"):
+            seen.never(lambda memory: True)
 
 
 def test_kamailio_restarts_and_dies_with_its_group(tmp_path: Path) -> None:

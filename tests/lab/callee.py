@@ -11,17 +11,21 @@ from tests.lab.sip import Uas
 
 AGAIN, PATIENCE = 0.5, 6.0
 """Seconds until a BYE is sent again, and until it has failed."""
+LATEST = 15.0
+"""Seconds that a re-INVITE may be late, where the machine stood still."""
 
 
 class Callee(Uas):
     """As Uas; `hangs_up`: seconds after the INVITE until it ends a call by BYE, None: it never does.
 
     `failed`: what became of BYEs that were not answered by 200; `ended`: of those that were, how many. `came`: ports
-    that the INVITEs of each Call-ID came from. `slow_bye`: seconds until it answers a BYE.
+    that the INVITEs of each Call-ID came from. `slow_bye`: seconds until it answers a BYE. `reinvited`: its callers
+    send a re-INVITE, and it ends no call in the middle of that.
     """
 
     def __init__(self, port: int | None = None, hangs_up: float | None = None) -> None:
-        self.hangs_up, self.slow_bye = hangs_up, 0.0
+        self.hangs_up, self.slow_bye, self.reinvited = hangs_up, 0.0, False
+        self._unchanged: dict[str, float] = {}
         self._slow: list[tuple[float, int, bytes, tuple[str, int]]] = []
         self.failed: list[str] = []
         self.ended = 0
@@ -54,6 +58,8 @@ class Callee(Uas):
                 continue
             if text.startswith("INVITE"):
                 self.came.setdefault(_headers(text)["call-id"][0], set()).add(peer[1])
+            if text.startswith("ACK") and _headers(text)["cseq"] != ["1 ACK"]:
+                self._unchanged.pop(_headers(text)["call-id"][0], None)
             reply = self._answer(text)
             if reply is not None:
                 delay = self.slow_bye if text.startswith("BYE") else 0.0
@@ -78,6 +84,8 @@ class Callee(Uas):
         host, _, port = first.rpartition("@")[2].partition(":")
         assert self.hangs_up is not None
         due = time.monotonic() + self.hangs_up
+        if self.reinvited:
+            self._unchanged[call] = due + LATEST
         heapq.heappush(self._due, (due, next(self._number), call, bye, (host, int(port or 5060))))
 
     def _work(self) -> None:
@@ -88,6 +96,9 @@ class Callee(Uas):
             self._socket.sendto(data, to)
         while self._due and self._due[0][0] <= now:
             _, _, call, bye, to = heapq.heappop(self._due)
+            if self._unchanged.get(call, now) > now:
+                heapq.heappush(self._due, (now + 0.05, next(self._number), call, bye, to))
+                continue
             if call in self._byes and now - self._byes[call][2] > PATIENCE:
                 self._byes.pop(call)
                 self.failed.append(f"{call}: no answer to BYE")

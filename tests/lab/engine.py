@@ -13,7 +13,7 @@ from consul_kam.adapters.control import ControlUnreachable, ask
 from consul_kam.core.dbtext import DbText
 from consul_kam.datasets import dataset
 from tests.lab.kamailio import Kamailio
-from tests.lab.process import Process, tail, wait_for
+from tests.lab.process import PATIENCE, Process, tail, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "templates"
@@ -121,16 +121,16 @@ class Engine:
     def alive(self) -> bool:
         return self._process is not None and self._process.alive()
 
-    def stop(self) -> int | None:
-        """SIGTERM; the exit code."""
-        return self._process.stop(signal.SIGTERM) if self._process is not None else None
+    def stop(self, timeout: float = PATIENCE) -> int | None:
+        """SIGTERM, and SIGKILL after `timeout` s; the exit code."""
+        return self._process.stop(signal.SIGTERM, timeout) if self._process is not None else None
 
     def kill9(self) -> None:
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGKILL)
-        self._process.wait(5)
+        self._process.wait(PATIENCE)
 
-    def ask(self, do: str, deadline: float = 5.0, **more: object) -> dict[str, Any]:
+    def ask(self, do: str, deadline: float = PATIENCE, **more: object) -> dict[str, Any]:
         """One control request."""
         return ask(self.state / "control.sock", {"do": do, **more}, deadline)
 
@@ -158,4 +158,4 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.stop(5)

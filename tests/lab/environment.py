@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.lab.node import Node
-from tests.lab.process import wait_for
+from tests.lab.process import PATIENCE, wait_for
 from tests.lab.rpc import Fault, Rpc, Struct, Unreachable
+
+AWAY = "no answer"
 
 
 def environment(node: Node) -> dict[str, Any]:
@@ -16,12 +18,14 @@ def environment(node: Node) -> dict[str, Any]:
 
 
 def shown(node: Node, key: str, table: str = "shown") -> object:
-    """A value of an htable, by the tests' own client; None: there is no such key."""
+    """A value of an htable, by the tests' own client; None: there is no such key; AWAY: nobody said so."""
     rpc = Rpc(node.kamailio.ctl)
     try:
         return value_of(rpc, table, key)
-    except (Fault, Unreachable, TimeoutError):
+    except Fault:
         return None
+    except (Unreachable, TimeoutError):
+        return AWAY
     finally:
         rpc.close()
 
@@ -44,5 +48,5 @@ def cfg(node: Node, *name: str) -> object:
         rpc.close()
 
 
-def until(node: Node, what: str, probe: Callable[[], object], timeout: float = 20.0) -> None:
+def until(node: Node, what: str, probe: Callable[[], object], timeout: float = PATIENCE) -> None:
     wait_for(what, lambda: bool(probe()), timeout, node.log, 0.05)

@@ -103,7 +103,7 @@ class Calls:
 
     def __init__(self, directory: Path, sbc: Example, callee: Callee, who: str, rate: int, calls: int, seconds: float):
         self._callee, self._who = callee, who
-        callee.hangs_up = seconds if who == "callee" else None
+        callee.hangs_up, callee.reinvited = (seconds if who == "callee" else None), True
         self._sipp = Sipp(directory, sbc.sip_port, rate, calls, int(seconds * 500), SCENARIO[who])
 
     def running(self) -> bool:
@@ -113,7 +113,7 @@ class Calls:
         """(calls, failed as the caller sees it, BYEs of the callee that failed)."""
         found = self._sipp.wait(timeout)
         if self._who == "callee":
-            wait_for("the callee's last BYE", lambda: not self._callee.open, 15)
+            wait_for("the callee's last BYE", lambda: not self._callee.open, 30)
         return found.created, found.failed, list(self._callee.failed)
 
     def end(self, timeout: float) -> tuple[int, int, list[str]]:

@@ -10,7 +10,7 @@ from typing import Self
 
 from tests.lab.kamailio_cfg import Options, render
 from tests.lab.ports import free_port
-from tests.lab.process import LabError, Process, short_directory, tail, wait_for
+from tests.lab.process import PATIENCE, LabError, Process, short_directory, tail, wait_for
 from tests.lab.rpc import Fault, Rpc, Unreachable
 from tests.lab.tls import Authority
 from tools import kamailio_roots
@@ -155,7 +155,7 @@ class Kamailio:
             self._process.kill_group()
         else:
             os.kill(self.pid, 9)
-        self._process.wait(5)
+        self._process.wait(PATIENCE)
 
     def answers_rpc(self) -> bool:
         try:

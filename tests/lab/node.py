@@ -11,7 +11,7 @@ from consul_kam.adapters import processes
 from consul_kam.adapters.control import ControlUnreachable
 from tests.lab.engine import ROOT, Engine
 from tests.lab.kamailio import Kamailio
-from tests.lab.process import program, short_directory, tail, wait_for
+from tests.lab.process import PATIENCE, program, short_directory, tail, wait_for
 
 
 class Node(Engine):
@@ -91,10 +91,15 @@ class Node(Engine):
         wait_for(f"{name} running", running, timeout, self.log, 0.02)
         return self.pid_of(name)
 
+    def restarts(self) -> None:
+        """Kamailio, by an operator's word; until it is up again."""
+        told = self.ask("restart", 60.0)
+        assert told["ok"], told
+
     def hup(self) -> None:
         os.kill(self.pid, signal.SIGHUP)
 
-    def logged(self, text: str, timeout: float = 10.0) -> str:
+    def logged(self, text: str, timeout: float = PATIENCE) -> str:
         """The first line of the log that holds `text`."""
         found: list[str] = []
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+PATIENCE = 30.0
+"""Seconds for what is done at once, on a machine that may stand still for some of them."""
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -198,7 +200,7 @@ class Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout)
         self.kill_group()
-        return self._popen.wait(5)
+        return self._popen.wait(PATIENCE)
 
     def kill_group(self) -> None:
         """SIGKILL to all that is left of the session's first group: Kamailio's workers outlive their main process."""

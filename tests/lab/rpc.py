@@ -60,7 +60,7 @@ class Destination(NamedTuple):
 class Rpc:
     """One client; the connection is kept and made anew after an error. Not for use by two threads at once."""
 
-    def __init__(self, path: Path | str, timeout: float = 5.0) -> None:
+    def __init__(self, path: Path | str, timeout: float = 20.0) -> None:
         self.path, self.timeout = str(path), timeout
         self.body = b""  # the last reply as it came, without its header
         self._socket: socket.socket | None = None

@@ -29,7 +29,7 @@ class Sampler(Watching, Generic[T]):
         super().__init__()
         self.history: list[Sample[T]] = []
         self.samples = 0
-        self._rpc, self._read, self._every = Rpc(ctl), read, every
+        self._rpc, self._read, self._every = Rpc(ctl, 5.0), read, every
         self._changed = threading.Condition()
 
     def _watch(self) -> None:
@@ -63,8 +63,12 @@ class Sampler(Watching, Generic[T]):
                     raise LabError(f"cannot see the wanted state in memory within {timeout} s; newest: {last}")
 
     def never(self, predicate: Callable[[T], bool], since: float = 0.0) -> bool:
-        """True where no sample since `since` (monotonic s; the state in force then included) fulfilled `predicate`."""
-        return not any(predicate(sample.value) for sample in self.since(since) if sample.value is not None)
+        """True where no sample since `since` (monotonic s; the state in force then included) fulfilled `predicate`.
+        LabError where nothing was ever seen."""
+        values = [sample.value for sample in self.since(since) if sample.value is not None]
+        if not values and all(sample.value is None for sample in self.since(0.0)):
+            raise LabError("cannot say what never was in memory: nothing was seen of it")
+        return not any(map(predicate, values))
 
     def since(self, since: float) -> list[Sample[T]]:
         """The samples in force at `since` (monotonic s) and after."""

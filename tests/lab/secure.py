@@ -12,12 +12,13 @@ from pathlib import Path
 
 from tests.lab.cluster import SERVERS, Cluster, Member
 from tests.lab.engine import ROOT
-from tests.lab.process import wait_for
+from tests.lab.process import PATIENCE, wait_for
 from tests.lab.secure_ca import LOCAL, Authority, Pair
 
 MANAGEMENT = "11111111-2222-3333-4444-555555555555"
 AGENT = "aaaaaaaa-2222-3333-4444-555555555555"
 POLICIES = ROOT / "examples" / "acl"
+LEADERLESS = ("No cluster leader", "leadership lost", "not the leader")
 HOST = "HOST"
 """What stands in the shipped policies for the name of the node's agent."""
 
@@ -94,6 +95,18 @@ class SecureMember(Member):
         context = ssl.create_default_context(cafile=str(self._us.ca))
         context.load_cert_chain(*self._us.pair)
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context)
+
+    def request(self, method: str, path: str, body: object = None, token: str | None = None) -> tuple[int, object]:
+        """As of any agent. It is asked again while the servers elect another leader: where a whole machine stood still
+        for seconds they do."""
+        found: list[tuple[int, object]] = []
+
+        def led() -> bool:
+            found[:] = [super(SecureMember, self).request(method, path, body, token)]
+            return found[0][0] != 500 or not any(said in str(found[0][1]) for said in LEADERLESS)
+
+        wait_for(f"a leader who answers {method} {path}", led, 2 * PATIENCE, self.log, every=0.1)
+        return found[0]
 
     def hides(self, token: str, path: str) -> bool:
         """Whether what this agent itself knows is shown to the token in part only, or not at all."""

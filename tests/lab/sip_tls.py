@@ -23,9 +23,9 @@ class Phone:
     """One TLS connection to Kamailio, over which calls are made one after the other."""
 
     def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
-        plain = socket.create_connection(("127.0.0.1", port), 10)
+        plain = socket.create_connection(("127.0.0.1", port), 30)
         self._socket = (context or anybody()).wrap_socket(plain, server_hostname="127.0.0.1")
-        self._socket.settimeout(10)
+        self._socket.settimeout(30)
         self._received, self.port = b"", port
 
     def call(self, talk: float = 0.0) -> None:

@@ -120,7 +120,7 @@ def shows(port: int) -> str:
     """The fingerprint of what the server at this port of loopback shows now; "" where there is no handshake."""
     try:
         with (
-            socket.create_connection(("127.0.0.1", port), 5) as plain,
+            socket.create_connection(("127.0.0.1", port), 20) as plain,
             anybody().wrap_socket(plain) as secure,
         ):
             return hashlib.sha256(secure.getpeercert(binary_form=True) or b"").hexdigest()

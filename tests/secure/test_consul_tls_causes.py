@@ -57,7 +57,7 @@ def ours(cluster: SecureCluster, ca: str | None = None, files: Files | None = No
     mine = Files(*cluster.us.pair.names, "")
     authorities = str(cluster.us.ca) if ca is None else ca
     shown = None if nobody else (files or mine)._replace(ca=authorities)
-    return Consul(cluster.agent.address, "", authorities, shown, deadline=5.0)
+    return Consul(cluster.agent.address, "", authorities, shown, deadline=20.0)
 
 
 def trouble(consul: Consul) -> str:
@@ -86,7 +86,7 @@ def test_every_command_says_the_same_and_consul_template_too(
         f'[datasets.dispatcher]\nfile = "{tmp_path}/dispatcher.list"\n'
     )
     break_theirs(cluster, what, tmp_path)
-    for words in (["doctor"], ["env"], ["render", "--deadline", "4"]):
+    for words in (["doctor"], ["env"], ["render", "--deadline", "10"]):
         env = {**os.environ, "CONSUL_KAM_CONFIG": str(config), "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [sys.executable, "-m", "consul_kam", *words], env=env, capture_output=True, text=True, timeout=90
@@ -129,7 +129,7 @@ def test_our_certificate(cluster: SecureCluster, tmp_path: Path) -> None:
 
 def test_a_certificate_of_ours_that_expires_while_we_run(cluster: SecureCluster, tmp_path: Path) -> None:
     """Nothing but time passes: the one that we hold is the newest that ever fitted."""
-    short = cluster.authority.issue(tmp_path / "short", ends=2 / 3600)
+    short = cluster.authority.issue(tmp_path / "short", ends=10 / 3600)
     consul = ours(cluster, files=Files(*short.names))
     assert consul.get("/v1/status/leader").code == 200
     pattern = f"cannot use the certificate {short.certificate}: it expired at {DATE}; mend or renew what"
@@ -142,7 +142,7 @@ def test_a_certificate_of_ours_that_expires_while_we_run(cluster: SecureCluster,
             return re.search(pattern, str(error)) is not None
         return False
 
-    wait_for("it to be said", said, 20)
+    wait_for("it to be said", said, 60)
 
 
 @pytest.mark.parametrize("alone", [False, True])

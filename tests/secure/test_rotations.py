@@ -1,11 +1,9 @@
 """The bench of rotations in small: token, certificate, authority, password, Vault sealed; and what watches it."""
 
-import time
-
 import pytest
 
 from bench import rotations
-from tests.lab import ConsulAgent, Lab
+from tests.lab import ConsulAgent, Lab, wait_for
 from tests.lab.guests import Guests
 from tests.lab.world import World, agent, consul, lab
 
@@ -39,7 +37,7 @@ def test_a_change_that_is_lost_is_seen(lab: Lab, consul: ConsulAgent, templates:
     world = World(lab, consul, templates=templates)
     world.add(1)
     with Guests(consul, "router", 1, [world.engine], every=0.2) as guests:
-        time.sleep(3.0)
-        seen = guests.end(5.0 if templates else 1.0)
+        wait_for("some changes", lambda: len(guests.changes) > 3, 60)
+        seen = guests.end(60.0 if templates else 1.0)
     assert seen.changes > 1
     assert bool(seen.lost) is not templates, seen

@@ -81,3 +81,4 @@ def test_no_secret_is_found_anywhere_with_everything_on(rotating: tuple[Node, Se
         found += canary.files(node.state, node.directory, node.kamailio.directory)
     assert found == []
     assert canary.seen == set()
+    assert {"kamailio", "consul-template"} <= canary.processes, "they were looked at"

@@ -18,6 +18,7 @@ from tests.lab.environment import environment, shown, until
 from tests.lab.http import get, post
 from tests.lab.ports import free_port
 from tests.lab.postgres import Postgres
+from tests.lab.process import wait_for
 from tests.lab.secrets import Secrets
 from tests.lab.vault import Vault
 from tests.lab.world import uri
@@ -232,7 +233,7 @@ def test_no_secret_is_found_anywhere(
 
 def restart(node: Node) -> None:
     pid = node.pid_of()
-    assert node.ask("restart", 60.0)["ok"]
+    node.restarts()
     node.runs(other_than=pid)
     until(node, "nothing waits", lambda: environment(node)["restart"] == [])
 
@@ -262,15 +263,13 @@ def test_the_search_would_find_one(tmp_path: Path) -> None:
             assert canary.said(name, text) == [f"it in {name}"]
             assert canary.files(tmp_path, but=[tmp_path / other for other in texts if other != name])
         assert canary.files(tmp_path, but=[tmp_path]) == []
-        for argv, env in ((["true", secret.decode()], {}), (["true"], {"X": secret.decode()})):
-            for _ in range(40):  # it lives for a moment
-                subprocess.run(
-                    ["/bin/sh", "-c", 'sleep 0.1; exec "$0" "$@"', *argv], env={**os.environ, **env}, check=True
-                )
-                if canary.seen:
-                    break
-            assert canary.seen, argv
-            canary.seen.clear()
+        for words, env, file in (([secret.decode()], {}, "cmdline"), ([], {"X": secret.decode()}, "environ")):
+            argv = [sys.executable, "-c", "import time; time.sleep(600)", *words]
+            with subprocess.Popen(argv, env={**os.environ, **env}) as process:
+                try:
+                    wait_for(file, lambda file=file: any(f"it in {file} of" in line for line in canary.seen), 60)
+                finally:
+                    process.kill()
 
 
 def test_a_core_would_hold_one(tmp_path: Path) -> None:

@@ -69,13 +69,15 @@ def started(secrets: Secrets, vault: Vault, lab: Lab, consul: ConsulAgent, lines
     return node
 
 
-def rotations(secrets: Secrets, node: Node, count: int, act: Callable[[int], object]) -> list[str]:
-    """`act` with each of so many tokens, as soon as it is there; the tokens."""
+def rotations(secrets: Secrets, node: Node, count: int, act: Callable[[int, int], object]) -> list[str]:
+    """`act` with each of so many tokens, as soon as it is there; the tokens. It is told the token's number, and which
+    process was consul-template until then."""
     tokens = [secrets.read("consul", "token")]
     for number in range(count):
+        template = node.pid_of("consul-template")
         wait_for("another token", lambda: secrets.read("consul", "token") not in ("", *tokens), 60, node.log)
         tokens.append(secrets.read("consul", "token"))
-        act(number)
+        act(number, template)
     return tokens
 
 
@@ -122,7 +124,7 @@ def test_no_change_is_lost_while_the_token_is_rotated(
     secrets: Secrets, consul: ConsulAgent, vault: Vault, lab: Lab
 ) -> None:
     """Changes around each rotation; what was there from the beginning is never gone, and the node always registered."""
-    lease(vault, 9)
+    lease(vault, 21)  # in its last third the machine may stand still for a while
     for number in (1, 2, 3):
         add(consul, number)
     node = started(secrets, vault, lab, consul, FROM_CONSUL)
@@ -135,9 +137,9 @@ def test_no_change_is_lost_while_the_token_is_rotated(
     def look() -> None:
         looks.append(service(eye, node) is not None)
 
-    def change(number: int) -> None:
-        """One before consul-template's restart, two that fall into it."""
-        guest, template = 20 + number, node.pid_of("consul-template")
+    def change(number: int, template: int) -> None:
+        """One before consul-template's restart, or in it, and two that fall into it."""
+        guest = 20 + number
         add(consul, guest)
         seen.wait_until(lambda memory: uri(guest) in uris(memory), 30)
         node.logged(f"restarting process=consul-template pid={template} ")
@@ -147,17 +149,17 @@ def test_no_change_is_lost_while_the_token_is_rotated(
 
     wait_for("registration", lambda: status(consul, node) == "passing", 30, node.log)
     with meanwhile(look, 0.05):
-        tokens = rotations(secrets, node, 4, change)
+        tokens = rotations(secrets, node, 3, change)
     assert len(looks) > 50
     assert all(looks), "the node is in the catalog all the while"
     stays = {uri(1), uri(2), uri(3)}
     assert seen.never(lambda memory: not stays <= set(uris(memory)), since=began)
-    assert uris(seen.now() or {}) == [uri(number) for number in (1, 2, 3, 5, 6, 7, 8)]
+    assert uris(seen.now() or {}) == [uri(number) for number in (1, 2, 3, 5, 6, 7)]
     assert node.pid_of("consul-template") != template, "it reads its token once"
     wait_for("the end of the first token", lambda: not alive(consul, tokens[0]), 30)
     assert ": 403 " not in node.log.read_text(), "no request went with a token that was dead"
     registered = [entry["reason"] for entry in node.journal() if entry.get("event") == "registered"]
-    assert registered.count("Consul's token is another one") >= 4
+    assert registered.count("Consul's token is another one") >= 3
     ended = [entry for entry in node.journal() if entry.get("event") == "deregistered"]
     assert ended == []
 
@@ -204,7 +206,7 @@ def test_a_token_from_kv_is_taken_up_and_one_without_rights_is_an_error(
     seen.wait_until(lambda memory: uris(memory) == [uri(1), uri(2), uri(3)], 30)
     began = time.monotonic()
     vault.kv("consul", {"token": poor})
-    node.logged("403", 30)
+    node.logged(": 403 ", 30)
     consul.deregister("r03")
     vault.kv("consul", {"token": "two\nlines"})
     node.logged("cannot use the token file", 30)

@@ -19,8 +19,8 @@ from tests.lab.vault import Vault
 from tools import kamailio_roots
 
 pytestmark = pytest.mark.vault
-LEASE = 40
-"""Seconds."""
+LEASE = 60
+"""Seconds; its last third is enough for a rolling restart on a machine that is busy, or stands still for a while."""
 QUICK = "[drain]\nquiet_for = 0.2\nannounce_max = 0.5\ndeadline = 2\non_stop = 'leave'\n"
 
 
@@ -103,11 +103,14 @@ def test_whose_lease_ended_unrestarted_is_told(
     node = started(lab, consul, secrets, vault, postgres)
     node.ready()
     pid = node.pid_of()
+    until(node, "restart needed", lambda: environment(node)["restart"] == ["DBURL"])
+    vault.lease("kamailio", 3600)  # what is renewed from now on lasts; Kamailio's own is not renewed any more
     node.logged("DBURL: Kamailio still uses what it was before; its lease has ended", LEASE)
     assert node.pid_of() == pid
     assert any("its lease has ended" in line for line in environment(node)["troubles"])
-    vault.lease("kamailio", 3600)
-    assert node.ask("restart", 60.0)["ok"]
+    # with one that lasts: another of 12 s would want another restart before all is well
+    until(node, "one that lasts", lambda: node.ask("status")["node"]["secrets"]["secrets"][0]["expires_in"] > 60)
+    node.restarts()
     until(node, "all well", lambda: environment(node)["restart"] == [] and environment(node)["troubles"] == [])
 
 

@@ -52,7 +52,7 @@ def page(lab: Lab, consul: ConsulAgent, tmp_path: Path) -> Page:
 
 def test_every_page_is_served_and_the_certificate_is_followed(page: Page) -> None:
     assert shows(page.port) == ""  # nobody is served before there is one, not without TLS either
-    with suppress(OSError), socket.create_connection(("127.0.0.1", page.port), 5) as plain:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", page.port), 20) as plain:
         plain.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         assert plain.recv(100) == b""
     first = page.issued.renew()
@@ -89,13 +89,13 @@ def test_what_is_older_than_tls_1_2_or_no_tls_at_all_gets_nothing(page: Page) ->
     warnings.simplefilter("ignore", DeprecationWarning)
     old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     old.set_ciphers("DEFAULT:@SECLEVEL=0")
-    with socket.create_connection(("127.0.0.1", page.port), 5) as plain, pytest.raises(ssl.SSLError):
+    with socket.create_connection(("127.0.0.1", page.port), 20) as plain, pytest.raises(ssl.SSLError):
         old.wrap_socket(plain)
     new = anybody()
     new.maximum_version = ssl.TLSVersion.TLSv1_2
-    with socket.create_connection(("127.0.0.1", page.port), 5) as plain, new.wrap_socket(plain) as secure:
+    with socket.create_connection(("127.0.0.1", page.port), 20) as plain, new.wrap_socket(plain) as secure:
         assert secure.version() == "TLSv1.2"
-    with socket.create_connection(("127.0.0.1", page.port), 5) as plain:
+    with socket.create_connection(("127.0.0.1", page.port), 20) as plain:
         plain.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         with suppress(ConnectionResetError):
             assert plain.recv(65536) == b""
@@ -105,10 +105,10 @@ def test_what_is_older_than_tls_1_2_or_no_tls_at_all_gets_nothing(page: Page) ->
 def test_one_who_does_not_finish_his_handshake_holds_nobody_up(page: Page) -> None:
     first = page.issued.renew()
     page.until("the first", lambda: shows(page.port) == first)
-    idle = [socket.create_connection(("127.0.0.1", page.port), 5) for _ in range(70)]
+    idle = [socket.create_connection(("127.0.0.1", page.port), 20) for _ in range(70)]
     try:
         assert page.get("/livez")[0] == 200
-        plain = socket.create_connection(("127.0.0.1", page.port), 5)
+        plain = socket.create_connection(("127.0.0.1", page.port), 20)
         with page.client().wrap_socket(plain, server_hostname="127.0.0.1") as secure:
             for byte in b"GET /livez HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n":
                 secure.sendall(bytes([byte]))

@@ -230,7 +230,7 @@ def test_a_kamailio_that_is_not_ours_comes_back_with_the_newest(secure: Secure) 
 @reloading
 def test_a_kamailio_that_was_only_late_loads_what_came_meanwhile(secure: Secure) -> None:
     """No handshake in time: tls.cfg names the new one at once, and this Kamailio did not begin with it."""
-    secure._lines = "every = 1\ndeadline = 0.3"
+    secure._lines = "every = 1\ndeadline = 2"
     first = secure.issued.renew()
     secure.lay_down()
     secure.node(spawn=False)

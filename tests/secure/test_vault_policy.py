@@ -18,6 +18,8 @@ pytestmark = pytest.mark.vault
 HCL = (ROOT / "examples" / "vault" / "policy.hcl").read_text()
 RULE = re.compile(r'^path "([^"]+)" \{.*?^\}$', re.MULTILINE | re.DOTALL)
 PATHS = tuple(RULE.findall(HCL))
+LIFE = 21
+"""Seconds: in the last third a machine may stand still for a while, and what is renewed is in time."""
 SECRETS = """\
 [vault.secrets.api]
 kind = "kv"
@@ -46,7 +48,7 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
         vault.mount("consul")
         consul.ask("PUT", "/v1/acl/policy", {"Name": "node", "Rules": 'key_prefix "x/" { policy = "read" }'})
         vault.ask("PUT", "consul/config/access", {"address": consul.address, "token": consul.token})
-        vault.ask("PUT", "consul/roles/node", {"consul_policies": ["node"], "ttl": "5s", "max_ttl": "1h"})
+        vault.ask("PUT", "consul/roles/node", {"consul_policies": ["node"], "ttl": f"{LIFE}s", "max_ttl": "1h"})
         yield vault
 
 
@@ -84,13 +86,13 @@ def test_each_rule_is_needed(vault: Vault, tmp_path: Path, path: str) -> None:
 
 
 def test_it_is_enough(vault: Vault, tmp_path: Path) -> None:
-    """A node of 12 s and more: its login and its lease are renewed, and at the end revoked."""
+    """Login and lease of LIFE are renewed, and the lease is revoked at the end."""
     assert len(PATHS) == 8
-    file = token_file(vault, tmp_path / "token", HCL, ttl="8s", explicit_max_ttl="10m")
+    file = token_file(vault, tmp_path / "token", HCL, ttl=f"{LIFE}s", explicit_max_ttl="10m")
     with SecretNode(tmp_path / "node", vault, f"token_file = {quoted(file)}\n", SECRETS) as node:
         node.good("api", "consul", "tls")
-        node.until("renewals", lambda: node.secret("consul")["renewals"] >= 3)
-        node.until("a login of 8 s that lives on", lambda: node.told()["login_expires_in"] > 4)
+        node.until("renewals", lambda: node.secret("consul")["renewals"] >= 2, 4 * LIFE)
+        node.until("a login that lives on", lambda: node.told()["login_expires_in"] > LIFE / 2)
         assert node.told()["troubles"] == []
         assert len(node.events("logged in to Vault")) == 1
         node.configure(f"token_file = {quoted(file)}\n", "")

@@ -39,6 +39,8 @@ alt_names = ["example.com"]
 ip_sans = ["127.0.0.1"]
 ttl = TTL
 """
+LIFE = 21
+"""Seconds of what is replaced in time: in its last third a machine may stand still for a while, and it is in time."""
 
 
 def consul_secret(role: str = "node") -> str:
@@ -81,7 +83,8 @@ def test_kv_follows_and_all_fields_change_together(vault: Vault, auth: str, tmp_
         assert node.rights() == {"0o700", "d0o700", "f0o600"}
         before = os.readlink(node.secrets / "api")
         vault.kv("api", {"user": "two", "password": "p2"})
-        node.until("the new ones", lambda: node.field("api", "user") == "two")
+        node.until("the new ones", lambda: node.secret("api")["generation"] == 2)
+        assert node.field("api", "user") == "two"
         assert (node.secrets / before / "user").read_text() == "one", "old and new side by side"
         assert not (node.secrets / "api" / "n").exists()
         told = node.secret("api")
@@ -90,7 +93,8 @@ def test_kv_follows_and_all_fields_change_together(vault: Vault, auth: str, tmp_
         node.until("the same ones seen", lambda: node.secret("api")["version"] == again)
         assert node.secret("api")["generation"] == 2, "what is the same is no other generation"
         vault.kv("api", {"user": "three", "password": "p3"})
-        node.until("the third", lambda: node.field("api", "user") == "three")
+        node.until("the third", lambda: node.secret("api")["generation"] == 3)
+        assert node.field("api", "user") == "three"
         node.until("the first gone", lambda: node.generations("api") == [2, 3])
         assert [entry["generation"] for entry in node.events("secret changed")] == [2, 3]
         metrics = http.scrape(node.listen or "")
@@ -100,25 +104,25 @@ def test_kv_follows_and_all_fields_change_together(vault: Vault, auth: str, tmp_
 
 
 def test_a_certificate_is_renewed_in_time_and_always_fits_its_key(vault: Vault, auth: str, tmp_path: Path) -> None:
-    with SecretNode(tmp_path / "node", vault, auth, TLS.replace("TTL", "9")) as node:
+    with SecretNode(tmp_path / "node", vault, auth, TLS.replace("TTL", f"{LIFE}")) as node:
         node.good("tls")
         serials = set[str]()
 
-        def fourth() -> bool:
+        def third() -> bool:
             told = node.secret("tls")
             assert told["expires_in"] > 0
             serials.add(told["serial"])
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(node.secrets / "tls" / "bundle.pem")
             place = node.secrets / os.readlink(node.secrets / "tls")
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(place / "certificate.pem", place / "key.pem")
-            return len(serials) == 4
+            return len(serials) >= 3
 
-        node.until("three more certificates", fourth)
+        node.until("two more certificates", third, 4 * LIFE)
         words = ["openssl", "verify", "-CAfile", str(node.secrets / "tls" / "ca.pem")]
         subprocess.run([*words, str(node.secrets / "tls" / "certificate.pem")], check=True, capture_output=True)
         metrics = http.scrape(node.listen or "")
-        assert 0 < (http.value(metrics, "consul_kam_secret_expires_seconds", secret="tls") or 0) < 9
-        assert (http.value(metrics, "consul_kam_secret_renewals_total", secret="tls") or 0) >= 3
+        assert 0 < (http.value(metrics, "consul_kam_secret_expires_seconds", secret="tls") or 0) < LIFE
+        assert (http.value(metrics, "consul_kam_secret_renewals_total", secret="tls") or 0) >= 2
         node.until("those that ended gone", lambda: len(node.generations("tls")) <= 2)
 
 
@@ -169,7 +173,7 @@ def consul(vault: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         consul.ask("PUT", "/v1/acl/policy", {"Name": "node", "Rules": 'key_prefix "x/" { policy = "read" }'})
         vault.mount("consul")
         vault.ask("PUT", "consul/config/access", {"address": consul.address, "token": consul.token})
-        for role, ttl, most in (("node", "8s", "8s"), ("long", "4s", "1h")):
+        for role, ttl, most in (("node", f"{LIFE}s", f"{LIFE}s"), ("long", f"{LIFE}s", "1h")):
             body = {"consul_policies": ["node"], "ttl": ttl, "max_ttl": most}
             vault.ask("PUT", f"consul/roles/{role}", body)
         yield consul
@@ -178,7 +182,7 @@ def consul(vault: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 def test_consuls_token_is_replaced_before_its_lease_ends(
     vault: Vault, consul: ConsulAgent, auth: str, tmp_path: Path
 ) -> None:
-    """Its lease cannot be renewed beyond 8 s."""
+    """Its lease cannot be renewed beyond LIFE."""
 
     def works(token: str) -> bool:
         return consul.request("GET", "/v1/kv/x/?keys", token=token)[0] in (200, 404)
@@ -192,9 +196,9 @@ def test_consuls_token_is_replaced_before_its_lease_ends(
             if now not in tokens:
                 tokens.append(now)
             assert works(now), (tokens, consul.request("GET", "/v1/kv/x/?keys", token=now))
-            return len(tokens) == 4
+            return len(tokens) == 3
 
-        node.until("three other tokens", rotated, 60)
+        node.until("two other tokens", rotated, 4 * LIFE)
         assert node.secret("consul")["state"] == "good"
         node.until("the first dead", lambda: not works(tokens[0]))
         assert node.events("secret expired") == []
@@ -204,7 +208,7 @@ def test_a_lease_that_can_be_renewed_is(vault: Vault, consul: ConsulAgent, auth:
     with SecretNode(tmp_path / "node", vault, auth, consul_secret("long")) as node:
         node.good("consul")
         token = node.field("consul", "token")
-        node.until("three renewals", lambda: node.secret("consul")["renewals"] >= 3)
+        node.until("two renewals", lambda: node.secret("consul")["renewals"] >= 2, 4 * LIFE)
         assert node.field("consul", "token") == token
         assert node.secret("consul")["generation"] == 1
         assert len(vault.leases("consul/creds/long")) == 1
@@ -214,8 +218,8 @@ def test_a_lease_that_can_be_renewed_is(vault: Vault, consul: ConsulAgent, auth:
 
 
 def test_another_login_takes_its_leases_along(vault: Vault, consul: ConsulAgent, tmp_path: Path) -> None:
-    """A token of 6 s at most: what it asked for would end with it."""
-    auth = approle(vault, tmp_path, token_ttl="6s", token_max_ttl="6s")
+    """A token of LIFE at most: what it asked for would end with it."""
+    auth = approle(vault, tmp_path, token_ttl=f"{LIFE}s", token_max_ttl=f"{LIFE}s")
     with SecretNode(tmp_path / "node", vault, auth, consul_secret("long")) as node:
         node.good("consul")
         logins = lambda: len(node.events("logged in to Vault"))  # noqa: E731
@@ -223,11 +227,10 @@ def test_another_login_takes_its_leases_along(vault: Vault, consul: ConsulAgent,
         def third() -> bool:
             token = node.field("consul", "token")
             assert consul.request("GET", "/v1/kv/x/?keys", token=token)[0] == 404
-            return logins() >= 3
+            return logins() >= 3 and node.secret("consul")["generation"] >= 3
 
-        node.until("two other logins", third, 60)
-        assert node.secret("consul")["state"] == "good"
-        assert node.secret("consul")["generation"] >= 3
+        node.until("two other logins, and what each asked for", third, 5 * LIFE)
+        node.good("consul")
         assert node.events("secret expired") == []
 
 
@@ -259,7 +262,7 @@ def test_what_is_refused_is_said_and_the_rest_goes_on(vault: Vault, auth: str, t
     vault.kv("api", {"user": "one", "password": "p"})
     more = '[vault.secrets.other]\nkind = "kv"\npath = "other/data/x"\n'
     more += '[vault.secrets.none]\nkind = "kv"\npath = "secret/data/none"\n'
-    with SecretNode(tmp_path / "node", vault, auth, API + more, boot_timeout=1.0) as node:
+    with SecretNode(tmp_path / "node", vault, auth, API + more, boot_timeout=9.0) as node:
         node.good("api")
         node.until("both refusals", lambda: node.secret("other")["failures"] and node.secret("none")["failures"])
         assert "cannot read other/data/x at " in node.secret("other")["trouble"]
@@ -268,7 +271,7 @@ def test_what_is_refused_is_said_and_the_rest_goes_on(vault: Vault, auth: str, t
         assert node.secret("other")["state"] == "waiting"
         reasons = http.readiness(node.listen or "")["reasons"]
         assert reasons["secrets"].startswith("other, none from Vault: cannot read")
-        node.logged("going on without secrets from Vault: other, none did not come within 1 s")
+        node.logged("going on without secrets from Vault: other, none did not come within 9 s")
         vault.kv("none", {"a": "b"})
         node.good("none")
 

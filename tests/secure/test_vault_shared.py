@@ -15,7 +15,7 @@ def test_the_second_is_refused_and_takes_nothing_away(tmp_path: Path) -> None:
     (tmp_path / "token").chmod(0o600)
     auth, secret = f"token_file = {quoted(tmp_path / 'token')}", '[vault.secrets.a]\nkind = "consul"\npath = "a/b"\n'
     with SecretNode(tmp_path / "node", Nowhere(), auth, secret, boot_timeout=0.5) as node:  # type: ignore[arg-type]
-        node.until("the first", lambda: node.told()["vault"] == Nowhere.address)
+        node.until("the first, in its directory", lambda: "cannot reach Vault" in "".join(node.told()["troubles"]))
         lay_a_secret(node.secrets)
         other = tmp_path / "other.toml"
         text = node.config.read_text().replace(str(node.state), str(tmp_path / "state"))
@@ -26,6 +26,7 @@ def test_the_second_is_refused_and_takes_nothing_away(tmp_path: Path) -> None:
         node.hup()
         node.logged("configuration read again")
         node.until("the new one", lambda: node.log.read_text().count("going on without secrets") == 2)
+        node.until("it in its directory", lambda: "cannot reach Vault" in "".join(node.told()["troubles"]))
         lay_a_secret(node.secrets)
         refused(other, node)
 
