@@ -13,6 +13,14 @@ LARGEST = 16 * 2**20
 """Bytes."""
 
 
+def include(path: Path, content: bytes, private: bool) -> None:
+    """Kamailio's include, mode 0640, written where it is other than that. `private`: it has secrets, and nobody but its
+    owner and group may do anything with it, whatever it was before. Raises OSError.
+    """
+    if files.read_if_there(path) != content or (private and not files.is_private(path)):
+        files.write_atomic(path, content, 0o640, private=private)
+
+
 class EnvStore:
     """`directory`: made where it is missing, mode 0700."""
 

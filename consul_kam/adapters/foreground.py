@@ -2,13 +2,9 @@
 
 import os
 import shutil
-import signal
 from collections.abc import Mapping, Sequence
 
-from consul_kam.adapters.processes import ProcessError
-
-_RESET = (signal.SIGPIPE, signal.SIGXFSZ)
-"""What Python ignores and its children should not."""
+from consul_kam.adapters.processes import RESET, ProcessError
 
 
 def found(name: str) -> str:
@@ -26,6 +22,6 @@ def start(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """
     path = found(argv[0])
     try:
-        return os.posix_spawn(path, list(argv), environment, setsid=True, setsigmask=(), setsigdef=_RESET)
+        return os.posix_spawn(path, list(argv), environment, setsid=True, setsigmask=(), setsigdef=RESET)
     except OSError as error:
         raise ProcessError(f"cannot start {path}: {error.strerror}") from None

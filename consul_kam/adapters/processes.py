@@ -30,7 +30,7 @@ _WRITE_AND_EXECUTE = (
 meanwhile: mv is the only program that is run for it.
 """
 _LARGEST_RECORD = 8192
-_RESET = (signal.SIGPIPE, signal.SIGXFSZ)
+RESET = (signal.SIGPIPE, signal.SIGXFSZ)
 """What Python ignores and its children should not."""
 EMPTIED_WITHIN = 5.0
 """Seconds that SIGKILL may take to empty a group."""
@@ -75,7 +75,7 @@ def spawn(argv: Sequence[str], record: Path, environment: Mapping[str, str]) -> 
             file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
             setsid=True,
             setsigmask=(),
-            setsigdef=_RESET,
+            setsigdef=RESET,
         )
     except OSError as error:
         raise ProcessError(f"cannot start {program}: {error.strerror}") from None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from consul_kam.adapters import consul_kv, files
+from consul_kam.adapters import consul_kv, env_store
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.env_store import EnvStore
 from consul_kam.app import env_secrets
@@ -188,9 +188,7 @@ class Environment:
             unwritten = self._written(now.known)
             if path is not None and text is not None and not self._settings.observe:
                 try:
-                    private = self._given.leased
-                    if files.read_if_there(path) != text or (private and not files.is_private(path)):
-                        files.write_atomic(path, text, 0o640, private=private)
+                    env_store.include(path, text, private=self._given.leased)
                 except OSError as error:
                     unwritten = f"cannot write the include {path}: {error.strerror or error}"
             self._laid = now

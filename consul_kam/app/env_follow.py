@@ -59,7 +59,6 @@ class Follower:
         Raises ConsulKamError: something is missing, or there is no such program.
         """
         seen = env_words.ready(self._settings, self._command[0])
-        foreground.found(self._command[0])
         self._told = frozenset(seen.troubles)
         self._loop.post(lambda: self._start(seen))  # before anything that a signal posts
         self._loop.post(self._tick)
