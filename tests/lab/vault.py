@@ -11,6 +11,8 @@ from tests.lab.ports import free_port
 from tests.lab.process import LabError, Process, Started, wait_for
 from tests.lab.tls import Authority
 
+LIFE = 21
+"""Seconds of what is replaced in time: in its last third a machine may stand still for a while, and it is in time."""
 HCL = """\
 disable_mlock = true
 api_addr = "https://127.0.0.1:{port}"

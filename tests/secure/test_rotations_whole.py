@@ -8,7 +8,7 @@ import pytest
 
 from bench import rotations_memory
 from tests.lab import Lab, wait_for
-from tests.lab.canary import Canary, contents
+from tests.lab.canary import Canary, lying
 from tests.lab.node import Node
 from tests.lab.secured import Secured
 from tests.lab.secured_whole import SETS
@@ -51,13 +51,9 @@ def rotating(tmp_path: Path) -> Iterator[tuple[Node, Secured]]:
 
 def parts(world: Secured) -> dict[str, bytes]:
     """Every secret of the node that lies on tmpfs now."""
-    found: dict[str, bytes] = {}
-    for path, content in contents(world.place / "whole"):
-        if path.name in SECRET:
-            found[f"{path.parent.name.strip('.').partition('.')[0]} {path.name}"] = content
-        elif path.name == ".login.json":
-            found["Vault token"] = content.partition(b'"token": "')[2].partition(b'"')[0]
-    return found
+    return lying(
+        world.place / "whole", SECRET, lambda path: f"{path.parent.name.strip('.').partition('.')[0]} {path.name}"
+    )
 
 
 def test_no_secret_is_found_anywhere_with_everything_on(rotating: tuple[Node, Secured], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.lab import ConsulAgent, Lab, Node, uris
-from tests.lab.canary import Canary, contents
+from tests.lab.canary import Canary, lying
 from tests.lab.environment import environment, shown, until
 from tests.lab.http import get, post
 from tests.lab.ports import free_port
@@ -164,13 +164,11 @@ def cli(node: Node, *words: str) -> str:
 
 def parts(secrets: Secrets) -> dict[str, bytes]:
     """Every secret that there is, wherever it lies; not what is no secret (certificates, who logs in)."""
-    found: dict[str, bytes] = {}
-    for path, content in contents(secrets.beside):
-        if path.name in ("token", "password", "text", "live", "key.pem", "secret-id"):
-            found[path.name if path.name != "token" else f"{path.parent.name.split('.')[1]} token"] = content
-        elif path.name == ".login.json":
-            found["Vault token"] = content.partition(b'"token": "')[2].partition(b'"')[0]
-    return found
+    return lying(
+        secrets.beside,
+        ("token", "password", "text", "live", "key.pem", "secret-id"),
+        lambda path: path.name if path.name != "token" else f"{path.parent.name.split('.')[1]} token",
+    )
 
 
 @pytest.mark.vault

@@ -12,14 +12,12 @@ from consul_kam.errors import VaultRefused
 from tests.lab import ConsulAgent
 from tests.lab.engine import ROOT
 from tests.lab.secret_node import SecretNode, quoted
-from tests.lab.vault import Vault
+from tests.lab.vault import LIFE, Vault
 
 pytestmark = pytest.mark.vault
 HCL = (ROOT / "examples" / "vault" / "policy.hcl").read_text()
 RULE = re.compile(r'^path "([^"]+)" \{.*?^\}$', re.MULTILINE | re.DOTALL)
 PATHS = tuple(RULE.findall(HCL))
-LIFE = 21
-"""Seconds: in the last third a machine may stand still for a while, and what is renewed is in time."""
 SECRETS = """\
 [vault.secrets.api]
 kind = "kv"

@@ -14,7 +14,7 @@ from tests.lab import ConsulAgent, http
 from tests.lab.engine import ROOT
 from tests.lab.process import Process
 from tests.lab.secret_node import SecretNode, quoted
-from tests.lab.vault import Vault
+from tests.lab.vault import LIFE, Vault
 
 pytestmark = pytest.mark.vault
 POLICY = """\
@@ -39,8 +39,6 @@ alt_names = ["example.com"]
 ip_sans = ["127.0.0.1"]
 ttl = TTL
 """
-LIFE = 21
-"""Seconds of what is replaced in time: in its last third a machine may stand still for a while, and it is in time."""
 
 
 def consul_secret(role: str = "node") -> str:
