@@ -56,7 +56,8 @@ def test_from_consul_to_memory_and_over_a_restart(lab: Lab, consul: ConsulAgent,
     assert kamailio.rpc.domains() == [("127.0.0.1", "127.0.0.1")]
     kamailio.rpc.call("dispatcher.set_state", "dx", 1, first.uri)
     consul.deregister("r2")
-    wait_for("one left, its state carried", lambda: kamailio.rpc.dispatcher() == {1: [first._replace(flags="DX")]}, 20)
+    engine.wait("one left", lambda s: (s["verdict"], s["records"], s["phase"]) == ("PUBLISHED", 1, "IDLE"), 20)
+    assert kamailio.rpc.dispatcher() == {1: [first._replace(flags="DX")]}, "its state was not carried"
 
     kamailio.stop()
     wait_for("seen to be away", lambda: not engine.ask("status")["kamailio"]["reachable"], 20)
