@@ -25,7 +25,7 @@ from tests.lab.fleet import Calls, Fleet, Member
 from tests.lab.process import meanwhile
 
 RATE = 20
-DEFINE = '#!define PING_EVERY 5\n#!define ALGORITHM "4"\n#!redefine SILENCE 2000'
+DEFINE = '#!define PING_EVERY 5\n#!define ALGORITHM "4"'
 """As it ships, but round robin: each router has its share of calls."""
 REGISTERED = 'address = "127.0.0.1"\n'
 """As it ships."""

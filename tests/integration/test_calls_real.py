@@ -68,7 +68,7 @@ def test_a_transaction_that_is_not_done_is_busy(tmp_path: Path) -> None:
     (tmp_path / "kam").mkdir()
     with Lab(tmp_path), Uas() as silent:
         silent.silent = True
-        define = "#!define PING_EVERY 600\n#!redefine SILENCE 20000"
+        define = "#!define PING_EVERY 600\n#!define SILENCE 20000"
         with Example(tmp_path / "kam", "router", "", [f"2 {silent.uri} 0 1"], define) as kam:
             ours = calls(kam)
             with Sipp(tmp_path / "sipp", kam.sip_port, 1, 1):

@@ -12,10 +12,8 @@ import pytest
 
 from tests.integration.registering import checks, known
 from tests.lab import VERSIONS, ConsulAgent, Fault, Kamailio, Lab, wait_for
-from tests.lab.fleet import DEFINE, QUICK, Fleet, Member, cli
+from tests.lab.fleet import QUICK, Fleet, Member, cli
 
-PATIENT = f"{DEFINE}\n#!redefine SILENCE 2000"
-"""As it ships: within the lab's 300 ms nobody is back, nor sends what was lost again (RFC 3261, timer E: 500 ms)."""
 LONG = QUICK.replace("quiet_for = 1.5", "quiet_for = 30").replace("announce_max = 6", "announce_max = 60")
 """It stays ANNOUNCING."""
 
@@ -93,7 +91,6 @@ def test_both_go_one_after_the_other_and_come_back(fleet: Fleet, who: str) -> No
 @pytest.mark.slow
 def test_it_waits_for_the_answer_to_the_last_bye(fleet: Fleet) -> None:
     """dialog counts a call no more once its BYE has passed."""
-    fleet = Fleet(fleet.stack, fleet.directory / "patient", fleet.consul, PATIENT)
     fleet.start()
     fleet.callee.slow_bye = 1.2
     node = fleet.routers[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.registering import known
-from tests.integration.test_drain import BOTH, LONG, PATIENT, maintenance, maintenance_at, refuses
+from tests.integration.test_drain import BOTH, LONG, maintenance, maintenance_at, refuses
 from tests.integration.test_drain import fleet as fleet
 from tests.lab import ConsulAgent, wait_for
 from tests.lab.fleet import Fleet, cli
@@ -96,7 +96,6 @@ def test_its_own_kamailio_starts_anew_and_has_forgotten_its_calls(fleet: Fleet) 
 
 @BOTH
 def test_the_peers_engine_and_kamailio_are_away_meanwhile(fleet: Fleet, who: str) -> None:
-    fleet = Fleet(fleet.stack, fleet.directory / "patient", fleet.consul, PATIENT)
     fleet.start()
     node, sbc = fleet.routers[0], fleet.sbc
     # Calls that send nothing for 12 s: an INVITE that a dying SBC has answered by 100 is not sent again.

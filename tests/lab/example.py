@@ -13,7 +13,7 @@ class Example(Kamailio):
     """`with Example(tmp_path, "sbc", "6.0.1", destinations=["1 sip:127.0.0.1:5070 0 10"]) as sbc:`
 
     `define`: further lines of node.cfg; `ng`: port of an RTPEngine. Calls to 127.0.0.1 are local. By default nobody is
-    pinged meanwhile, and silence is short.
+    pinged meanwhile.
     """
 
     def __init__(
@@ -46,7 +46,6 @@ class Example(Kamailio):
 #!define CTL "unix:{self.ctl}"
 #!define DISPATCHER_LIST "{self.list_file}"
 #!define DBTEXT "text://{self.dbtext}"
-#!define SILENCE 300
 {self._define}
 mpath="{self.found.modules}/"
 dns=no
