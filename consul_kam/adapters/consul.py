@@ -27,7 +27,9 @@ _TLS_ONLY = "HTTP request to an HTTPS server"
 """What a Go program answers to plain HTTP where it speaks TLS."""
 _environment = threading.Lock()
 _OVERRIDING = ("CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_SSL", "CONSUL_HTTP_SSL_VERIFY")
-_FILTERED, _TOKEN = "X-Consul-Results-Filtered-By-ACLs", "X-Consul-Token"
+_FILTERED, _TOKEN, _INDEX = "X-Consul-Results-Filtered-By-ACLs", "X-Consul-Token", "X-Consul-Index"
+LATE = 17 / 16
+"""How much longer than it was asked for a blocking query may take [Consul HTTP API, Blocking Queries]."""
 _LINE = re.compile(rb"[ -~]*")
 
 
@@ -70,6 +72,8 @@ class Response(NamedTuple):
     body: str
     filtered: bool
     """Whether ACLs hid something from our token."""
+    consul_index: int
+    """What the next blocking query may wait behind; 0: nothing."""
 
     def json(self) -> Any:
         """Raises ConsulError."""
@@ -95,6 +99,8 @@ class Consul:
         may rotate; so may the files of `certificate`, of which the newest that fit are used, and with them their own
         `ca`. An address that is none is told at the first request."""
         self.address, self._token_file, self._deadline = address, token_file, deadline
+        self._limit = deadline
+        """Seconds for the answer under way."""
         self.token_print = ""
         """Which token the last request had, without saying it; "": none."""
         url, port, self._unusable = _split(address)
@@ -121,26 +127,34 @@ class Consul:
         if url.scheme == "unix":
             self._client.http = UnixHttp(unquote(url.path), deadline)
 
-    def get(self, path: str, *params: tuple[str, str]) -> Response:
-        """Raises ConsulError, as `put` does; 404 is an answer."""
-        return self._ask("get", path, list(params))
+    def get(self, path: str, *params: tuple[str, str], after: int = 0, wait: float = 0.0) -> Response:
+        """Raises ConsulError, as `put` does; 404 is an answer.
+
+        `after`: an answer's index; the next one comes once it has another index, and after `wait` s whatever it has.
+        """
+        if not after:
+            return self._ask("get", path, list(params))
+        params += (("index", str(after)), ("wait", f"{wait:g}s"))
+        return self._ask("get", path, list(params), wait * LATE)
 
     def put(self, path: str, body: object = None, *params: tuple[str, str]) -> Response:
         """`body`: of JSON's types."""
         data = b"" if body is None else json.dumps(body).encode()
         return self._ask("put", path, list(params), data=data)
 
-    def _ask(self, method: str, path: str, params: list[tuple[str, str]], **more: Any) -> Response:
+    def _ask(self, method: str, path: str, params: list[tuple[str, str]], longer: float = 0.0, **more: Any) -> Response:
         if self._unusable:
             raise ConsulError(self._unusable)
         self._follow()
         token = self._token()
+        self._limit = self._client.http.timeout = self._deadline + longer
         found = self._answer(lambda: getattr(self._client.http, method)(_whole, path, params, headers=token, **more))
         if found.code not in (200, 404):
             reason = " ".join(str(found.body).split())[:200]
             reason += "; let [consul] address begin with https://" if _TLS_ONLY in reason else ""
             raise ConsulRefused(f"cannot {method} {path} at {self.address}: {found.code} {reason}", found.code)
-        return Response(found.code, found.body, _FILTERED in found.headers)
+        index = found.headers.get(_INDEX, "")
+        return Response(found.code, found.body, _FILTERED in found.headers, int(index) if index.isdecimal() else 0)
 
     def _follow(self) -> None:
         """A new certificate, or new authorities, for the next connection. Raises ConsulError where there never was one.
@@ -176,7 +190,7 @@ class Consul:
         """What is wrong with TLS, or the system's own word, from below the layers that wrap it."""
         below = _bottom(error)
         if any(isinstance(each, TimeoutError) or type(each).__name__.endswith("Timeout") for each in (error, below)):
-            return f"no answer within {self._deadline:g} s"
+            return f"no answer within {self._limit:g} s"
         if self._peer is not None and not isinstance(below, ConnectionRefusedError):
             found = consul_tls.why(self._peer, self._deadline)
             if found:
@@ -219,7 +233,7 @@ class Consul:
 
         Raises OSError for an answer that is too long or too late.
         """
-        until, body = time.monotonic() + self._deadline, bytearray()
+        until, body = time.monotonic() + self._limit, bytearray()
         for chunk in response.iter_content(1 << 16):
             body += chunk
             if len(body) > LARGEST or time.monotonic() > until:

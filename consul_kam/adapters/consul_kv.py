@@ -17,16 +17,20 @@ MOST = 64
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A layer as it stands in KV. `indexes`: NAME -> ModifyIndex."""
+    """A layer as it stands in KV. `indexes`: NAME -> ModifyIndex; `index`: of the answer."""
 
     layer: Layer
     indexes: Mapping[str, int]
+    index: int = 0
 
 
-def read(consul: Consul, prefix: str, datacenter: str = "") -> Kept:
-    """All keys below `prefix`. Raises ConsulError, for an answer that ACLs shortened as well: it is not "none"."""
+def read(consul: Consul, prefix: str, datacenter: str = "", after: int = 0, wait: float = 0.0) -> Kept:
+    """All keys below `prefix`, with `after` once they have another index, or after `wait` s.
+
+    Raises ConsulError, for an answer that ACLs shortened as well: it is not "none".
+    """
     where = [("dc", datacenter)] if datacenter else []
-    answer = consul.get(f"/v1/kv/{quote(prefix)}/", ("recurse", ""), *where)
+    answer = consul.get(f"/v1/kv/{quote(prefix)}/", ("recurse", ""), *where, after=after, wait=wait)
     if answer.filtered:
         raise ConsulError(f"cannot read KV {prefix}/: ACLs hide some of it from our token (key_prefix, read)")
     entries: dict[str, bytes] = {}
@@ -36,7 +40,7 @@ def read(consul: Consul, prefix: str, datacenter: str = "") -> Kept:
         name, raw, index = _entry(entry, prefix)
         if name and not name.endswith("/"):  # a folder
             entries[name], indexes[name] = raw, index
-    return Kept(Layer(prefix, entries), indexes)
+    return Kept(Layer(prefix, entries), indexes, answer.consul_index)
 
 
 def _entry(entry: Any, prefix: str) -> tuple[str, bytes, int]:

@@ -33,10 +33,10 @@ class _Connection(http.client.HTTPConnection):
 
 
 class UnixHttp:
-    """A connection for each request. Raises OSError."""
+    """A connection for each request, for which `timeout` is the limit, s. Raises OSError."""
 
     def __init__(self, path: str, deadline: float) -> None:
-        self._path, self._deadline = path, deadline
+        self._path, self.timeout = path, deadline
 
     def get(
         self, callback: Callable[[Response], Any], path: str, params: Params = None, headers: Headers = None
@@ -55,7 +55,7 @@ class UnixHttp:
 
     def _ask(self, method: str, path: str, params: Params, data: bytes, headers: Headers) -> Response:
         where = urllib.parse.quote(path, safe="/:") + (f"?{urllib.parse.urlencode(params)}" if params else "")
-        connection = _Connection(self._path, self._deadline)
+        connection = _Connection(self._path, self.timeout)
         try:
             connection.request(method, where, data or None, dict(headers or {}))
             reply = connection.getresponse()

@@ -1,8 +1,8 @@
 """The environment of this node, kept: KV is read, what it comes to is remembered, included, and set where it is live.
 
-One flow, over and over, level-triggered: `_look` (KV, on the worker) -> `_looked` (decided, on the decision thread) ->
-`_put_down` (known values and include, on the worker) -> `_compare` (htable and cfg variables of the running Kamailio,
-on the RPC worker) -> `_rest`. Kamailio is never restarted from here.
+One flow, over and over, level-triggered: `look` (KV as it is now) -> `_look` (Vault's files, on the worker) ->
+`_looked` (decided, on the decision thread) -> `_put_down` (known values and include, on the worker) -> `_compare`
+(htable and cfg variables of the running Kamailio, on the RPC worker) -> `_rest`. Kamailio is never restarted from here.
 """
 
 import math
@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from consul_kam.adapters import consul_kv, env_store
+from consul_kam.adapters import env_store
 from consul_kam.adapters.consul import Consul
 from consul_kam.adapters.env_store import EnvStore
 from consul_kam.app import env_secrets
 from consul_kam.app.env_kamailio import EnvKamailio, Found
+from consul_kam.app.env_layers import Layers
 from consul_kam.app.env_state import Left, Now, Start, ended, left, told, within
 from consul_kam.app.loop import Loop, Worker
 from consul_kam.app.reports import Reporter
@@ -25,14 +26,12 @@ from consul_kam.core.env import Layer, Secrets, filled, needs_restart, policy, r
 from consul_kam.core.env_define import include
 from consul_kam.core.env_known import Known
 from consul_kam.core.ports import Rpc
-from consul_kam.errors import ConsulError, ConsulKamError
+from consul_kam.errors import ConsulKamError
 
 DIRECTORY = "env"
 """In the state directory."""
 NAMED = "env"
 """What its lines in the journal are filed under."""
-FIRST = 0.5
-"""Seconds between two looks before the first answer."""
 
 
 class Environment:
@@ -42,8 +41,7 @@ class Environment:
         self, loop: Loop, settings: Settings, consul: Callable[[], Consul], rpc: tuple[Worker, Rpc], reporter: Reporter
     ) -> None:
         self._loop, self._settings, self._given, self._reporter = loop, settings, settings.env, reporter
-        self._consul = consul
-        self._client: Consul | None = None
+        self._kv = Layers(loop, settings, consul, self.look)
         self._layers: list[Layer] | None = None
         self._rpc, self._kamailio = rpc[0], EnvKamailio(settings, rpc[1])
         self._store = EnvStore(settings.state_dir / DIRECTORY)
@@ -68,18 +66,28 @@ class Environment:
         self._began = time.monotonic()
         if self.on:
             self._loop.at(self._began + self._settings.node.boot_timeout, self.look)
+            self._kv.start()
             self._tick()
 
     def look(self) -> None:
-        """Look now: Kamailio has just come up."""
+        """Look now: Kamailio has just come up, or KV changed."""
         self._again = self._busy
-        if self.on and not self._busy and not self._closed:
+        layers = self._kv.now()
+        if layers is None and self._late:
+            layers = "cannot tell what KV says: no answer from Consul yet"
+        if self.on and not self._busy and not self._closed and layers is not None:
             self._busy = True
-            self._worker.submit(self._look)
+            self._worker.submit(lambda: self._look(layers))
 
     def close(self) -> None:
         self._closed = True
+        self._kv.close()
         self._worker.close(0.5)
+
+    @property
+    def _late(self) -> bool:
+        """Consul has had its time: what is known has to do."""
+        return time.monotonic() - self._began >= self._settings.node.boot_timeout
 
     @property
     def decided(self) -> bool:
@@ -120,21 +128,11 @@ class Environment:
     def _tick(self) -> None:
         if not self._closed:
             self.look()
-            often = self._given.every if self._now.decided else min(FIRST, self._given.every)
-            self._loop.at(time.monotonic() + often, self._tick)
+            self._loop.at(time.monotonic() + self._given.every, self._tick)
 
-    def _look(self) -> None:
+    def _look(self, layers: list[Layer] | str) -> None:
         """On the worker."""
         known, trouble = self._load()
-        layers: list[Layer] | str
-        try:
-            layers = []
-            if self._given.layers:
-                client = self._client = self._client or self._consul()
-                place = self._settings.consul.datacenter
-                layers = [consul_kv.read(client, prefix, place).layer for prefix in self._given.layers]
-        except ConsulError as error:
-            layers = str(error)
         secrets = env_secrets.read(self._given)
         self._loop.post(lambda: self._looked(layers, secrets, known, trouble))
 
@@ -155,8 +153,7 @@ class Environment:
         if trouble:
             self._reporter.warn(f"{trouble}; the last good environment is not known")
         self._away = layers if isinstance(layers, str) else ""
-        late = time.monotonic() - self._began >= self._settings.node.boot_timeout
-        if isinstance(layers, str) and not (self._now.decided or late):
+        if isinstance(layers, str) and not (self._now.decided or self._late):
             self._tell()
             self._compare()  # KV is away; Kamailio may have started anew
             return

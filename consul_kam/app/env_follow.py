@@ -1,7 +1,8 @@
 """`consul-kam env exec --restart`: stays beside the program, and starts it anew when its environment changes.
 
-A look (KV and Vault's files, on the worker) -> `_looked` -> `_replace` (SIGTERM, and SIGKILL later) -> `_ended` -> the
-next one. What is missing or wrong, and a Consul that is away, end nothing: the program goes on with what it has.
+`_look` (KV as it is now) -> `_see` (Vault's files, on the worker) -> `_looked` -> `_replace` (SIGTERM, and SIGKILL
+later) -> `_ended` -> the next one. What is missing or wrong, and a Consul that is away, end nothing: the program goes
+on with what it has.
 """
 
 import contextlib
@@ -17,9 +18,12 @@ from consul_kam.adapters import foreground
 from consul_kam.adapters.processes import Reaper, signal_process
 from consul_kam.adapters.watcher import Watcher
 from consul_kam.app import env_words
+from consul_kam.app.env_layers import Layers
 from consul_kam.app.env_words import Seen
 from consul_kam.app.loop import Loop, Worker
+from consul_kam.app.wiring import consul_of
 from consul_kam.config import Settings
+from consul_kam.core.env import Layer
 from consul_kam.errors import ConsulKamError
 
 HANDED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -37,19 +41,21 @@ class Manners:
 
 
 class Follower:
-    """Everything on the decision thread, but for `_look`."""
+    """Everything on the decision thread, but for `_see`."""
 
     def __init__(self, settings: Settings, command: Sequence[str], manners: Manners) -> None:
         self._settings, self._command, self._manners = settings, command, manners
         self._loop, self._worker, self._watcher = Loop(), Worker("env"), Watcher()
         self._reaper = Reaper(lambda: self._watcher.pids)
+        self._kv = Layers(self._loop, settings, consul_of(settings), self._look)
         self._seen: Seen | None = None
         """What the program was started with."""
         self._next: Seen | None = None
         """What one that is started now would get."""
         self._pid = 0
-        self._busy = self._planned = self._asked = self._last = False
-        """A look is under way; another start is due at some moment; the program was told to end for it; for good."""
+        self._busy = self._again = self._planned = self._asked = self._last = False
+        """A look is under way, another one has to follow; another start is due at some moment; the program was told to
+        end for it; for good."""
         self._told: frozenset[str] = frozenset()
         self._code = 0
 
@@ -61,12 +67,14 @@ class Follower:
         seen = env_words.ready(self._settings, self._command[0])
         self._told = frozenset(seen.troubles)
         self._loop.post(lambda: self._start(seen))  # before anything that a signal posts
+        self._loop.post(self._kv.start)
         self._loop.post(self._tick)
         for number in HANDED_ON:
             signal.signal(number, lambda number, _: self._loop.post(lambda: self._hand_on(number)))
         try:
             self._loop.run(lambda: None)
         finally:
+            self._kv.close()
             self._watcher.close()
         return self._code
 
@@ -93,14 +101,19 @@ class Follower:
     def _tick(self) -> None:
         if os.getpid() == 1:  # in a container everybody's orphans are ours
             self._reaper.look()
-        if not self._busy:
-            self._busy = True
-            self._worker.submit(self._look)
+        self._look()
         self._loop.at(time.monotonic() + self._settings.env.every, self._tick)
 
     def _look(self) -> None:
+        layers = self._kv.now()
+        self._again = self._busy
+        if not self._busy and layers is not None:
+            self._busy = True
+            self._worker.submit(lambda: self._see(layers))
+
+    def _see(self, layers: list[Layer] | str) -> None:
         try:
-            seen = env_words.look(self._settings)
+            seen = env_words.made_of(self._settings, layers)
         except ConsulKamError as error:
             trouble = str(error)
             self._loop.post(lambda: self._looked(None, (trouble,)))
@@ -109,6 +122,8 @@ class Follower:
 
     def _looked(self, seen: Seen | None, troubles: Sequence[str]) -> None:
         self._busy = False
+        if self._again:
+            self._look()
         for trouble in set(troubles) - self._told:
             print(f"environment: {trouble}", file=sys.stderr, flush=True)
         self._told = frozenset(troubles)

@@ -43,6 +43,14 @@ def look(settings: Settings, ours: bool = True) -> Seen:
     ConsulKamError.
     """
     _on(settings)
+    try:
+        return made_of(settings, _layers(settings), ours)
+    except ConsulError as error:
+        return made_of(settings, str(error), ours)
+
+
+def made_of(settings: Settings, layers: Sequence[Layer] | str, ours: bool = True) -> Seen:
+    """What these layers come to; a text: why KV cannot be asked. Raises ConsulKamError."""
     known, forgotten = Known(), ""
     try:
         known = _store(settings).load() if ours else known
@@ -50,12 +58,8 @@ def look(settings: Settings, ours: bool = True) -> Seen:
         forgotten = f"{error}; the last good environment is not known"
     given = settings.env
     known = env_secrets.keyed(known, given)
-    layers: list[Layer] | None
-    try:
-        layers, away = _layers(settings), ""
-    except ConsulError as error:
-        layers, away = None, str(error)
-    env = resolve(given.specs, given.allow, layers, known.values, env_secrets.read(given))
+    found, away = (None, layers) if isinstance(layers, str) else (layers, "")
+    env = resolve(given.specs, given.allow, found, known.values, env_secrets.read(given))
     return Seen(_with(env, forgotten), known, away)
 
 

@@ -57,9 +57,11 @@ class Env(Keys, frozen=True):
         Meta(pattern=TABLE),
         doc('Kamailio\'s htable for variables with `change = "htable"`, with no keys of others in it.'),
     ] = "consul_kam_env"
-    every: Annotated[float, Meta(ge=0.2, le=3600), doc("How often KV is asked, and Kamailio compared with it, s.")] = (
-        2.0
-    )
+    every: Annotated[
+        float,
+        Meta(ge=0.2, le=3600),
+        doc("How often Kamailio is compared with it, and a secret looked at, s; a change of KV is known at once."),
+    ] = 2.0
 
 
 class Var(Keys, frozen=True):

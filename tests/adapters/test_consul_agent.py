@@ -262,6 +262,14 @@ def test_nobody_there_and_a_silent_one(tmp_path: Path) -> None:
         said = unreachable(Consul(where, deadline=0.1))
         assert said == f"cannot reach Consul at {where}: no answer within 0.1 s"
     assert unreachable(Consul(where, deadline=1.0)) == f"cannot reach Consul at {where}: Connection refused"
+    path = tmp_path / "silent"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        consul = Consul(f"unix://{path}", deadline=0.1)
+        with pytest.raises(ConsulUnreachable, match=r"no answer within 0\.3125 s"):
+            consul.get("/v1/kv/x", after=1, wait=0.2)
+        assert unreachable(consul) == f"cannot reach Consul at unix://{path}: no answer within 0.1 s"
     gone = f"unix://{tmp_path}/none"
     assert unreachable(Consul(gone)) == f"cannot reach Consul at {gone}: No such file or directory"
 

@@ -16,14 +16,18 @@ from consul_kam.errors import ConsulError
 
 
 @contextmanager
-def agent(*answers: tuple[int, str, dict[str, str]]) -> Iterator[tuple[Consul, list[tuple[str, str]]]]:
-    """(a client of it, what it was asked: path and body). The last answer is given again and again."""
+def agent(
+    *answers: tuple[int, str, dict[str, str]], after: float = 0.0, deadline: float = 1.0
+) -> Iterator[tuple[Consul, list[tuple[str, str]]]]:
+    """(a client of it, what it was asked: path and body). The last answer is given again and again, each `after` s."""
     asked: list[tuple[str, str]] = []
+    stopped = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             asked.append((self.path, body.decode()))
+            stopped.wait(after)
             code, text, headers = answers[min(len(asked), len(answers)) - 1]
             self.send_response(code)
             for name, value in headers.items():
@@ -41,8 +45,9 @@ def agent(*answers: tuple[int, str, dict[str, str]]) -> Iterator[tuple[Consul, l
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield Consul(f"127.0.0.1:{server.server_port}"), asked
+            yield Consul(f"127.0.0.1:{server.server_port}", deadline=deadline), asked
         finally:
+            stopped.set()
             server.shutdown()
             thread.join()
 
@@ -59,6 +64,25 @@ def test_a_layer() -> None:
     assert asked == [("/v1/kv/c4/g/?recurse=&dc=dc2", "")]
     assert kept.layer == Layer("c4/g", {"A": b"x", "EMPTY": b"", "sub/B": b"y"})
     assert kept.indexes == {"A": 7, "EMPTY": 8, "sub/B": 9}
+
+
+def test_what_is_newer_is_waited_for_and_then_no_longer() -> None:
+    """Consul may take a sixteenth longer than it was asked to [Consul HTTP API, Blocking Queries]."""
+    answer = (200, json.dumps([{"Key": "g/A", "Value": "eA==", "ModifyIndex": 9}]), {"X-Consul-Index": "12"})
+    with agent(answer, after=0.5, deadline=0.2) as (consul, asked):
+        kept = consul_kv.read(consul, "g", "dc2", after=7, wait=30)
+        assert (kept.index, kept.layer.entries) == (12, {"A": b"x"})
+        assert asked == [("/v1/kv/g/?recurse=&dc=dc2&index=7&wait=30s", "")]
+        with pytest.raises(ConsulError, match=r"no answer within 0\.2 s"):
+            consul_kv.read(consul, "g", wait=30)
+        with pytest.raises(ConsulError, match=r"no answer within 0\.306"):
+            consul_kv.read(consul, "g", after=7, wait=0.1)
+
+
+@pytest.mark.parametrize("said", ["", "x", "-3", "1.5"])
+def test_an_index_that_is_none_is_not_waited_behind(said: str) -> None:
+    with agent((404, "", {"X-Consul-Index": said} if said else {})) as (consul, _):
+        assert consul_kv.read(consul, "g").index == 0
 
 
 def test_no_keys_are_no_error_but_hidden_ones_are() -> None:

@@ -179,7 +179,7 @@ def test_trap_unix_socket(made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_trap_the_timeout(made: Made) -> None:
-    """So nothing of ours blocks: a change is consul-template's to wait for. One that is silent is one clear error."""
+    """It cuts a blocking query short: ours has its wait on top. One that is silent is one clear error."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with pytest.raises(OSError, match="timed out") as caught:
@@ -187,6 +187,8 @@ def test_trap_the_timeout(made: Made) -> None:
         assert type(caught.value).__name__ == "ReadTimeout"
         with pytest.raises(ConsulError, match=r"no answer within 0\.2 s"):
             Consul(f"127.0.0.1:{port}", deadline=0.2).get("/v1/kv/x")
+        with pytest.raises(ConsulError, match=r"no answer within 1\.2625 s"):
+            Consul(f"127.0.0.1:{port}", deadline=0.2).get("/v1/kv/x", after=1, wait=1)
 
 
 def test_trap_deprecation_warnings(made: Made) -> None:

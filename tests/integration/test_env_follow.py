@@ -84,10 +84,10 @@ def node(tmp_path: Path, consul: ConsulAgent) -> Node:
     return often(tmp_path, consul)
 
 
-def often(directory: Path, consul: ConsulAgent) -> Node:
-    """A node that looks each 0.2 s."""
+def often(directory: Path, consul: ConsulAgent, every: float = 0.2) -> Node:
+    """A node that looks so often, s."""
     made = Node(directory, consul)
-    made.config.write_text(made.config.read_text().replace("allow = ", "every = 0.2\nallow = "))
+    made.config.write_text(made.config.read_text().replace("allow = ", f"every = {every}\nallow = "))
     return made
 
 
@@ -106,6 +106,17 @@ def kept(node: Node, *words: str, options: tuple[str, ...] = ()) -> Iterator[Kep
     finally:
         if made.process.poll() is None:
             made.end()
+
+
+def test_kv_is_followed(tmp_path: Path, consul: ConsulAgent) -> None:
+    """Nobody looks in this hour."""
+    put(consul, global__DBURL="mysql://h/d", global__LEVEL="low")
+    with kept(often(tmp_path, consul, every=3600)) as program:
+        program.says("LEVEL=low")
+        put(consul, role__sbc__LEVEL="high")
+        program.says("LEVEL=high")
+        program.process.terminate()
+        assert program.process.wait(30) == 7
 
 
 def test_a_new_value_is_another_start_and_what_it_says_at_its_end_is_ours(node: Node, consul: ConsulAgent) -> None:

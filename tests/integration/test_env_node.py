@@ -109,6 +109,29 @@ def test_it_starts_with_what_kv_says_and_a_change_is_live_or_waits(lab: Lab, con
     assert {entry["event"] for entry in journal} == {"environment changed", "set in the running Kamailio"}
 
 
+def test_kv_is_followed_and_over_a_restart_of_consul(lab: Lab, consul: ConsulAgent) -> None:
+    """Nobody looks in this hour. Consul forgets everything, and counts from the beginning."""
+    include = lab.directory / "env.cfg"
+    for _ in range(30):
+        consul.kv_put("c4/global/GREETING", "hello")
+    more = VARS.format(include=include).replace("every = 0.2", "every = 3600")
+    node = lab.node(consul, kamailio=options(include), more=more)
+    node.ready()
+
+    def becomes(text: str) -> None:
+        consul.kv_put("c4/global/GREETING", text)
+        until(node, text, lambda: f'GREETING "{text}"' in include.read_text())
+
+    becomes("once")
+    becomes("twice")
+    consul.stop()
+    until(node, "Consul is away", lambda: "cannot reach Consul" in " ".join(environment(node)["troubles"]))
+    assert 'GREETING "twice"' in include.read_text()
+    consul.start()
+    becomes("again")
+    until(node, "all is well", lambda: environment(node)["troubles"] == [])
+
+
 @every_version
 def test_what_somebody_else_changed_in_kamailio_is_mended(lab: Lab, consul: ConsulAgent) -> None:
     consul.kv_put("c4/global/GREETING", "x")

@@ -168,7 +168,7 @@ def test_a_right_to_a_service_that_is_lost_is_an_error_and_the_list_stays(world:
         assert world.node.status()["staging"][0]["state"] == "rejected"
         said = explained(world.node, "r1")
         assert "Consul's ACLs hide some of service router from our token (docs/acl.md)" in said
-        assert "acl_filtered" in cli(world.node, "doctor", code=1)
+        wait_for("doctor's word", lambda: "acl_filtered" in cli(world.node, "doctor", code=1), 60)
         assert sorted(world.routers()) == ["sip:127.0.0.1:5071", "sip:127.0.0.1:5072"]
         world.regain("/v1/health/service/router")
         world.holds(5071)
