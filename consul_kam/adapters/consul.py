@@ -31,6 +31,8 @@ _FILTERED, _TOKEN, _INDEX = "X-Consul-Results-Filtered-By-ACLs", "X-Consul-Token
 LATE = 17 / 16
 """How much longer than it was asked for a blocking query may take [Consul HTTP API, Blocking Queries]."""
 _LINE = re.compile(rb"[ -~]*")
+_NUMBER = re.compile("[0-9]{1,20}")
+"""64 bits."""
 
 
 class Source(NamedTuple):
@@ -154,7 +156,9 @@ class Consul:
             reason += "; let [consul] address begin with https://" if _TLS_ONLY in reason else ""
             raise ConsulRefused(f"cannot {method} {path} at {self.address}: {found.code} {reason}", found.code)
         index = found.headers.get(_INDEX, "")
-        return Response(found.code, found.body, _FILTERED in found.headers, int(index) if index.isdecimal() else 0)
+        return Response(
+            found.code, found.body, _FILTERED in found.headers, int(index) if _NUMBER.fullmatch(index) else 0
+        )
 
     def _follow(self) -> None:
         """A new certificate, or new authorities, for the next connection. Raises ConsulError where there never was one.
