@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from consul_kam.adapters import consul_tls, files
+from consul_kam.adapters.consul_source import Source
 from consul_kam.adapters.consul_unix import UnixHttp
 from consul_kam.adapters.identity import Files, Followed, kept, path_of
 from consul_kam.errors import ConsulError, ConsulRefused, ConsulUnreachable, Unanswered
@@ -33,38 +34,6 @@ LATE = 17 / 16
 _LINE = re.compile(rb"[ -~]*")
 _NUMBER = re.compile("[0-9]{1,20}")
 """64 bits."""
-
-
-class Source(NamedTuple):
-    """What records are made of: a service, or a KV prefix."""
-
-    kind: str
-    place: str
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return f"{self.kind} {self.place}"
-
-    @property
-    def path(self) -> str:
-        """The configuration allows only names that need no quoting. The slash as in our templates: what else begins
-        with these letters is not meant, and may be hidden."""
-        return f"/v1/health/service/{self.place}" if self.kind == "service" else f"/v1/kv/{self.place.rstrip('/')}/"
-
-    @property
-    def least(self) -> tuple[str, str]:
-        """The parameter that makes the answer short; it tells of ACLs all the same."""
-        return ("filter", 'Service.ID == ""') if self.kind == "service" else ("keys", "")
-
-    @property
-    def all(self) -> list[tuple[str, str]]:
-        """The parameters that list every entry."""
-        return [] if self.kind == "service" else [("keys", "")]
-
-    def gave(self, service: str, id: str) -> bool:
-        """Whether a record with this source (as our templates name it) comes from here."""
-        return service == self.place if self.kind == "service" else id.startswith(f"kv:{self.place}")
 
 
 class Response(NamedTuple):

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from consul_kam.adapters.consul import Consul, Source
+from consul_kam.adapters.consul import Consul
+from consul_kam.adapters.consul_source import Source
 from consul_kam.app.loop import Loop, Worker
 from consul_kam.config import DatasetSettings
 from consul_kam.core.records import Answer

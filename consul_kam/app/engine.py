@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from consul_kam.adapters.consul import Source
+from consul_kam.adapters.consul_source import Source
 from consul_kam.app.doing import Doing, Inactivate, Resolve, Wake
 from consul_kam.app.loop import Call, Loop, Worker
 from consul_kam.app.pipeline import Pipeline

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from consul_kam.adapters import consul as agents
-from consul_kam.adapters import rpc
+from consul_kam.adapters import consul_source, rpc
 from consul_kam.adapters.consul import Consul, hidden_from_us
 from consul_kam.app import lanes
 from consul_kam.app.client import OutOfReach, request
@@ -77,7 +76,7 @@ def ask_consul(consul: Consul, settings: Settings, who: Meant | None) -> FromCon
 
 
 def _look(consul: Consul, found: FromConsul, kind: str, place: str, dc: str) -> None:
-    source = agents.Source(kind, place)
+    source = consul_source.Source(kind, place)
     try:
         reply = consul.get(source.path, *source.all, *([("dc", dc)] if dc else []))
         told = reply.json() if reply.code == 200 else []
@@ -97,7 +96,7 @@ def _look_elsewhere(consul: Consul, found: FromConsul, who: Meant, known: set[st
         names = sorted(set(consul.get("/v1/catalog/services").json()) - known)
         for name in names[:OTHERS]:
             with contextlib.suppress(ConsulRefused):  # a name that no path can hold
-                told = consul.get(agents.Source("service", name).path).json()
+                told = consul.get(consul_source.Source("service", name).path).json()
                 found.instances += [each for each in _instances(told, "") if _is_meant(who, each)]
     except (ConsulError, TypeError):
         return

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from consul_kam.adapters import files
-from consul_kam.adapters.consul import Source
+from consul_kam.adapters.consul_source import Source
 from consul_kam.app.acls import AclWatch
 from consul_kam.app.engine import Engine, Lane, Trace
 from consul_kam.core.dataset import Dataset

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from consul_kam.adapters import consul
-from consul_kam.adapters.consul import Consul, Source
+from consul_kam.adapters.consul import Consul
+from consul_kam.adapters.consul_source import Source
 from consul_kam.errors import ConsulError
 
 ROUTER = Source("service", "router")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consul_kam.adapters.consul import Source
+from consul_kam.adapters.consul_source import Source
 from consul_kam.app.intake import Intake, _emptied, _Givers
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.core.plan import Policy

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from consul_kam.adapters.consul import Consul, Source
+from consul_kam.adapters.consul import Consul
+from consul_kam.adapters.consul_source import Source
 from tests.lab import ConsulAgent, Lab, Rpc, Sampler, uris, wait_for
 from tests.lab.engine import ROOT
 from tests.lab.swapped import KINDS, back, peak, swap

@@ -17,7 +17,8 @@ from consul_kam import config
 from consul_kam.adapters import binrpc as binrpc_adapter
 from consul_kam.adapters import control, jsonrpc_fifo, jsonrpc_http
 from consul_kam.adapters import kamcmd as kamcmd_adapter
-from consul_kam.adapters.consul import Consul, Source
+from consul_kam.adapters.consul import Consul
+from consul_kam.adapters.consul_source import Source
 from consul_kam.adapters.journal import Journal
 from consul_kam.adapters.releases import Releases
 from consul_kam.adapters.systemd import Notifier
