@@ -71,4 +71,4 @@ def test_a_staging_directory_that_was_removed_is_watched_again(lab: Lab, consul:
         # the tick makes it again
         engine.wait("the directory is there again", lambda status: engine.staging.is_dir())
     stage(engine, 3)
-    memory.wait_until(lambda seen: len(uris(seen)) == 3, 5)
+    memory.wait_until(lambda seen: len(uris(seen)) == 3, 20)

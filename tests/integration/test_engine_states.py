@@ -27,7 +27,7 @@ def test_dead_and_disabled_survive_fifty_changes(lab: Lab, consul: ConsulAgent) 
     world.set_state("dx", 2)
     world.set_state("ip", 5)
     world.expect_flags(r2="DX")
-    since = world.seen.wait_until(lambda memory: flags(memory, 2) == "DX", 5)
+    since = world.seen.wait_until(lambda memory: flags(memory, 2) == "DX", 20)
     churn(world, 50)
     for number, allowed in {1: {"AP"}, 2: {"DX"}, 3: {"IP"}, 4: {"IP"}, 5: {"IP"}}.items():
         assert world.seen.never(lambda memory, n=number, ok=allowed: flags(memory, n) not in ok, since)  # type: ignore[misc]
@@ -41,7 +41,7 @@ def test_states_set_by_hand_survive_without_probing(lab: Lab, consul: ConsulAgen
     wanted = {1: "IX", 2: "DX", 3: "TX", 4: "AP", 5: "IP"}
     for number, state in wanted.items():
         world.set_state(state.lower(), number)
-    since = world.seen.wait_until(lambda memory: all(flags(memory, n) == s for n, s in wanted.items()), 5)
+    since = world.seen.wait_until(lambda memory: all(flags(memory, n) == s for n, s in wanted.items()), 20)
     churn(world, 10)
     assert world.seen.never(lambda memory: any(flags(memory, n) != s for n, s in wanted.items()), since)
     text = world.rest() and world.kam.list_file.read_text()

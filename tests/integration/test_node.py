@@ -102,7 +102,7 @@ def test_workers_that_outlived_both_are_ended_before_a_new_one_starts(lab: Lab, 
     assert old is not None
     node.kill9()
     os.kill(old.pid, signal.SIGKILL)
-    wait_for("the workers alone", lambda: not processes.alive(old), 5)
+    wait_for("the workers alone", lambda: not processes.alive(old), 20)
     assert processes.members(old)
     assert options_answered(node)
     node.start()

@@ -22,7 +22,7 @@ def page() -> Iterator[Page]:
 def settled(node: Registered, consul: ConsulAgent) -> None:
     node.set_ready(True)
     node.wait("registered", lambda status: status["state"] == "registered")
-    wait_for("it to pass", lambda: passing(consul) == HERE, 5)
+    wait_for("it to pass", lambda: passing(consul) == HERE, 20)
 
 
 def test_as_the_articles_data_json_once_ready_and_gone_at_the_end(
