@@ -40,7 +40,7 @@ def read(consul: Consul, prefix: str, datacenter: str = "", after: int = 0, wait
         name, raw, index = _entry(entry, prefix)
         if name and not name.endswith("/"):  # a folder
             entries[name], indexes[name] = raw, index
-    return Kept(Layer(prefix, entries), indexes, answer.consul_index)
+    return Kept(Layer(prefix, entries, folder=bool(found) and not entries), indexes, answer.consul_index)
 
 
 def _entry(entry: Any, prefix: str) -> tuple[str, bytes, int]:

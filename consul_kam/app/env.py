@@ -22,7 +22,7 @@ from consul_kam.app.loop import Loop, Worker
 from consul_kam.app.reports import Reporter
 from consul_kam.config import Settings
 from consul_kam.core import env_known, env_live
-from consul_kam.core.env import Layer, Secrets, filled, needs_restart, policy, resolve
+from consul_kam.core.env import Layer, Secrets, emptied, filled, needs_restart, policy, resolve
 from consul_kam.core.env_define import include
 from consul_kam.core.env_known import Known
 from consul_kam.core.ports import Rpc
@@ -152,6 +152,8 @@ class Environment:
             self._now = replace(self._now, known=env_secrets.keyed(loaded, self._given))
         if trouble:
             self._reporter.warn(f"{trouble}; the last good environment is not known")
+        if not isinstance(layers, str):
+            layers = emptied(layers, self._now.known.values) or layers
         self._away = layers if isinstance(layers, str) else ""
         if isinstance(layers, str) and not (self._now.decided or self._late):
             self._tell()

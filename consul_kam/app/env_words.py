@@ -18,7 +18,7 @@ from consul_kam.app.surroundings import SECRETS, environment
 from consul_kam.app.wiring import consul_of
 from consul_kam.config import Settings
 from consul_kam.core import env_file, env_known
-from consul_kam.core.env import Change, Env, Layer, Value, changes, noted, policy, reference, resolve, shown
+from consul_kam.core.env import Change, Env, Layer, Value, changes, emptied, noted, policy, reference, resolve, shown
 from consul_kam.core.env_known import Known
 from consul_kam.core.env_spec import Spec, why_not
 from consul_kam.errors import ConfigError, ConsulError, ConsulKamError
@@ -58,6 +58,8 @@ def made_of(settings: Settings, layers: Sequence[Layer] | str, ours: bool = True
         forgotten = f"{error}; the last good environment is not known"
     given = settings.env
     known = env_secrets.keyed(known, given)
+    if not isinstance(layers, str):
+        layers = emptied(layers, known.values) or layers
     found, away = (None, layers) if isinstance(layers, str) else (layers, "")
     env = resolve(given.specs, given.allow, found, known.values, env_secrets.read(given))
     return Seen(_with(env, forgotten), known, away)

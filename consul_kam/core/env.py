@@ -20,10 +20,11 @@ _PASSWORD = re.compile(r"(://[^:/@\s]*:)\S*@")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """`place`: a KV prefix; `entries`: NAME -> value as it stands there."""
+    """`place`: a KV prefix; `entries`: NAME -> value as it stands there; `folder`: it is empty, and there."""
 
     place: str
     entries: Mapping[str, bytes]
+    folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,19 @@ def resolve(
         else:
             values[name] = Value(raw.decode(), f"{place}/{name}" if place else _kept(known[name].source))
     return Env(dict(sorted(values.items())), tuple(troubles), tuple(missing))
+
+
+def emptied(layers: Sequence[Layer], known: Mapping[str, Value]) -> str:
+    """Why a KV that said something before is not believed that it has nothing; "" where it is believed, or has.
+
+    Somebody deleted too much, or a new Consul knows nothing yet: as with a list, none at all is no answer.
+    """
+    if not layers or any(layer.entries or layer.folder for layer in layers):
+        return ""
+    if not any(not value.leased and value.source.removeprefix(KEPT) != DEFAULT for value in known.values()):
+        return ""
+    places = ", ".join(f"{layer.place}/" for layer in layers)
+    return f"KV has nothing any more below {places}: not believed; put a variable there, or the key {layers[0].place}/"
 
 
 def _merged(layers: Sequence[Layer]) -> dict[str, tuple[str, bytes]]:

@@ -85,9 +85,14 @@ def test_an_index_that_is_none_is_not_waited_behind(said: str) -> None:
         assert consul_kv.read(consul, "g").index == 0
 
 
+def test_a_folder_alone_is_there() -> None:
+    with agent((200, json.dumps([{"Key": "g/", "Value": None, "ModifyIndex": 1}]), {})) as (consul, _):
+        assert consul_kv.read(consul, "g").layer == Layer("g", {}, folder=True)
+
+
 def test_no_keys_are_no_error_but_hidden_ones_are() -> None:
     with agent((404, "", {})) as (consul, _):
-        assert consul_kv.read(consul, "g").layer.entries == {}
+        assert consul_kv.read(consul, "g").layer == Layer("g", {})
     with (
         agent((404, "", {"X-Consul-Results-Filtered-By-ACLs": "true"})) as (consul, _),
         pytest.raises(ConsulError) as e,

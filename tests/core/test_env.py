@@ -14,6 +14,7 @@ from consul_kam.core.env import (
     Value,
     changes,
     digest,
+    emptied,
     filled,
     needs_restart,
     noted,
@@ -87,6 +88,19 @@ def test_without_consul_the_last_good_values_go_on_and_defaults_where_there_are_
     }
     assert found.troubles == ("OLD: ignored: neither [env.vars.OLD] nor [env] allow names it",)
     assert found.missing == ()
+
+
+def test_none_at_all_is_not_believed_where_there_was_something() -> None:
+    layers = [layer("g"), layer("n")]
+    said = "KV has nothing any more below g/, n/: not believed; put a variable there, or the key g/"
+    for last in (known(A="1"), {"A": Value("1", "last known: g/A")}, {"B": Value("b", "default"), **known(A="1")}):
+        assert emptied(layers, last) == said
+    for last in ({}, {"A": Value("1", "default")}, {"A": Value("1", "last known: default")}):
+        assert emptied(layers, last) == ""
+    assert emptied(layers, {"A": Value("1", "vault db", leased=True)}) == ""
+    assert emptied([layer("g"), layer("n", OTHER="1")], known(A="1")) == ""
+    assert emptied([layer("g"), Layer("n", {}, folder=True)], known(A="1")) == ""
+    assert emptied([], known(A="1")) == "", "nobody asks KV any more"
 
 
 def test_undeclared_names_need_leave_and_dangerous_ones_never_get_it() -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from consul_kam.adapters import consul_kv
+from consul_kam.adapters.consul import Consul
+from consul_kam.app.env_layers import WAIT
 from tests.integration.test_env import Node, put
 from tests.lab import ConsulAgent, Lab, wait_for
 from tests.lab.engine import ROOT
@@ -119,6 +122,21 @@ def test_kv_is_followed(tmp_path: Path, consul: ConsulAgent) -> None:
         assert program.process.wait(30) == 7
 
 
+@pytest.mark.slow
+def test_what_is_deleted_by_a_folder_above_the_layer(tmp_path: Path, consul: ConsulAgent) -> None:
+    """Consul gives the layer the index of an older deletion, and wakes nobody: it shows with the next question."""
+    put(consul, global__DBURL="mysql://h/d", global__LEVEL="low", role__sbc__LEVEL="high", role__sbc__SIP_PORT="5070")
+    consul.kv_delete("c4/role/sbc/SIP_PORT")
+    put(consul, role__sbc__LEVEL="high")
+    with kept(often(tmp_path, consul)) as program:
+        program.says("LEVEL=high")
+        ours = Consul(consul.address)
+        before = consul_kv.read(ours, "c4/role/sbc").index
+        consul.kv_delete("c4/role", recurse=True)
+        assert consul_kv.read(ours, "c4/role/sbc").index < before, "Consul tells of it now: mend docs/environment.md"
+        wait_for("the other layer's", lambda: program.said[-1][1].startswith("LEVEL=low"), 3 * WAIT, program.log)
+
+
 def test_a_new_value_is_another_start_and_what_it_says_at_its_end_is_ours(node: Node, consul: ConsulAgent) -> None:
     with kept(node) as program:
         first = program.says("LEVEL=low")
@@ -160,6 +178,9 @@ def test_what_is_wrong_or_away_ends_nothing(lab: Lab, tmp_path: Path) -> None:
         program.logs("DBURL is required and in no layer; its last good value stays")
         put(consul, global__DBURL="mysql://h/d", global__LEVEL="high")
         second = program.says("LEVEL=high")
+        for layer in ("global", "role"):
+            consul.kv_delete(f"c4/{layer}/", recurse=True)
+        program.logs("KV has nothing any more below c4/global/")
         consul.stop()
         program.logs("cannot reach Consul")
         program.process.send_signal(signal.SIGHUP)

@@ -110,7 +110,8 @@ def test_it_starts_with_what_kv_says_and_a_change_is_live_or_waits(lab: Lab, con
 
 
 def test_kv_is_followed_and_over_a_restart_of_consul(lab: Lab, consul: ConsulAgent) -> None:
-    """Nobody looks in this hour. Consul forgets everything, and counts from the beginning."""
+    """Nobody looks in this hour. Consul forgets everything, which is not believed, and counts from the beginning."""
+    consul.kv_put("c4/global/PACE", "7")
     include = lab.directory / "env.cfg"
     for _ in range(30):
         consul.kv_put("c4/global/GREETING", "hello")
@@ -128,6 +129,11 @@ def test_kv_is_followed_and_over_a_restart_of_consul(lab: Lab, consul: ConsulAge
     until(node, "Consul is away", lambda: "cannot reach Consul" in " ".join(environment(node)["troubles"]))
     assert 'GREETING "twice"' in include.read_text()
     consul.start()
+    said = "KV has nothing any more below c4/global/, c4/node/"
+    until(node, "nothing is believed", lambda: said in " ".join(environment(node)["troubles"]))
+    assert (environment(node)["values"]["PACE"]["value"], environment(node)["missing"]) == ("7", [])
+    consul.kv_put("c4/global/", "")
+    until(node, "the folder is", lambda: environment(node)["values"]["PACE"]["value"] == "5")
     becomes("again")
     until(node, "all is well", lambda: environment(node)["troubles"] == [])
 
