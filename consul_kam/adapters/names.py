@@ -1,4 +1,4 @@
-"""Host names, looked up with a deadline, because Kamailio drops at a load what does not resolve then."""
+"""Hosts that Kamailio could not load now: names, looked up with a deadline, and addresses to which there is no way."""
 
 import socket
 from collections.abc import Callable, Collection, Mapping
@@ -19,6 +19,27 @@ def unanswered(
 ) -> tuple[str, ...]:
     """Of which of these nobody says within `deadline` s whether they exist: that one does not is an answer too."""
     return tuple(name for name, found in _look_up(names, deadline, resolves or _resolves).items() if not _done(found))
+
+
+def no_way(addresses: Collection[str]) -> dict[str, int]:
+    """To which of these IP addresses (IPv6 in brackets) no UDP socket can be connected, and why, by errno: EACCES
+    for a broadcast address, ENETUNREACH where no route leads there. Nothing is sent."""
+    found = {address: _trouble(address) for address in addresses}
+    return {address: trouble for address, trouble in found.items() if trouble}
+
+
+def _trouble(address: str) -> int:
+    host = address.strip("[]")
+    try:
+        trying = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    except OSError:  # a sandbox of ours, which is not Kamailio's
+        return 0
+    with trying:
+        try:
+            trying.connect((host, 9))
+        except OSError as error:
+            return error.errno or 0
+    return 0
 
 
 def _look_up(names: Collection[str], deadline: float, resolves: Callable[[str], bool]) -> Mapping[str, "Future[bool]"]:

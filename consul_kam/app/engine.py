@@ -229,7 +229,7 @@ class Engine:
 
     def _look_up(self, lane: Lane, names: tuple[str, ...]) -> None:
         def job() -> None:
-            lost = lane.work.resolve(names, lane.work.resolve_deadline)
+            lost = lane.work.failing(names)
             found = tuple(name for name in names if name not in lost)
             self.loop.post(lambda: self.do(lane, lane.pipeline.names_resolve(found, time.monotonic())))
 

@@ -6,18 +6,19 @@ Each method blocks and runs in the one worker of its resource (RPC or disk), so 
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from consul_kam.adapters import files, names
 from consul_kam.adapters.releases import Releases
-from consul_kam.core import events
+from consul_kam.core import events, reach
 from consul_kam.core.change import Base, key_by_key
 from consul_kam.core.dataset import Ask, Dataset
 from consul_kam.core.events import Event
-from consul_kam.core.plan import live_file
+from consul_kam.core.grammar import is_literal
+from consul_kam.core.plan import live_file, make_release
 from consul_kam.core.ports import Reply, Rpc, Value
 from consul_kam.core.records import Key, Memory, Release
 from consul_kam.errors import RpcError, RpcFault, RpcTimeout, RpcUnreachable
@@ -41,6 +42,7 @@ class Work:
     deadline: float = 5.0
     resolve_deadline: float = 2.0
     resolve: Callable[[Sequence[str], float], tuple[str, ...]] = names.failing
+    no_way: Callable[[Collection[str]], Mapping[str, int]] = names.no_way
     unanswered: Callable[[Sequence[str], float], tuple[str, ...]] = names.unanswered
     base: Base = field(default_factory=Base)
     """What a change key by key starts from; `proven` is at the start the last known good."""
@@ -170,8 +172,15 @@ class Work:
 
     # -- disk worker ----------------------------------------------------------------------------------------------
 
+    def failing(self, hosts: Collection[str]) -> tuple[str, ...]:
+        """Names that do not resolve, addresses to which there is no way."""
+        looked_up = sorted(host for host in hosts if not is_literal(host))
+        return (*self.resolve(looked_up, self.resolve_deadline), *self.no_way(set(hosts) - set(looked_up)))
+
     def write(self, action: events.DoWrite) -> Event:
-        lost = self.resolve(sorted({r.name for r in action.release.records if r.name}), self.resolve_deadline)
+        release = action.release
+        lost = self.resolve(reach.looked_up(release), self.resolve_deadline)
+        lost = (*lost, *reach.out_of_reach(release, action.memory, self.no_way(reach.connected(release))))
         if lost:
             return events.Unresolved(action.op, lost)
         try:
@@ -203,6 +212,9 @@ class Work:
         """Have the live file hold this release for a Kamailio that is about to start: there is no memory to ask for
         states. Returns what went wrong, or "".
         """
+        without = reach.out_of_reach(release, (), self.no_way(reach.connected(release)))
+        if without:
+            release = make_release([record for record in release.records if record.name not in without])
         content = live_file(self.dataset, release, {}, ours)
         try:
             if not self._holds(content):

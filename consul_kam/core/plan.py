@@ -11,6 +11,7 @@ from operator import attrgetter
 from consul_kam.core import guards
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.guards import Decision, Limits, Past
+from consul_kam.core.reach import left_out
 from consul_kam.core.records import Answer, Key, Problem, Record, Release, Use
 from consul_kam.core.twins import one_per_key
 
@@ -89,7 +90,7 @@ def _loadable(records: Sequence[Record], known: Known) -> tuple[Sequence[Record]
     usable, problems = [], []
     for record in records:
         if record.name in known.lost and record.name:
-            problems.append(_problem(record, f"the name {record.name} does not resolve; tried again"))
+            problems.append(_problem(record, left_out(record.name)))
         elif known.refused.get(record.key) != record:
             usable.append(record)
     return usable, problems

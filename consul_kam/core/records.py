@@ -62,7 +62,7 @@ class Record:
     sort: tuple[str | int, ...]
     use: Use = Use.IN
     name: str = ""
-    """The host name that Kamailio will look up at each load; "" where it looks nothing up."""
+    """The host name that Kamailio will look up at each load, or the IP address that it connects a socket to; ""."""
     pinged_name: str = ""
     """The host name that Kamailio looks up while it uses the record, not at a load (dispatcher flag 16), or ""."""
     source: Source = field(default=Source(), compare=False)

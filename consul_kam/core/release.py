@@ -42,6 +42,7 @@ from consul_kam.core.events import (
     WriteFailed,
     Wrote,
 )
+from consul_kam.core.reach import lacking
 from consul_kam.core.records import Release
 from consul_kam.core.state import (
     GOES,
@@ -218,8 +219,7 @@ def not_written(state: State, event: WriteFailed, now: float) -> Step:
 
 @leads_to(Phase.WAITING)
 def names_fail(state: State, event: Unresolved, now: float) -> Step:
-    names = ", ".join(event.names)
-    report = Report(Verdict.BLOCKED, state.target, f"cannot resolve {names}")
+    report = Report(Verdict.BLOCKED, state.target, "; ".join(lacking(event.names)))
     failures = state.failures + 1
     at = now + backoff(failures, first=0.5, longest=5.0)
     return to_waiting(state, "names", at, report, Unresolve(event.names), failures=failures)

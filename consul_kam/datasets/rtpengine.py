@@ -69,10 +69,11 @@ def _host(key: Key) -> str:
 
 
 def _looked_up(url: str) -> str:
-    """The host name that a load looks up. One that fails ends the load where it stands, and nobody's change gets in any
-    more [build_rtpp_socks]; anybody can register a name that does not exist."""
+    """The host that a load looks up, and connects a socket to. One that fails is tried again by every call and every
+    `rtpengine.show`, each of which shuts the window of 10 s anew: nobody's change gets in any more [build_rtpp_socks].
+    Anybody can register a name that does not exist, a broadcast address, or one that no route leads to."""
     place = _HOST_PORT.fullmatch(url.partition(":")[2]) if url.lower().startswith("udp") else None
-    return place["host"] if place is not None and not is_literal(place["host"]) else ""
+    return place["host"] if place is not None else ""
 
 
 def _record(setid: int, url: str, weight: int, common: Common) -> Record:

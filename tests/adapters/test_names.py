@@ -1,8 +1,9 @@
 """Host names whose servers are slow, or say no."""
 
 import threading
+from errno import EACCES
 
-from consul_kam.adapters.names import failing, unanswered
+from consul_kam.adapters.names import failing, no_way, unanswered
 
 
 def test_a_name_that_does_not_exist_is_answered_and_one_whose_server_is_silent_is_not() -> None:
@@ -26,3 +27,8 @@ def test_names_that_wait_for_the_silent_ones_are_unanswered_too() -> None:
 
 def test_nothing_to_look_up() -> None:
     assert unanswered((), 1) == failing((), 1) == ()
+
+
+def test_to_a_broadcast_address_there_is_no_way() -> None:
+    assert no_way({"255.255.255.255", "127.0.0.1", "0.0.0.0"}) == {"255.255.255.255": EACCES}
+    assert no_way(()) == {}

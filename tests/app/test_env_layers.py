@@ -196,7 +196,9 @@ def test_a_store_that_changes_all_the_time_is_asked_once_in_a_while(follow: Call
     one.store.hurries = True
     began = time.monotonic()
     one.start()
-    one.store.was_asked(("g", 0), ("g", 1), ("g", 1))
+    with one.store.changed:
+        assert one.store.changed.wait_for(lambda: len(one.store.asked) > 2, PATIENCE)
+    assert one.store.asked[:3] == [("g", 0), ("g", 1), ("g", 1)]
     assert one.loop.due[0] >= began + PACE
 
 

@@ -105,6 +105,18 @@ def test_rtpengine_a_real_one_and_one_that_is_away(lab: Lab, consul: ConsulAgent
         media.stop()
 
 
+@every_version
+def test_rtpengine_a_broadcast_address_shuts_nobody_out(lab: Lab, consul: ConsulAgent) -> None:
+    world = World(lab, consul, {"rtpengine": True, "rtpengine_tout_ms": 5}, dispatcher=None, rtpengine="")
+    with Sampler(world.kam.ctl, Rpc.rtpengines, 0.05) as nodes:
+        consul.register("rtp", "media-1", "127.0.0.1", 9, weights=3)
+        consul.register("rtp", "media-2", "255.255.255.255", 9)
+        for weight in (3, 4):
+            consul.register("rtp", "media-1", "127.0.0.1", 9, weights=weight)
+            nodes.wait_until(lambda held, weight=weight: held == [(0, "udp:127.0.0.1:9", weight, "1")], 40)  # type: ignore[misc]
+        assert "there is no way to 255.255.255.255 from here" in " ".join(world.rest(dataset="rtpengine")["dropped"])
+
+
 def test_all_three_at_once_share_one_engine(lab: Lab, consul: ConsulAgent) -> None:
     world = World(lab, consul, {"domain": True, "rtpengine": True}, domain="", rtpengine="")
     world.add(1, 2)
