@@ -14,7 +14,7 @@ def looked_up(release: Release) -> list[str]:
 
 def connected(release: Release) -> set[str]:
     """IP addresses, IPv6 in brackets."""
-    return {record.name for record in release.records if is_literal(record.name)}
+    return {record.name for record in release.records if record.name and is_literal(record.name)}
 
 
 def out_of_reach(release: Release, memory: Memory, no_way: Mapping[str, int]) -> list[str]:
