@@ -3,8 +3,11 @@
 import socket
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from errno import EACCES, EINVAL
 
 WORKERS = 16
+NEVER = (EACCES, EINVAL)
+"""What connect(2) says of a broadcast address, and of an IPv6 one that needs a scope."""
 
 
 def failing(names: Collection[str], deadline: float) -> tuple[str, ...]:
@@ -21,11 +24,12 @@ def unanswered(
     return tuple(name for name, found in _look_up(names, deadline, resolves or _resolves).items() if not _done(found))
 
 
-def no_way(addresses: Collection[str]) -> dict[str, int]:
-    """To which of these IP addresses (IPv6 in brackets) no UDP socket can be connected, and why, by errno: EACCES
-    for a broadcast address, ENETUNREACH where no route leads there. Nothing is sent."""
-    found = {address: _trouble(address) for address in addresses}
-    return {address: trouble for address, trouble in found.items() if trouble}
+def no_way(addresses: Collection[str]) -> tuple[str, ...]:
+    """To which of these IP addresses (IPv6 in brackets) no UDP socket can be connected, from wherever; nothing is sent.
+
+    A missing route is none of our business: Kamailio may be in another network namespace.
+    """
+    return tuple(sorted(address for address in addresses if _trouble(address) in NEVER))
 
 
 def _trouble(address: str) -> int:

@@ -113,7 +113,7 @@ class Follower:
 
     def _see(self, layers: list[Layer] | str) -> None:
         try:
-            seen = env_words.made_of(self._settings, layers)
+            seen = env_words.made_of(self._settings, layers, last=self._seen.env.values if self._seen else None)
         except ConsulKamError as error:
             trouble = str(error)
             self._loop.post(lambda: self._looked(None, (trouble,)))

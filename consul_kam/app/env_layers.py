@@ -1,6 +1,7 @@
-"""KV's layers as they stand: followed by blocking queries, so that a change is known at once, and Consul has peace.
+"""KV's layers as they stand. Blocking queries, one a layer, tell that one changed; then all are read, in their order.
 
-[Consul HTTP API, Blocking Queries]
+Who moves a variable puts it into the stronger layer before it goes from the weaker one: read in turn, the weakest
+first, it is in one of them at least. [Consul HTTP API, Blocking Queries]
 """
 
 import time
@@ -16,8 +17,8 @@ from consul_kam.errors import ConsulError
 PACE = 1.0
 """Seconds between two questions at least: a store that changes all the time, or is away, is not run over."""
 WAIT = 30.0
-"""Seconds in which Consul answers where nothing changes. Rights that a token lost show no sooner, nor does an agent
-that stands still."""
+"""Seconds in which Consul answers where nothing changes. Rights that a token lost show by the second answer, an agent
+that stands still by the first that does not come."""
 
 
 class Layers:
@@ -26,29 +27,61 @@ class Layers:
     def __init__(
         self, loop: Loop, settings: Settings, consul: Callable[[], Consul], changed: Callable[[], None]
     ) -> None:
-        """`consul` makes a client: each layer has its own."""
-        self._each = [_Followed(loop, settings, prefix, consul, changed) for prefix in settings.env.layers]
+        """`consul` makes a client: whoever waits has its own."""
+        self._loop, self._changed, self._make = loop, changed, consul
+        self._prefixes, self._datacenter = settings.env.layers, settings.consul.datacenter
+        self._bells = [_Bell(loop, settings, prefix, consul, self._look) for prefix in self._prefixes]
+        self._worker = Worker("env layers")
+        self._client: Consul | None = None
+        self._busy = self._again = self._closed = False
+        self._now: list[Layer] | str | None = None if self._prefixes else []
 
     def start(self) -> None:
-        for each in self._each:
-            each.ask()
+        for bell in self._bells:
+            bell.ask()
 
     def close(self) -> None:
-        for each in self._each:
-            each.close()
+        """Questions under way are left alone: they may last WAIT."""
+        self._closed = True
+        for bell in self._bells:
+            bell.close()
+        self._worker.close(0.0)
 
     def now(self) -> list[Layer] | str | None:
-        """All of them, the weakest first, or why one is not known; None before each has been asked once."""
-        found: list[Layer] = []
-        for each in self._each:
-            if not isinstance(each.found, Layer):
-                return each.found
-            found.append(each.found)
-        return found
+        """All of them, the weakest first, or why one is not known; None before they were asked for."""
+        return self._now
+
+    def _look(self) -> None:
+        self._again = self._busy
+        if not self._busy and not self._closed:
+            self._busy = True
+            self._worker.submit(self._read)
+
+    def _read(self) -> None:
+        """On the worker."""
+        found: list[Layer] | str
+        try:
+            client = self._client = self._client or self._make()
+            found = [consul_kv.read(client, prefix, self._datacenter).layer for prefix in self._prefixes]
+        except ConsulError as error:
+            found = str(error)
+        self._loop.post(lambda: self._have(found))
+
+    def _have(self, found: list[Layer] | str) -> None:
+        if self._closed:
+            return
+        self._busy = False
+        if self._again:
+            self._look()
+        if isinstance(found, str):  # no bell may ring when it would succeed
+            self._loop.at(time.monotonic() + PACE, self._look)
+        before, self._now = self._now, found
+        if found != before:
+            self._changed()
 
 
-class _Followed:
-    """One layer. `found`: it, or why it is not known; None before the first answer."""
+class _Bell:
+    """Rings, by `changed`, where a layer is another one, or is not known any more, or again."""
 
     def __init__(
         self, loop: Loop, settings: Settings, prefix: str, consul: Callable[[], Consul], changed: Callable[[], None]
@@ -60,10 +93,9 @@ class _Followed:
         self._worker = Worker(f"env {prefix}")
         self._index = 0
         self._closed = False
-        self.found: Layer | str | None = None
+        self._found: Layer | str | None = None
 
     def close(self) -> None:
-        """The question under way is left alone: it may last WAIT."""
         self._closed = True
         self._worker.close(0.0)
 
@@ -87,7 +119,7 @@ class _Followed:
             return
         # An index that went back is another store's: nothing would ever be newer than the old one there.
         self._index = index if index >= self._index else 0
-        before, self.found = self.found, found
+        before, self._found = self._found, found
         self._loop.at(asked + PACE, self.ask)
         if found != before:
             self._changed()

@@ -49,14 +49,21 @@ def look(settings: Settings, ours: bool = True) -> Seen:
         return made_of(settings, str(error), ours)
 
 
-def made_of(settings: Settings, layers: Sequence[Layer] | str, ours: bool = True) -> Seen:
-    """What these layers come to; a text: why KV cannot be asked. Raises ConsulKamError."""
+def made_of(
+    settings: Settings, layers: Sequence[Layer] | str, ours: bool = True, last: Mapping[str, Value] | None = None
+) -> Seen:
+    """What these layers come to; a text: why KV cannot be asked. `last`: the last good values where none are kept.
+
+    Raises ConsulKamError.
+    """
     known, forgotten = Known(), ""
     try:
         known = _store(settings).load() if ours else known
     except ConsulKamError as error:  # another user's, or damaged: KV may know all there is to know
         forgotten = f"{error}; the last good environment is not known"
     given = settings.env
+    if last is not None and not known.values:
+        known = replace(known, values=last)
     known = env_secrets.keyed(known, given)
     if not isinstance(layers, str):
         layers = emptied(layers, known.values) or layers

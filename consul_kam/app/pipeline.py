@@ -14,6 +14,7 @@ from consul_kam.core import release
 from consul_kam.core.backoff import backoff
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.events import Action, Event, Halt, Phase, Read, Refuse, Report, Unresolve, Verdict, Wanted
+from consul_kam.core.grammar import is_literal
 from consul_kam.core.guards import Past
 from consul_kam.core.plan import Known, Plan, Policy, make_release, plan
 from consul_kam.core.records import Answer, Key, Memory, Release
@@ -281,6 +282,10 @@ class Pipeline:
     def _unresolve(self, names: tuple[str, ...], now: float) -> list[Doing]:
         wall = self.wall()
         self.failing = {name: self.failing.get(name, wall) for name in (*self.failing, *names)}
+        never = {name for name in names if is_literal(name)}
+        if self.pinned and self.last is not None and never:
+            kept = [record for record in self.last.records if record.name not in never]
+            return self.pin(self.pinned, make_release(kept), now)
         before = self.last
         actions = self.replan(now)
         return actions if self.last is not before else []

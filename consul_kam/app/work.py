@@ -42,7 +42,7 @@ class Work:
     deadline: float = 5.0
     resolve_deadline: float = 2.0
     resolve: Callable[[Sequence[str], float], tuple[str, ...]] = names.failing
-    no_way: Callable[[Collection[str]], Mapping[str, int]] = names.no_way
+    no_way: Callable[[Collection[str]], tuple[str, ...]] = names.no_way
     unanswered: Callable[[Sequence[str], float], tuple[str, ...]] = names.unanswered
     base: Base = field(default_factory=Base)
     """What a change key by key starts from; `proven` is at the start the last known good."""
@@ -173,14 +173,14 @@ class Work:
     # -- disk worker ----------------------------------------------------------------------------------------------
 
     def failing(self, hosts: Collection[str]) -> tuple[str, ...]:
-        """Names that do not resolve, addresses to which there is no way."""
+        """Names that do not resolve, addresses that nothing connects to."""
         looked_up = sorted(host for host in hosts if not is_literal(host))
         return (*self.resolve(looked_up, self.resolve_deadline), *self.no_way(set(hosts) - set(looked_up)))
 
     def write(self, action: events.DoWrite) -> Event:
         release = action.release
         lost = self.resolve(reach.looked_up(release), self.resolve_deadline)
-        lost = (*lost, *reach.out_of_reach(release, action.memory, self.no_way(reach.connected(release))))
+        lost = (*lost, *self.no_way(reach.connected(release)))
         if lost:
             return events.Unresolved(action.op, lost)
         try:
@@ -212,7 +212,7 @@ class Work:
         """Have the live file hold this release for a Kamailio that is about to start: there is no memory to ask for
         states. Returns what went wrong, or "".
         """
-        without = reach.out_of_reach(release, (), self.no_way(reach.connected(release)))
+        without = self.no_way(reach.connected(release))
         if without:
             release = make_release([record for record in release.records if record.name not in without])
         content = live_file(self.dataset, release, {}, ours)

@@ -1,10 +1,9 @@
-"""Hosts for which a release cannot be loaded now: names that do not resolve, addresses to which there is no way."""
+"""Hosts for which a release cannot be loaded now: names that do not resolve, addresses that nothing connects to."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from errno import EACCES
+from collections.abc import Iterable, Iterator
 
 from consul_kam.core.grammar import is_literal
-from consul_kam.core.records import Memory, Release
+from consul_kam.core.records import Release
 
 
 def looked_up(release: Release) -> list[str]:
@@ -17,20 +16,6 @@ def connected(release: Release) -> set[str]:
     return {record.name for record in release.records if record.name and is_literal(record.name)}
 
 
-def out_of_reach(release: Release, memory: Memory, no_way: Mapping[str, int]) -> list[str]:
-    """Addresses that must not be loaded. `no_way`: those to which there is none -> why, by errno.
-
-    One that is loaded counts no more; nor, where there is no way to any, does one but for a broadcast: then it is this
-    host that has no network.
-    """
-    if not no_way:
-        return []
-    loaded = {entry.key for entry in memory}
-    known = {record.name for record in release.records if record.key in loaded}
-    cut_off = len(no_way) == len(connected(release))
-    return sorted(each for each, why in no_way.items() if each not in known and (why == EACCES or not cut_off))
-
-
 def lacking(hosts: Iterable[str]) -> Iterator[str]:
     """What is wrong with them, for messages."""
     found = list(hosts)
@@ -39,10 +24,10 @@ def lacking(hosts: Iterable[str]) -> Iterator[str]:
     if names:
         yield f"cannot resolve {names}"
     if addresses:
-        yield f"there is no way to {addresses} from here"
+        yield f"no socket connects to {addresses}"
 
 
 def left_out(host: str) -> str:
     """Why a record with this host is left out."""
-    why = f"there is no way to {host} from here" if is_literal(host) else f"the name {host} does not resolve"
+    why = f"no socket connects to {host}" if is_literal(host) else f"the name {host} does not resolve"
     return f"{why}; tried again"

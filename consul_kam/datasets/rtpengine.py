@@ -71,7 +71,7 @@ def _host(key: Key) -> str:
 def _looked_up(url: str) -> str:
     """The host that a load looks up, and connects a socket to. One that fails is tried again by every call and every
     `rtpengine.show`, each of which shuts the window of 10 s anew: nobody's change gets in any more [build_rtpp_socks].
-    Anybody can register a name that does not exist, a broadcast address, or one that no route leads to."""
+    Anybody can register a name that does not exist, or a broadcast address."""
     place = _HOST_PORT.fullmatch(url.partition(":")[2]) if url.lower().startswith("udp") else None
     return place["host"] if place is not None else ""
 

@@ -1,7 +1,6 @@
 """Host names whose servers are slow, or say no."""
 
 import threading
-from errno import EACCES
 
 from consul_kam.adapters.names import failing, no_way, unanswered
 
@@ -29,6 +28,8 @@ def test_nothing_to_look_up() -> None:
     assert unanswered((), 1) == failing((), 1) == ()
 
 
-def test_to_a_broadcast_address_there_is_no_way() -> None:
-    assert no_way({"255.255.255.255", "127.0.0.1", "0.0.0.0"}) == {"255.255.255.255": EACCES}
-    assert no_way(()) == {}
+def test_nothing_connects_to_a_broadcast_address_nor_to_one_that_lacks_its_scope() -> None:
+    """127.255.255.255: so it is without any route, too."""
+    wrong = {"127.255.255.255", "[fe80::1]"}
+    assert no_way({*wrong, "127.0.0.1", "0.0.0.0", "10.66.66.66", "[2001:db8::1]"}) == tuple(sorted(wrong))
+    assert no_way(()) == ()

@@ -5,6 +5,7 @@ A real one is followed in tests/integration/test_env_node.py.
 
 import base64
 import json
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,10 +29,14 @@ class Store:
     """Consul's KV, as an agent answers for it. `asked`: (prefix, index to wait behind); `hurries`: it never waits."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
+        self.changed = threading.Condition(threading.RLock())
         self.kept: dict[str, tuple[int, dict[str, str]]] = {}
         self.asked: list[tuple[str, int]] = []
         self.away = self.ends = self.hurries = False
+        self.reads: list[str] = []
+        self.fails = 0
+        """So many of the next readings."""
+        self.meanwhile: Callable[[str], None] = lambda prefix: None
 
     def put(self, prefix: str, index: int, **entries: str) -> None:
         with self.changed:
@@ -51,14 +56,29 @@ class Store:
     def get(self, path: str, *params: tuple[str, str], after: int = 0, wait: float = 0.0) -> Response:
         assert params == (("recurse", ""), ("dc", "dc2"))
         prefix = path.removeprefix("/v1/kv/").rstrip("/")
-        assert wait == WAIT
+        assert wait in (WAIT, 0.0)
         with self.changed:
+            if not wait:
+                return self._read(prefix)
             self.asked.append((prefix, after))
             self.changed.notify_all()
             self.changed.wait_for(lambda: self.ends or self.away or self.hurries or self._is_news(prefix, after))
-            if self.away or self.ends:
-                raise ConsulUnreachable("cannot reach Consul at here: gone")
-            index, entries = self.kept[prefix]
+            return self._answer(prefix)
+
+    def _read(self, prefix: str) -> Response:
+        """All of them are read in turn; meanwhile somebody may do something."""
+        self.reads.append(prefix)
+        if self.fails:
+            self.fails -= 1
+            raise ConsulUnreachable("cannot reach Consul at here: no answer")
+        answer = self._answer(prefix)
+        self.meanwhile(prefix)
+        return answer
+
+    def _answer(self, prefix: str) -> Response:
+        if self.away or self.ends:
+            raise ConsulUnreachable("cannot reach Consul at here: gone")
+        index, entries = self.kept.get(prefix, (0, {}))
         rows = [
             {"Key": f"{prefix}/{name}", "Value": base64.b64encode(text.encode()).decode(), "ModifyIndex": index}
             for name, text in entries.items()
@@ -67,6 +87,11 @@ class Store:
 
     def _is_news(self, prefix: str, after: int) -> bool:
         return prefix in self.kept and self.kept[prefix][0] != after
+
+    def was_asked_of(self, these: set[tuple[str, int]]) -> None:
+        """Until all of these were asked."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: these <= set(self.asked), PATIENCE), self.asked
 
     def was_asked(self, *these: tuple[str, int]) -> None:
         """Until these were the last questions."""
@@ -89,10 +114,11 @@ class Hasty(Loop):
 
 class Follow:
     def __init__(self, *prefixes: str) -> None:
-        self.store, self.news, self.loop = Store(), threading.Semaphore(0), Hasty()
+        self.store, self.loop = Store(), Hasty()
+        self.news: queue.Queue[list[Layer] | str | None] = queue.Queue()
         given = SimpleNamespace(env=SimpleNamespace(layers=prefixes), consul=SimpleNamespace(datacenter="dc2"))
         settings, made = cast(Settings, given), cast(Callable[[], Consul], lambda: self.store)
-        self.layers = Layers(self.loop, settings, made, self.news.release)
+        self.layers = Layers(self.loop, settings, made, lambda: self.news.put(self.layers.now()))
         self.thread = threading.Thread(target=self.loop.run, args=(lambda: None,))
 
     def start(self) -> None:
@@ -112,9 +138,8 @@ class Follow:
         return found[0]
 
     def comes(self) -> Any:
-        """What it is once something is new."""
-        assert self.news.acquire(timeout=PATIENCE)
-        return self.on_the_loop(self.layers.now)
+        """What the next news is."""
+        return self.news.get(timeout=PATIENCE)
 
     def close(self) -> None:
         self.on_the_loop(self.layers.close)
@@ -148,14 +173,66 @@ def test_a_change_is_known_at_once_and_nothing_is_asked_meanwhile(follow: Callab
     assert len(one.store.asked) == 3
 
 
-def test_nothing_is_known_before_each_has_been_answered(follow: Callable[..., Follow]) -> None:
+def test_all_are_read_in_their_order_once_one_of_them_answered(follow: Callable[..., Follow]) -> None:
     one = follow("g", "n")
     assert one.layers.now() is None
-    one.store.put("n", 3)
+    one.store.put("n", 3, B="y")
     one.start()
-    assert one.comes() is None
+    assert one.comes() == [Layer("g", {}), Layer("n", {"B": b"y"})]
     one.store.put("g", 5, A="x")
+    assert one.comes() == [Layer("g", {"A": b"x"}), Layer("n", {"B": b"y"})]
+    assert one.store.reads == ["g", "n", "g", "n"]
+
+
+def test_a_variable_that_is_moved_is_missing_at_no_moment(follow: Callable[..., Follow]) -> None:
+    """It is put into the stronger layer before it goes from the weaker one, and just while both are read."""
+    one = follow("g", "n")
+    one.store.put("g", 1, A="x")
+    one.store.put("n", 1)
+    one.start()
     assert one.comes() == [Layer("g", {"A": b"x"}), Layer("n", {})]
+    one.store.was_asked_of({("g", 1), ("n", 1)})
+
+    def move(prefix: str) -> None:
+        if prefix == "g":
+            one.store.meanwhile = lambda prefix: None
+            one.store.put("n", 3, A="x")
+            one.store.put("g", 4)
+
+    one.store.meanwhile = move
+    one.store.put("g", 2, A="x", B="y")
+    seen = [one.comes()]
+    while seen[-1] != [Layer("g", {}), Layer("n", {"A": b"x"})]:
+        seen.append(one.comes())
+    assert all(any("A" in layer.entries for layer in found) for found in seen)
+
+
+def test_what_changes_while_all_are_read_is_read_again(follow: Callable[..., Follow]) -> None:
+    one = follow("g")
+    one.store.put("g", 1, A="x")
+    one.start()
+    assert one.comes() == [Layer("g", {"A": b"x"})]
+    one.store.was_asked(("g", 1))
+
+    def change(prefix: str) -> None:
+        """The bell has rung when it asks for what is newer than this."""
+        one.store.meanwhile = lambda prefix: None
+        one.store.put("g", 3, A="z")
+        assert one.store.changed.wait_for(lambda: ("g", 3) in one.store.asked, PATIENCE)
+
+    one.store.meanwhile = change
+    one.store.put("g", 2, A="y")
+    assert one.comes() == [Layer("g", {"A": b"y"})]
+    assert one.comes() == [Layer("g", {"A": b"z"})]
+
+
+def test_a_reading_that_fails_is_tried_again_though_nothing_changes(follow: Callable[..., Follow]) -> None:
+    one = follow("g")
+    one.store.put("g", 1, A="x")
+    one.store.fails = 1
+    one.start()
+    assert one.comes() == "cannot reach Consul at here: no answer"
+    assert one.comes() == [Layer("g", {"A": b"x"})]
 
 
 def test_no_layers_are_known_at_once(follow: Callable[..., Follow]) -> None:
@@ -173,7 +250,7 @@ def test_who_does_not_answer_is_told_of_and_asked_anew_for_all_there_is(follow: 
     one.store.goes(True)
     assert one.comes() == "cannot reach Consul at here: gone"
     one.store.was_asked(("g", 0), ("g", 0))
-    assert not one.news.acquire(blocking=False), "the same trouble is no news"
+    assert one.news.empty(), "the same trouble is no news"
     one.store.goes(False)
     assert one.comes() == [Layer("g", {"A": b"x"})]
 
@@ -210,5 +287,6 @@ def test_what_is_asked_at_the_end_is_not_waited_for(follow: Callable[..., Follow
     one.store.was_asked(("g", 7))
     one.on_the_loop(one.layers.close)
     one.store.put("g", 8, A="x")
-    assert not one.news.acquire(timeout=0.1)
+    time.sleep(0.1)
+    assert one.news.empty()
     assert one.on_the_loop(one.layers.now) == [Layer("g", {})]
