@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -188,6 +189,21 @@ def test_what_is_wrong_or_away_ends_nothing(lab: Lab, tmp_path: Path) -> None:
         words = ["LEVEL=low TOKEN=", "SIGTERM", "LEVEL=high TOKEN=", "SIGHUP"]
         assert program.said == list(zip((first, first, second, second), words, strict=True))
         assert program.log.read_text().count("is none of") == 1, "told once"
+
+
+def test_where_nothing_can_be_kept_it_knows_what_it_started_with(tmp_path: Path, consul: ConsulAgent) -> None:
+    """As in a read-only image; a KV that has nothing any more is not believed there either."""
+    put(consul, global__DBURL="mysql://h/d", global__LEVEL="low")
+    node = often(tmp_path, consul)
+    (tmp_path / "file").touch()
+    text = node.config.read_text()
+    assert "state_dir = " in text
+    node.config.write_text(re.sub('state_dir = ".*"', f'state_dir = "{tmp_path}/file/state"', text))
+    with kept(node) as program:
+        program.says("LEVEL=low")
+        consul.kv_delete("c4/global/", recurse=True)
+        program.logs("KV has nothing any more below c4/global/")
+        assert [words for _, words in program.said] == ["LEVEL=low TOKEN="]
 
 
 def test_who_does_not_end_is_killed_with_all_that_is_his(node: Node, consul: ConsulAgent) -> None:
