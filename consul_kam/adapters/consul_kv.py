@@ -43,6 +43,11 @@ def read(consul: Consul, prefix: str, datacenter: str = "", after: int = 0, wait
     return Kept(Layer(prefix, entries, folder=bool(found) and not entries), indexes, answer.consul_index)
 
 
+def layers(consul: Consul, prefixes: Sequence[str], datacenter: str = "") -> list[Layer]:
+    """Read in turn, the weakest first (app/env_layers.py says why). Raises ConsulError."""
+    return [read(consul, prefix, datacenter).layer for prefix in prefixes]
+
+
 def _entry(entry: Any, prefix: str) -> tuple[str, bytes, int]:
     try:
         name = str(entry["Key"]).removeprefix(f"{prefix}/")

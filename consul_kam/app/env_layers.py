@@ -62,7 +62,7 @@ class Layers:
         found: list[Layer] | str
         try:
             client = self._client = self._client or self._make()
-            found = [consul_kv.read(client, prefix, self._datacenter).layer for prefix in self._prefixes]
+            found = consul_kv.layers(client, self._prefixes, self._datacenter)
         except ConsulError as error:
             found = str(error)
         self._loop.post(lambda: self._have(found))

@@ -75,8 +75,7 @@ def made_of(
 def _layers(settings: Settings) -> list[Layer]:
     if not settings.env.layers:
         return []
-    consul = consul_of(settings)()
-    return [consul_kv.read(consul, prefix, settings.consul.datacenter).layer for prefix in settings.env.layers]
+    return consul_kv.layers(consul_of(settings)(), settings.env.layers, settings.consul.datacenter)
 
 
 def _with(env: Env, trouble: str) -> Env:

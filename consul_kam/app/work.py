@@ -17,7 +17,6 @@ from consul_kam.core import events, reach
 from consul_kam.core.change import Base, key_by_key
 from consul_kam.core.dataset import Ask, Dataset
 from consul_kam.core.events import Event
-from consul_kam.core.grammar import is_literal
 from consul_kam.core.plan import live_file, make_release
 from consul_kam.core.ports import Reply, Rpc, Value
 from consul_kam.core.records import Key, Memory, Release
@@ -174,13 +173,10 @@ class Work:
 
     def failing(self, hosts: Collection[str]) -> tuple[str, ...]:
         """Names that do not resolve, addresses that nothing connects to."""
-        looked_up = sorted(host for host in hosts if not is_literal(host))
-        return (*self.resolve(looked_up, self.resolve_deadline), *self.no_way(set(hosts) - set(looked_up)))
+        return (*self.resolve(reach.looked_up(hosts), self.resolve_deadline), *self.no_way(reach.connected(hosts)))
 
     def write(self, action: events.DoWrite) -> Event:
-        release = action.release
-        lost = self.resolve(reach.looked_up(release), self.resolve_deadline)
-        lost = (*lost, *self.no_way(reach.connected(release)))
+        lost = self.failing(reach.hosts_of(action.release))
         if lost:
             return events.Unresolved(action.op, lost)
         try:
@@ -212,7 +208,7 @@ class Work:
         """Have the live file hold this release for a Kamailio that is about to start: there is no memory to ask for
         states. Returns what went wrong, or "".
         """
-        without = self.no_way(reach.connected(release))
+        without = self.no_way(reach.connected(reach.hosts_of(release)))
         if without:
             release = make_release([record for record in release.records if record.name not in without])
         content = live_file(self.dataset, release, {}, ours)

@@ -6,14 +6,18 @@ from consul_kam.core.grammar import is_literal
 from consul_kam.core.records import Release
 
 
-def looked_up(release: Release) -> list[str]:
+def hosts_of(release: Release) -> set[str]:
+    return {record.name for record in release.records if record.name}
+
+
+def looked_up(hosts: Iterable[str]) -> list[str]:
     """Host names."""
-    return sorted({record.name for record in release.records if record.name and not is_literal(record.name)})
+    return sorted(host for host in hosts if not is_literal(host))
 
 
-def connected(release: Release) -> set[str]:
+def connected(hosts: Iterable[str]) -> set[str]:
     """IP addresses, IPv6 in brackets."""
-    return {record.name for record in release.records if record.name and is_literal(record.name)}
+    return {host for host in hosts if is_literal(host)}
 
 
 def lacking(hosts: Iterable[str]) -> Iterator[str]:

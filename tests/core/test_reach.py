@@ -1,7 +1,7 @@
 """Hosts for which a release cannot be loaded now."""
 
 from consul_kam.core.plan import make_release
-from consul_kam.core.reach import connected, lacking, left_out, looked_up
+from consul_kam.core.reach import connected, hosts_of, lacking, left_out, looked_up
 from consul_kam.core.records import Record
 
 
@@ -14,8 +14,8 @@ RELEASE = make_release(map(record, HOSTS))
 
 
 def test_names_are_looked_up_and_addresses_connected_to() -> None:
-    assert looked_up(RELEASE) == ["a.example", "b.example"]
-    assert connected(RELEASE) == {"10.0.0.1", "[2001:db8::1]", "255.255.255.255"}
+    assert looked_up(hosts_of(RELEASE)) == ["a.example", "b.example"]
+    assert connected(hosts_of(RELEASE)) == {"10.0.0.1", "[2001:db8::1]", "255.255.255.255"}
 
 
 def test_what_is_said() -> None:
