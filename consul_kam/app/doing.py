@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consul_kam.core.events import Action
-from consul_kam.core.records import Key, Memory, Release
+from consul_kam.core.records import Host, Key, Memory, Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Look these host names up; answer with `names_resolve`."""
+    """Look these up; answer with `names_resolve`."""
 
-    names: tuple[str, ...]
+    hosts: tuple[Host, ...]
 
 
 Doing = Action | Inactivate | Wake | Resolve

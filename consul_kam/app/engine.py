@@ -19,6 +19,7 @@ from consul_kam.app.stored import about
 from consul_kam.app.work import Work
 from consul_kam.core import events, past
 from consul_kam.core.events import Event, Report, Verdict
+from consul_kam.core.records import Host
 from consul_kam.errors import RpcError
 
 
@@ -126,7 +127,7 @@ class Engine:
                 delay = max(0.0, action.at - pipeline.wall()) + 0.01
                 self.loop.at(time.monotonic() + delay, lambda: self.do(lane, pipeline.wake(time.monotonic())))
             case Resolve():
-                self._look_up(lane, action.names)
+                self._look_up(lane, action.hosts)
             case Inactivate():
                 self._inactivate(lane, action)
             case events.Report():
@@ -167,7 +168,7 @@ class Engine:
         """From a file that is written there is but one way on (release.written): the RPC worker takes it at once, and
         writes the file itself where no resolver may keep it waiting.
         """
-        if any(record.name or record.pinged_name for record in action.release.records):
+        if any(record.host or record.pinged_name for record in action.release.records):
             self.disk.submit(lambda: self._written(lane, action, self.rpc.submit))
         else:
             self.rpc.submit(lambda: self._written_here(lane, action))
@@ -227,10 +228,10 @@ class Engine:
         if event.not_put_back:
             self.reporter.note(name, "cannot put back states changed during the change", reason=event.not_put_back)
 
-    def _look_up(self, lane: Lane, names: tuple[str, ...]) -> None:
+    def _look_up(self, lane: Lane, hosts: tuple[Host, ...]) -> None:
         def job() -> None:
-            lost = lane.work.failing(names)
-            found = tuple(name for name in names if name not in lost)
+            lost = lane.work.failing(hosts)
+            found = tuple(host for host in hosts if host not in lost)
             self.loop.post(lambda: self.do(lane, lane.pipeline.names_resolve(found, time.monotonic())))
 
         self.disk.submit(job)

@@ -21,6 +21,7 @@ from consul_kam.core.dataset import Dataset
 from consul_kam.core.known import Listed, Staged, Subject
 from consul_kam.core.meant import Meant, means_key, means_source, meant
 from consul_kam.core.order import Wait
+from consul_kam.core.reach import left_out
 from consul_kam.core.records import Key, Problem, Record, Seen, Source, Use
 from consul_kam.errors import ConsulKamError, ListError
 
@@ -218,7 +219,7 @@ class _Look:
         last = pipeline.last
         held = hold is not None and last is not None and key in last.held
         stands = self._wanted.get(key)
-        name = record.name if record is not None and record.name in pipeline.failing else ""
+        host = record.host if record is not None and record.host in pipeline.failing else None
         ahead = pipeline.wall() - time.monotonic()
         return replace(
             subject,
@@ -230,8 +231,8 @@ class _Look:
             waits_until=wait.until + ahead if wait is not None else None,
             refused_times=refusal.times if refusal is not None else 0,
             refused_retry=refusal.retry if refusal is not None else None,
-            blocked=name,
-            blocked_since=pipeline.failing.get(name),
+            blocked=left_out(host) if host is not None else "",
+            blocked_since=pipeline.failing[host] if host is not None else None,
             named=last.named.get(key, "") if last is not None else "",
             disabled=key in self._disabled,
             ours=key in pipeline.state.ours,

@@ -10,14 +10,13 @@ from math import inf
 
 from consul_kam.app.doing import Doing, Gate, Inactivate, Resolve, Wake
 from consul_kam.app.remembered import Refusal, Staging
-from consul_kam.core import release
+from consul_kam.core import reach, release
 from consul_kam.core.backoff import backoff
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.events import Action, Event, Halt, Phase, Read, Refuse, Report, Unresolve, Verdict, Wanted
-from consul_kam.core.grammar import is_literal
 from consul_kam.core.guards import Past
 from consul_kam.core.plan import Known, Plan, Policy, make_release, plan
-from consul_kam.core.records import Answer, Key, Memory, Release
+from consul_kam.core.records import Answer, Host, Key, Memory, Release
 from consul_kam.core.state import State
 
 PASSING = (Verdict.BUSY, Verdict.BLOCKED, Verdict.DEGRADED, Verdict.SUPERSEDED, Verdict.DRIFT)
@@ -45,8 +44,8 @@ class Pipeline:
     """The release that was published last, for the journal's difference."""
     staging: dict[str, Staging] = field(default_factory=dict)
     refusals: dict[Key, Refusal] = field(default_factory=dict)
-    failing: dict[str, float] = field(default_factory=dict)
-    """Host names that do not resolve, since when (wall clock, s)."""
+    failing: dict[Host, float] = field(default_factory=dict)
+    """Hosts that cannot be loaded, since when (wall clock, s)."""
     pinned: str = ""
     paused: bool = False
     verdict: Report | None = None
@@ -93,8 +92,8 @@ class Pipeline:
         for part in self.parts:
             answers.setdefault(part, self._as_before(part))
         if self.failing:
-            needed = {record.name for answer in answers.values() for record in answer.records}
-            self.failing = {name: since for name, since in self.failing.items() if name in needed}
+            needed = {record.host for answer in answers.values() for record in answer.records}
+            self.failing = {host: since for host, since in self.failing.items() if host in needed}
         made = plan(self.dataset, answers, self._known(), self.policy, self.wall(), approved)
         if made.release is None:
             return self._reject(made.rejected)
@@ -134,11 +133,11 @@ class Pipeline:
         looked_up: list[Doing] = [Resolve(tuple(self.failing))] if self.failing else []
         return [*looked_up, *self.replan(now)]
 
-    def names_resolve(self, names: tuple[str, ...], now: float) -> list[Doing]:
-        """These host names resolve again."""
-        for name in names:
-            self.failing.pop(name, None)
-        return self.replan(now) if names else []
+    def names_resolve(self, hosts: tuple[Host, ...], now: float) -> list[Doing]:
+        """These can be loaded again."""
+        for host in hosts:
+            self.failing.pop(host, None)
+        return self.replan(now) if hosts else []
 
     def for_a_start(self) -> tuple[Release, frozenset[Key]] | None:
         """What a Kamailio that is about to start shall load, and which of it is disabled by us; None: nothing is known.
@@ -179,15 +178,15 @@ class Pipeline:
         resting = {key: refusal.record for key, refusal in self.refusals.items() if not refusal.trying}
         return Known(self.last, self.past, resting, self._lost())
 
-    def _lost(self) -> frozenset[str]:
+    def _lost(self) -> frozenset[Host]:
         """Names to do without: new ones at once, those in memory only after hold_for (design.md, rule 7; BLOCKED)."""
         if not self.failing:
             return frozenset()
         there = {entry.key for entry in self.state.memory or ()}
         records = self.last.records if self.last is not None else ()
-        loaded = {record.name for record in records if record.name and record.key in there}
+        loaded = {record.host for record in records if record.key in there}
         limit = self.wall() - self.policy.limits.hold_for
-        return frozenset(n for n, since in self.failing.items() if n not in loaded or since <= limit)
+        return frozenset(h for h, since in self.failing.items() if h not in loaded or since <= limit)
 
     def _want(self, made: Plan, now: float) -> list[Doing]:
         assert made.release is not None
@@ -231,7 +230,7 @@ class Pipeline:
         if isinstance(action, Refuse):
             return self._refuse(action.keys, now)
         if isinstance(action, Unresolve):
-            return self._unresolve(action.names, now)
+            return self._unresolve(action.hosts, now)
         if isinstance(action, Report):
             waits = self.state.phase is Phase.WAITING and self.verdict is not None and self.verdict.verdict in WAITS
             if action.verdict is Verdict.SUPERSEDED and waits:
@@ -279,12 +278,12 @@ class Pipeline:
         }
         self.refusals = {key: r for key, r in self.refusals.items() if offered.get(key) == r.record}
 
-    def _unresolve(self, names: tuple[str, ...], now: float) -> list[Doing]:
+    def _unresolve(self, hosts: tuple[Host, ...], now: float) -> list[Doing]:
         wall = self.wall()
-        self.failing = {name: self.failing.get(name, wall) for name in (*self.failing, *names)}
-        never = {name for name in names if is_literal(name)}
+        self.failing = {host: self.failing.get(host, wall) for host in (*self.failing, *hosts)}
+        never = reach.never(hosts)
         if self.pinned and self.last is not None and never:
-            kept = [record for record in self.last.records if record.name not in never]
+            kept = [record for record in self.last.records if record.host not in never]
             return self.pin(self.pinned, make_release(kept), now)
         before = self.last
         actions = self.replan(now)

@@ -152,8 +152,8 @@ class Player:
                 self.loop.at(at, lambda: self.do(lane, pipeline.on(event, self.loop.now)))
             case Wake(at):
                 self.loop.at(at, lambda: self.do(lane, pipeline.wake(self.loop.now)))
-            case Resolve(names):
-                self.loop.at(self.loop.now, lambda: self.do(lane, pipeline.names_resolve(names, self.loop.now)))
+            case Resolve(hosts):
+                self.loop.at(self.loop.now, lambda: self.do(lane, pipeline.names_resolve(hosts, self.loop.now)))
             case Report():
                 self._report(lane, action)
             case Inactivate() | events.Refuse() | events.Unresolve():

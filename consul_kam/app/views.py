@@ -11,7 +11,7 @@ from consul_kam.app.ordering import Ordering
 from consul_kam.app.pipeline import Pipeline
 from consul_kam.app.reports import text
 from consul_kam.core.compare import Difference
-from consul_kam.core.events import Phase
+from consul_kam.core.events import Phase, Verdict
 from consul_kam.core.fresh import Fresh
 from consul_kam.core.records import Release, Use
 from consul_kam.core.state import compare
@@ -34,7 +34,7 @@ def status(lane: Lane, looked: Looked | None, ordering: Ordering) -> dict[str, A
         "name": pipeline.dataset.name,
         "phase": state.phase.value,
         "verdict": pipeline.verdict.verdict.value if pipeline.verdict is not None else "",
-        "reason": (pipeline.verdict.reason if pipeline.verdict is not None else "") or state.trouble,
+        "reason": reason(pipeline),
         "at": pipeline.verdict_at,
         "digest": target.digest[:12] if target is not None else "",
         "records": len(target.records) if target is not None else 0,
@@ -49,7 +49,7 @@ def status(lane: Lane, looked: Looked | None, ordering: Ordering) -> dict[str, A
         "refused": [text(key) for key in list(pipeline.refusals)[:SHOWN]],
         "draining": _draining(target),
         "named": [{"key": text(key), "why": why} for key, why in last.named.items()] if last is not None else [],
-        "blocked": sorted(pipeline.failing),
+        "blocked": sorted({host.name for host in pipeline.failing}),
         "states": {text(e.key): e.state for e in (state.memory or ())[:SHOWN] if e.state[:1] not in ("", "A")},
         "paused": pipeline.paused,
         "observe": pipeline.observe,
@@ -81,6 +81,18 @@ def diff(lane: Lane, since: float) -> dict[str, Any]:
         ],
         "misordered": list(found.misordered),
     }
+
+
+def reason(pipeline: Pipeline) -> str:
+    """Why, in a sentence; a window that stays shut has a cause that waiting does not mend (findings.md, Windows)."""
+    told = pipeline.verdict
+    shut, usual = pipeline.wall() - pipeline.verdict_at, pipeline.dataset.window.seconds
+    if told is None or told.verdict is not Verdict.BUSY or pipeline.state.waits_for != "window" or shut <= 2 * usual:
+        return (told.reason if told is not None else "") or pipeline.state.trouble
+    return (
+        f"Kamailio's window has been shut for {shut:.0f} s, {usual:g} s are usual: somebody else reloads, or a node is "
+        "loaded that no socket connects to (take it out of Consul, restart Kamailio)"
+    )
 
 
 def _waits(pipeline: Pipeline, ordering: Ordering) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from consul_kam.core.dataset import Ask, Dataset
 from consul_kam.core.events import Event
 from consul_kam.core.plan import live_file, make_release
 from consul_kam.core.ports import Reply, Rpc, Value
-from consul_kam.core.records import Key, Memory, Release
+from consul_kam.core.records import Host, Key, Memory, Release
 from consul_kam.errors import RpcError, RpcFault, RpcTimeout, RpcUnreachable
 
 RELOAD_DEADLINE = 60.0
@@ -32,7 +32,7 @@ QUICK = 0.2
 
 @dataclass(slots=True)
 class Work:
-    """`deadline`: seconds for one read. `resolve_deadline`: seconds for all host names of a release."""
+    """`deadline`: seconds for one read. `resolve_deadline`: seconds for all hosts of a release."""
 
     dataset: Dataset
     rpc: Rpc
@@ -40,8 +40,7 @@ class Work:
     releases: Releases
     deadline: float = 5.0
     resolve_deadline: float = 2.0
-    resolve: Callable[[Sequence[str], float], tuple[str, ...]] = names.failing
-    no_way: Callable[[Collection[str]], tuple[str, ...]] = names.no_way
+    resolve: Callable[[Collection[Host], float], tuple[Host, ...]] = names.failing
     unanswered: Callable[[Sequence[str], float], tuple[str, ...]] = names.unanswered
     base: Base = field(default_factory=Base)
     """What a change key by key starts from; `proven` is at the start the last known good."""
@@ -171,9 +170,9 @@ class Work:
 
     # -- disk worker ----------------------------------------------------------------------------------------------
 
-    def failing(self, hosts: Collection[str]) -> tuple[str, ...]:
+    def failing(self, hosts: Collection[Host]) -> tuple[Host, ...]:
         """Names that do not resolve, addresses that nothing connects to."""
-        return (*self.resolve(reach.looked_up(hosts), self.resolve_deadline), *self.no_way(reach.connected(hosts)))
+        return self.resolve(hosts, self.resolve_deadline)
 
     def write(self, action: events.DoWrite) -> Event:
         lost = self.failing(reach.hosts_of(action.release))
@@ -208,9 +207,9 @@ class Work:
         """Have the live file hold this release for a Kamailio that is about to start: there is no memory to ask for
         states. Returns what went wrong, or "".
         """
-        without = self.no_way(reach.connected(reach.hosts_of(release)))
+        without = self.failing(reach.connected(release))
         if without:
-            release = make_release([record for record in release.records if record.name not in without])
+            release = make_release([record for record in release.records if record.host not in without])
         content = live_file(self.dataset, release, {}, ours)
         try:
             if not self._holds(content):

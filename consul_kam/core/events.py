@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from consul_kam.core.compare import Difference
-from consul_kam.core.records import Key, Memory, Release
+from consul_kam.core.records import Host, Key, Memory, Release
 
 
 class Phase(Enum):
@@ -120,10 +120,10 @@ class WriteFailed:
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """Host names of the target that do not resolve now: a load would drop their records, so nothing was written."""
+    """Hosts of the target that cannot be loaded now: a load would drop their records, so nothing was written."""
 
     op: int
-    names: tuple[str, ...]
+    hosts: tuple[Host, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +240,9 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Unresolve:
-    """These names do not resolve: plan anew, the guards of names decide."""
+    """These hosts cannot be loaded: plan anew, the guards of names decide."""
 
-    names: tuple[str, ...]
+    hosts: tuple[Host, ...]
 
 
 Event = (

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consul_kam.core.known import Check, Facts, Instance, Subject, is_maintenance
-from consul_kam.core.reach import left_out
 
 OK, NO, NOTE, UNKNOWN = "ok", "no", "note", "unknown"
 """A stage lets it pass; it stops here; it is otherwise than usual; nobody can say now."""
@@ -171,7 +170,7 @@ def _refused(facts: Facts) -> Stage | None:
     if subject.blocked:
         since = (("since", subject.blocked_since),) if subject.blocked_since is not None else ()
         mark = NOTE if subject.in_memory else NO
-        return Stage("names", mark, f"blocked: {left_out(subject.blocked)}", since)
+        return Stage("names", mark, f"blocked: {subject.blocked}", since)
     if subject.refused_times:
         again = (("tried again", subject.refused_retry),) if subject.refused_retry is not None else ()
         text = f"Kamailio does not load it, tried {subject.refused_times} times; its log says why"

@@ -106,6 +106,7 @@ class Subject:
     refused_times: int = 0
     refused_retry: float | None = None
     blocked: str = ""
+    """Why its host cannot be loaded now."""
     blocked_since: float | None = None
     named: str = ""
     disabled: bool = False

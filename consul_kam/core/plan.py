@@ -12,7 +12,7 @@ from consul_kam.core import guards
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.guards import Decision, Limits, Past
 from consul_kam.core.reach import left_out
-from consul_kam.core.records import Answer, Key, Problem, Record, Release, Use
+from consul_kam.core.records import Answer, Host, Key, Problem, Record, Release, Use
 from consul_kam.core.twins import one_per_key
 
 
@@ -29,14 +29,14 @@ class Policy:
 class Known:
     """What is known beside Consul's answer.
 
-    `refused`: records that Kamailio did not load, as they were then. `lost`: host names whose records are left out
-    because they do not resolve.
+    `refused`: records that Kamailio did not load, as they were then. `lost`: hosts whose records are left out because
+    they cannot be loaded now.
     """
 
     last: Release | None = None
     past: Past = field(default_factory=Past)
     refused: Mapping[Key, Record] = field(default_factory=dict)
-    lost: frozenset[str] = frozenset()
+    lost: frozenset[Host] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ def _loadable(records: Sequence[Record], known: Known) -> tuple[Sequence[Record]
         return records, []
     usable, problems = [], []
     for record in records:
-        if record.name in known.lost and record.name:
-            problems.append(_problem(record, left_out(record.name)))
+        if record.host is not None and record.host in known.lost:
+            problems.append(_problem(record, left_out(record.host)))
         elif known.refused.get(record.key) != record:
             usable.append(record)
     return usable, problems
@@ -100,11 +100,11 @@ def _problem(record: Record, reason: str) -> Problem:
     return Problem(" ".join(map(str, record.key)), 0, 0, reason, record.source, record.group, record.key)
 
 
-def _without(last: Release | None, keys: set[Key], names: frozenset[str]) -> Release | None:
+def _without(last: Release | None, keys: set[Key], hosts: frozenset[Host]) -> Release | None:
     """The last release without what Kamailio does not load: nothing of that can be held."""
-    if last is None or not (keys or names):
+    if last is None or not (keys or hosts):
         return last
-    kept = tuple(r for r in last.records if r.key not in keys and not (r.name and r.name in names))
+    kept = tuple(r for r in last.records if r.key not in keys and r.host not in hosts)
     return replace(last, records=kept)
 
 

@@ -3,35 +3,41 @@
 from collections.abc import Iterable, Iterator
 
 from consul_kam.core.grammar import is_literal
-from consul_kam.core.records import Release
+from consul_kam.core.records import Host, Release
 
 
-def hosts_of(release: Release) -> set[str]:
-    return {record.name for record in release.records if record.name}
+def hosts_of(release: Release) -> set[Host]:
+    return {record.host for record in release.records if record.host is not None}
 
 
-def looked_up(hosts: Iterable[str]) -> list[str]:
-    """Host names."""
-    return sorted(host for host in hosts if not is_literal(host))
+def connected(release: Release) -> set[Host]:
+    """Those that a socket is connected to: Kamailio loads a record without it, and tries again, and again."""
+    return {host for host in hosts_of(release) if host.family}
 
 
-def connected(hosts: Iterable[str]) -> set[str]:
-    """IP addresses, IPv6 in brackets."""
-    return {host for host in hosts if is_literal(host)}
+def never(hosts: Iterable[Host]) -> set[Host]:
+    """Those that no name server makes good: addresses."""
+    return {host for host in hosts if is_literal(host.name)}
 
 
-def lacking(hosts: Iterable[str]) -> Iterator[str]:
+def lacking(hosts: Iterable[Host]) -> Iterator[str]:
     """What is wrong with them, for messages."""
     found = list(hosts)
-    names = ", ".join(host for host in found if not is_literal(host))
-    addresses = ", ".join(host for host in found if is_literal(host))
-    if names:
-        yield f"cannot resolve {names}"
+    for family in (0, 4, 6):
+        names = ", ".join(host.name for host in found if host.family == family and not is_literal(host.name))
+        if names:
+            yield f"cannot resolve {names}" + (f" to an IPv{family} address to connect to" if family else "")
+    addresses = ", ".join(host.name for host in found if is_literal(host.name))
     if addresses:
         yield f"no socket connects to {addresses}"
 
 
-def left_out(host: str) -> str:
+def left_out(host: Host) -> str:
     """Why a record with this host is left out."""
-    why = f"no socket connects to {host}" if is_literal(host) else f"the name {host} does not resolve"
+    if is_literal(host.name):
+        why = f"no socket connects to {host.name}"
+    elif host.family:
+        why = f"the name {host.name} does not resolve to an IPv{host.family} address to connect to"
+    else:
+        why = f"the name {host.name} does not resolve"
     return f"{why}; tried again"

@@ -6,6 +6,7 @@ staging bytes -> Answer (records, problems) -> Release (what memory shall hold) 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal, NamedTuple
 
 Key = tuple[str | int, ...]
 """What a record is known by in Kamailio's memory, e.g. (1, "sip:10.0.0.1:5060"); unique within a dataset."""
@@ -47,6 +48,17 @@ class Source:
         return text if text.isprintable() else ascii(text)[1:-1]
 
 
+class Host(NamedTuple):
+    """What a load needs: a host name to look up, an IP address (IPv6 in brackets) or a name to connect a socket to."""
+
+    name: str
+    family: Literal[0, 4, 6] = 0
+    """4, 6: a UDP socket of this IP version is connected to what it resolves to; 0: it is looked up, no more."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One validated entry of a list.
@@ -61,8 +73,8 @@ class Record:
     line: str
     sort: tuple[str | int, ...]
     use: Use = Use.IN
-    name: str = ""
-    """The host name that Kamailio will look up at each load, or the IP address that it connects a socket to; ""."""
+    host: Host | None = None
+    """Without it Kamailio cannot load the record."""
     pinged_name: str = ""
     """The host name that Kamailio looks up while it uses the record, not at a load (dispatcher flag 16), or ""."""
     source: Source = field(default=Source(), compare=False)

@@ -219,10 +219,10 @@ def not_written(state: State, event: WriteFailed, now: float) -> Step:
 
 @leads_to(Phase.WAITING)
 def names_fail(state: State, event: Unresolved, now: float) -> Step:
-    report = Report(Verdict.BLOCKED, state.target, "; ".join(lacking(event.names)))
+    report = Report(Verdict.BLOCKED, state.target, "; ".join(lacking(event.hosts)))
     failures = state.failures + 1
     at = now + backoff(failures, first=0.5, longest=5.0)
-    return to_waiting(state, "names", at, report, Unresolve(event.names), failures=failures)
+    return to_waiting(state, "names", at, report, Unresolve(event.hosts), failures=failures)
 
 
 @leads_to(Phase.READING)

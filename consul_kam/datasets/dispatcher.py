@@ -16,7 +16,7 @@ from consul_kam.core.dataset import Ask, Dataset, Gap, SetKey, States, Window
 from consul_kam.core.grammar import INT_MAX, PORT, BadValue, Choice, Number, Text, entry, is_literal, read_host
 from consul_kam.core.jsonlines import Common, Fields, JsonLines
 from consul_kam.core.ports import Struct, Value
-from consul_kam.core.records import Key, Memory, Record, Seen, Share, Source, Use
+from consul_kam.core.records import Host, Key, Memory, Record, Seen, Share, Source, Use
 from consul_kam.core.sip_uri import TRANSPORTS, SipUri, host_of, read_bare_uri, read_uri
 from consul_kam.core.weights import Settled
 from consul_kam.core.words import MAX_LINE, Word, Words, WordsReader, at, split
@@ -79,7 +79,7 @@ def _record(
         line=line,
         sort=(setid, -priority, uri.text),
         use=use,
-        name="" if flags & NO_DNS or literal else uri.host,
+        host=None if flags & NO_DNS or literal else Host(uri.host),
         pinged_name=uri.host if flags & NO_DNS and not literal else "",
         source=common.source,
         part=common.part,

@@ -18,7 +18,7 @@ from consul_kam.core.dbtext import Column, DbText, DbTextReader, Row, escape
 from consul_kam.core.grammar import INT_MAX, PORT, BadValue, Choice, Number, entry, is_literal, read_host
 from consul_kam.core.jsonlines import Common, Fields, JsonLines
 from consul_kam.core.ports import Value
-from consul_kam.core.records import Key, Memory, Record, Seen, Source, Use
+from consul_kam.core.records import Host, Key, Memory, Record, Seen, Source, Use
 
 WHAT = "rtpengine.show"
 PERMANENT = "1(permanent)"
@@ -68,12 +68,13 @@ def _host(key: Key) -> str:
     return place["host"] if place is not None and not str(key[1]).lower().startswith("unix:") else ""
 
 
-def _looked_up(url: str) -> str:
-    """The host that a load looks up, and connects a socket to. One that fails is tried again by every call and every
+def _needed(url: str) -> Host | None:
+    """What a load looks up, and connects a socket to. One that fails is tried again by every call and every
     `rtpengine.show`, each of which shuts the window of 10 s anew: nobody's change gets in any more [build_rtpp_socks].
-    Anybody can register a name that does not exist, or a broadcast address."""
-    place = _HOST_PORT.fullmatch(url.partition(":")[2]) if url.lower().startswith("udp") else None
-    return place["host"] if place is not None else ""
+    Anybody can register a name that does not exist, one of IPv6 only, or a broadcast address."""
+    proto, _, rest = url.partition(":")
+    place = _HOST_PORT.fullmatch(rest) if proto.lower() in ("udp", "udp6") else None
+    return Host(place["host"], 6 if proto.endswith("6") else 4) if place is not None else None
 
 
 def _record(setid: int, url: str, weight: int, common: Common) -> Record:
@@ -84,7 +85,7 @@ def _record(setid: int, url: str, weight: int, common: Common) -> Record:
         line=f"0:{setid}:{escape(url)}:{weight}:0:0",
         sort=(setid, url),
         use=common.use,
-        name=_looked_up(url),
+        host=_needed(url),
         source=common.source,
         part=common.part,
     )

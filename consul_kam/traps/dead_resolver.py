@@ -12,7 +12,7 @@ def find(facts: Facts) -> Iterator[Finding]:
     if (
         facts.script is not None
         and not facts.script.on("rev_dns", True)
-        and not any(r.name and not is_literal(r.name) for each in facts.lists for r in each.used)
+        and not any(r.host is not None and not is_literal(r.host.name) for each in facts.lists for r in each.used)
     ):
         return
     yield Finding(

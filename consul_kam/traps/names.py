@@ -7,7 +7,7 @@ from consul_kam.core.trap import FACTS, NOTE, Facts, Finding, Trap
 
 def find(facts: Facts) -> Iterator[Finding]:
     for each in facts.of("dispatcher"):
-        names = sorted({record.name for record in each.used if record.name})
+        names = sorted({record.host.name for record in each.used if record.host is not None})
         if names:
             yield Finding(
                 f"{len(names)} host names are looked up at each write: {', '.join(names[:5])}",

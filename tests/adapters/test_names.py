@@ -2,7 +2,8 @@
 
 import threading
 
-from consul_kam.adapters.names import failing, no_way, unanswered
+from consul_kam.adapters.names import failing, unanswered
+from consul_kam.core.records import Host
 
 
 def test_a_name_that_does_not_exist_is_answered_and_one_whose_server_is_silent_is_not() -> None:
@@ -30,6 +31,13 @@ def test_nothing_to_look_up() -> None:
 
 def test_nothing_connects_to_a_broadcast_address_nor_to_one_that_lacks_its_scope() -> None:
     """127.255.255.255: so it is without any route, too."""
-    wrong = {"127.255.255.255", "[fe80::1]"}
-    assert no_way({*wrong, "127.0.0.1", "0.0.0.0", "10.66.66.66", "[2001:db8::1]"}) == tuple(sorted(wrong))
-    assert no_way(()) == ()
+    wrong = Host("127.255.255.255", 4), Host("[fe80::1]", 6)
+    right = {Host(each, 4) for each in ("127.0.0.1", "0.0.0.0", "10.66.66.66")} | {Host("[2001:db8::1]", 6)}
+    assert failing({*wrong, *right}, 0.0) == wrong
+
+
+def test_a_name_is_looked_up_in_the_family_that_is_asked_for() -> None:
+    """As getaddrinfo(3) reads it, 2130706433 is a name for 127.0.0.1, and 2147483647 one for a broadcast address."""
+    there, other, everywhere = Host("2130706433", 4), Host("2130706433", 6), Host("2147483647", 4)
+    asked = {there, other, everywhere, Host("2130706433"), Host("2147483647"), Host("none.invalid"), Host("a." * 200)}
+    assert failing(asked, 10.0) == (other, everywhere, Host("a." * 200), Host("none.invalid"))

@@ -9,7 +9,8 @@ from consul_kam.core import events
 from consul_kam.core.events import Verdict
 from consul_kam.core.guards import Limits
 from consul_kam.core.plan import Policy
-from consul_kam.core.records import Memory, Seen
+from consul_kam.core.reach import hosts_of
+from consul_kam.core.records import Host, Memory, Seen
 from consul_kam.core.release import State
 from consul_kam.datasets import dataset
 
@@ -26,7 +27,7 @@ class Play:
     resolves: bool = True
     memory: Memory = ()
     verdicts: list[tuple[Verdict, str]] = field(default_factory=list)
-    looked_up: tuple[str, ...] = ()
+    looked_up: tuple[Host, ...] = ()
 
     def __post_init__(self) -> None:
         policy = Policy(Limits(hold_for=HOLD_FOR))
@@ -54,8 +55,8 @@ class Play:
             case events.DoRead():
                 return events.Read(action.op, self.memory, True)
             case events.DoWrite():
-                names = tuple(sorted({r.name for r in action.release.records if r.name}))
-                return events.Unresolved(action.op, names) if names and not self.resolves else events.Wrote(action.op)
+                hosts = tuple(sorted(hosts_of(action.release)))
+                return events.Unresolved(action.op, hosts) if hosts and not self.resolves else events.Wrote(action.op)
             case events.DoApply():
                 assert self.pipeline.state.target is not None
                 self.memory = tuple(Seen(r.key, r.seen, "AX") for r in self.pipeline.state.target.records)
@@ -65,7 +66,7 @@ class Play:
             case events.Report():
                 self.verdicts.append((action.verdict, action.reason))
             case Resolve():
-                self.looked_up = action.names
+                self.looked_up = action.hosts
         return None
 
     def held(self) -> list[object]:
@@ -88,7 +89,7 @@ def test_it_blocks_the_list_is_named_and_looked_up_again() -> None:
     assert play.verdicts[-1] == (Verdict.BLOCKED, "cannot resolve router.example")
     play.later(HOLD_FOR - 1)
     assert play.held() == [FIRST, NAMED]
-    assert play.looked_up == ("router.example",)
+    assert play.looked_up == (Host("router.example"),)
 
 
 def test_after_hold_for_it_goes_alone() -> None:
@@ -103,7 +104,7 @@ def test_after_hold_for_it_goes_alone() -> None:
 def test_one_that_resolves_again_goes_on_with_all() -> None:
     play = blocked()
     play.resolves = True
-    play.do(play.pipeline.names_resolve(("router.example",), play.clock[0]))
+    play.do(play.pipeline.names_resolve((Host("router.example"),), play.clock[0]))
     play.later(1.0)
     assert play.held() == [FIRST, NEW, NAMED]
     assert play.pipeline.failing == {}

@@ -6,11 +6,12 @@ from pathlib import Path
 from consul_kam.adapters.releases import Releases
 from consul_kam.app.doing import Doing
 from consul_kam.app.pipeline import Pipeline
+from consul_kam.app.views import reason
 from consul_kam.app.work import Work
 from consul_kam.core import events
 from consul_kam.core.events import Verdict
 from consul_kam.core.plan import Policy, make_release
-from consul_kam.core.records import Memory, Release, Seen
+from consul_kam.core.records import Host, Memory, Release, Seen
 from consul_kam.core.state import State
 from consul_kam.datasets import dataset
 from consul_kam.testing import FakeKamailio
@@ -25,12 +26,12 @@ def release(*urls: str) -> Release:
     return make_release(RTPENGINE.parse_staging("rtpengine", staged.encode()).records)
 
 
-def no_way(addresses: Collection[str]) -> tuple[str, ...]:
-    return tuple(each for each in addresses if each == "255.255.255.255")
+def failing(hosts: Collection[Host], deadline: float) -> tuple[Host, ...]:
+    return tuple(sorted(host for host in hosts if host.name != "10.0.0.1"))
 
 
 def working(directory: Path) -> Work:
-    return Work(RTPENGINE, FakeKamailio(), directory / "rtpengine", Releases(directory / "releases"), no_way=no_way)
+    return Work(RTPENGINE, FakeKamailio(), directory / "rtpengine", Releases(directory / "releases"), resolve=failing)
 
 
 def written(work: Work, wanted: Release) -> events.Event:
@@ -39,24 +40,23 @@ def written(work: Work, wanted: Release) -> events.Event:
 
 def test_it_is_not_written(tmp_path: Path) -> None:
     work = working(tmp_path)
-    assert written(work, release(GOOD, ALL)) == events.Unresolved(1, ("255.255.255.255",))
+    assert written(work, release(GOOD, ALL)) == events.Unresolved(1, (Host("255.255.255.255", 4),))
     assert not work.live.exists()
     assert written(work, release(GOOD)) == events.Wrote(1)
 
 
 def test_names_and_addresses_together(tmp_path: Path) -> None:
-    work = working(tmp_path)
-    work.resolve = lambda names, deadline: tuple(names)
-    wanted = release(GOOD, ALL, "udp:rtp.example:9")
-    assert written(work, wanted) == events.Unresolved(1, ("rtp.example", "255.255.255.255"))
-    assert work.failing({"rtp.example", "255.255.255.255", "10.0.0.1"}) == ("rtp.example", "255.255.255.255")
+    wanted = release(GOOD, ALL, "udp:rtp.example:9", "udp6:rtp.example:9")
+    lost = Host("255.255.255.255", 4), Host("rtp.example", 4), Host("rtp.example", 6)
+    assert written(working(tmp_path), wanted) == events.Unresolved(1, lost)
 
 
 def test_a_kamailio_that_starts_gets_none_either(tmp_path: Path) -> None:
     work = working(tmp_path)
-    assert work.lay_down(release(GOOD, ALL), frozenset()) == ""
+    assert work.lay_down(release(GOOD, ALL, "udp:rtp.example:9"), frozenset()) == ""
     text = work.live.read_text()
     assert "10.0.0.1" in text
+    assert "rtp.example" not in text
     assert "255.255.255.255" not in text
 
 
@@ -82,3 +82,25 @@ def test_a_rollback_goes_without_it(tmp_path: Path) -> None:
                 verdicts.append(action.verdict)
     assert [entry.key[1] for entry in memory] == [GOOD]
     assert (pipeline.pinned, verdicts[-1]) == ("old", Verdict.PUBLISHED)
+
+
+def test_where_one_is_loaded_all_the_same_the_window_that_stays_shut_is_told() -> None:
+    clock = [1000.0]
+    pipeline = Pipeline(RTPENGINE, Policy(), State(), lambda: clock[0])
+    assert reason(pipeline) == ""
+    todo: list[Doing] = pipeline.pin("old", release(GOOD), 0.0)
+    while todo:
+        match action := todo.pop(0):
+            case events.DoRead():
+                todo += pipeline.on(events.Read(action.op, (), True), 0.0)
+            case events.DoWrite():
+                todo += pipeline.on(events.Wrote(action.op), 0.0)
+            case events.DoApply():
+                todo += pipeline.on(events.Busy(action.op, 10.0), 0.0)
+    for late, said in ((0.0, "Kamailio's window opens in 10.0 s"), (20.0, "Kamailio's window opens in 10.0 s")):
+        clock[0] = 1000.0 + late
+        assert reason(pipeline) == said
+    clock[0] = 1021.0
+    assert reason(pipeline).startswith(
+        "Kamailio's window has been shut for 21 s, 10 s are usual: somebody else reloads"
+    )

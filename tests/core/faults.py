@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from consul_kam.core import events as e
 from consul_kam.core.change import Base
-from consul_kam.core.records import Seen
+from consul_kam.core.records import Host, Seen
 from consul_kam.core.state import State
 from tests.core.shell import applied, asked, canonical, carried_out, change, idle, loaded, planned, tell
 from tests.core.world import NO_KEYS, WINDOW, World, disabled
@@ -71,7 +71,7 @@ def _reply_faults(world: World) -> Iterator[tuple[str, World]]:
             yield "read timeout", tell(idle(world), e.Unreachable(op))
         case e.DoWrite(op):
             yield "disk full", tell(idle(world), e.WriteFailed(op, "full"))
-            yield "unresolved", tell(idle(world), e.Unresolved(op, ("host",)))
+            yield "unresolved", tell(idle(world), e.Unresolved(op, (Host("host"),)))
         case e.DoApply(op) if world.up:
             asks, tried = change(idle(world))
             yield "idle reply", tell(tried, e.Applied(op))

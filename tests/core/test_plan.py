@@ -8,7 +8,7 @@ import pytest
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.guards import Limits
 from consul_kam.core.plan import Known, Plan, Policy, live_file, make_release, plan
-from consul_kam.core.records import Answer, Problem, Record, Release, Source, Use
+from consul_kam.core.records import Answer, Host, Problem, Record, Release, Source, Use
 from consul_kam.datasets import dataset
 
 DISPATCHER, RTPENGINE = dataset("dispatcher"), dataset("rtpengine")
@@ -23,6 +23,7 @@ def records(*lines: str) -> list[Record]:
 
 
 A, B, C, D = records(*(f"1 sip:{letter}.example 0 {9 - at}" for at, letter in enumerate("abcd")))
+LOST = Host("lost.example")
 
 
 def made(
@@ -151,7 +152,7 @@ def test_no_more_than_ten_thousand_unless_said_otherwise() -> None:
 
 
 def test_the_record_of_a_name_that_does_not_resolve_is_left_out_and_named_and_not_held() -> None:
-    known = Known(last=make_release([A, NAME]), lost=frozenset({"name.example", ""}))
+    known = Known(last=make_release([A, NAME]), lost=frozenset({Host("name.example")}))
     literal = records("1 sip:10.0.0.1 0 2")[0]
     found = release(replace(NAME, source=Source("s", "n")), A, literal, known=known, policy=Policy())
     assert found.records == (A, literal)
@@ -174,7 +175,7 @@ def test_a_refused_record_is_left_out_and_not_held_until_it_is_another() -> None
 def test_what_is_neither_refused_nor_lost_can_be_held_all_the_same() -> None:
     for known in (
         Known(last=make_release([A, B, C]), refused={B.key: B}),
-        Known(last=make_release([A, replace(B, name="lost.example"), C]), lost=frozenset({"lost.example", ""})),
+        Known(last=make_release([A, replace(B, host=LOST), C]), lost=frozenset({LOST})),
     ):
         assert [r.key for r in release(known=known, policy=Policy()).records] == [A.key, C.key]
 

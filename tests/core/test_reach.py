@@ -1,29 +1,35 @@
 """Hosts for which a release cannot be loaded now."""
 
 from consul_kam.core.plan import make_release
-from consul_kam.core.reach import connected, hosts_of, lacking, left_out, looked_up
-from consul_kam.core.records import Record
+from consul_kam.core.reach import connected, hosts_of, lacking, left_out, never
+from consul_kam.core.records import Host, Record
 
 
-def record(name: str) -> Record:
-    return Record(key=(0, name), group="0", seen=(), line=name, sort=(name,), name=name)
+def record(host: Host | None) -> Record:
+    return Record(key=(0, str(host)), group="0", seen=(), line=str(host), sort=(str(host),), host=host)
 
 
-HOSTS = ["", "b.example", "a.example", "10.0.0.1", "[2001:db8::1]", "255.255.255.255"]
-RELEASE = make_release(map(record, HOSTS))
+NAMES = [Host("b.example"), Host("a.example", 4), Host("a.example", 6)]
+ADDRESSES = [Host("10.0.0.1", 4), Host("[2001:db8::1]", 6), Host("255.255.255.255", 4)]
 
 
-def test_names_are_looked_up_and_addresses_connected_to() -> None:
-    assert looked_up(hosts_of(RELEASE)) == ["a.example", "b.example"]
-    assert connected(hosts_of(RELEASE)) == {"10.0.0.1", "[2001:db8::1]", "255.255.255.255"}
+def test_some_are_connected_to_and_no_name_server_mends_an_address() -> None:
+    release = make_release(map(record, [None, *NAMES, *ADDRESSES]))
+    assert hosts_of(release) == {*NAMES, *ADDRESSES}
+    assert never(hosts_of(release)) == {*ADDRESSES}
+    assert connected(release) == {*NAMES[1:], *ADDRESSES}
 
 
 def test_what_is_said() -> None:
-    assert list(lacking(["a", "10.0.0.1", "b", "[::1]"])) == [
-        "cannot resolve a, b",
-        "no socket connects to 10.0.0.1, [::1]",
+    assert list(lacking([*NAMES, Host("c.example"), *ADDRESSES])) == [
+        "cannot resolve b.example, c.example",
+        "cannot resolve a.example to an IPv4 address to connect to",
+        "cannot resolve a.example to an IPv6 address to connect to",
+        "no socket connects to 10.0.0.1, [2001:db8::1], 255.255.255.255",
     ]
-    assert list(lacking(["a"])) == ["cannot resolve a"]
-    assert list(lacking(["10.0.0.1"])) == ["no socket connects to 10.0.0.1"]
-    assert left_out("a") == "the name a does not resolve; tried again"
-    assert left_out("[::1]") == "no socket connects to [::1]; tried again"
+    assert list(lacking(ADDRESSES[:1])) == ["no socket connects to 10.0.0.1"]
+    assert [left_out(host) for host in (*NAMES[:2], ADDRESSES[1])] == [
+        "the name b.example does not resolve; tried again",
+        "the name a.example does not resolve to an IPv4 address to connect to; tried again",
+        "no socket connects to [2001:db8::1]; tried again",
+    ]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from consul_kam.core import events as e
 from consul_kam.core.events import Phase
-from consul_kam.core.records import Seen
+from consul_kam.core.records import Host, Seen
 from consul_kam.core.state import State, compare
 from tests.core.play import B_DRAINS, ONE, TWO, fails, held_by, kinds, play, quiet, writing
 from tests.core.world import GAP, Row, release
@@ -167,7 +167,7 @@ def test_records_that_the_guards_insist_on_are_refused_once_then_the_last_known_
 
 def test_the_same_release_wanted_again_waits_for_its_names_another_one_does_not() -> None:
     """The shell answers each Unresolve with Wanted: taking up the same at once would ask for the names for ever."""
-    blocked, actions = play(writing(), e.Unresolved(0, ("host",)))
+    blocked, actions = play(writing(), e.Unresolved(0, (Host("host"),)))
     assert kinds(actions) == ["Report", "Unresolve", "Arm"]
     state, actions = play(blocked, e.Wanted(replace(TWO)))
     assert (state.phase, state.newest is TWO, actions) == (Phase.WAITING, False, ())

@@ -8,6 +8,7 @@ import pytest
 
 from consul_kam.core import events as e
 from consul_kam.core.events import Phase
+from consul_kam.core.records import Host
 from consul_kam.core.release import TABLE, step
 from consul_kam.core.state import GOES
 from consul_kam.errors import InvalidTransition
@@ -78,7 +79,7 @@ def test_the_table_is_this_one() -> None:
 
 
 EVENTS = get_args(e.Event)
-FIELDS = {"release": TWO, "memory": held_by(ONE), "names": ("host",), "until": 1.0, "on": True, "reason": "why"}
+FIELDS = {"release": TWO, "memory": held_by(ONE), "hosts": (Host("host"),), "until": 1.0, "on": True, "reason": "why"}
 
 
 def event_of(kind: type[e.Event], op: int) -> e.Event:

@@ -6,7 +6,7 @@ import pytest
 
 from consul_kam.core import events as e
 from consul_kam.core.events import Phase
-from consul_kam.core.records import Seen
+from consul_kam.core.records import Host, Seen
 from consul_kam.core.state import State, compare, enable
 from tests.core.play import B_DRAINS, ONE, TWO, fails, held_by, kinds, play, quiet, writing
 from tests.core.world import GAP, Row, release
@@ -118,10 +118,10 @@ def test_a_try_that_failed_before_trouble_does_not_count_afterwards() -> None:
 
 
 def test_all_names_that_do_not_resolve_are_told_and_planned_without() -> None:
-    state, actions = play(writing(), e.Unresolved(0, ("one", "two")))
+    state, actions = play(writing(), e.Unresolved(0, (Host("one"), Host("two"))))
     assert actions == (
         e.Report(e.Verdict.BLOCKED, TWO, "cannot resolve one, two"),
-        e.Unresolve(("one", "two")),
+        e.Unresolve((Host("one"), Host("two"))),
         e.Arm(e.Retry(state.op), 0.5),
     )
 

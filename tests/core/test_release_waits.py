@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from consul_kam.core import events as e
 from consul_kam.core.events import Phase
+from consul_kam.core.records import Host
 from tests.core.play import ONE, TWO, held_by, kinds, play, quiet, writing
 from tests.core.world import Row, release
 
@@ -31,7 +32,7 @@ def test_kamailio_away_is_tried_every_two_seconds_at_least_names_every_five() ->
     assert actions[0] == e.Report(e.Verdict.BUSY, ONE, "Kamailio is away")
     _, actions = play(state, e.KamailioDown("cannot reach Kamailio: No such file"), now=100.0)
     assert actions[0] == e.Report(e.Verdict.BUSY, ONE, "cannot reach Kamailio: No such file")
-    _, actions = play(replace(writing(), failures=10), e.Unresolved(0, ("host",)), now=100.0)
+    _, actions = play(replace(writing(), failures=10), e.Unresolved(0, (Host("host"),)), now=100.0)
     assert isinstance(actions[-1], e.Arm)
     assert actions[-1].at == 105.0
     assert actions[0] == e.Report(e.Verdict.BLOCKED, TWO, "cannot resolve host")
@@ -76,7 +77,7 @@ def test_waits_grow_while_kamailio_is_away_and_while_names_fail() -> None:
     away, names, waits = quiet(), writing(), []
     for _ in range(5):
         away, actions = play(play(away, e.Tick() if away.phase is Phase.IDLE else e.Retry(0))[0], e.Unreachable(0))
-        names, blocked = play(names, e.Unresolved(0, ("host",)))
+        names, blocked = play(names, e.Unresolved(0, (Host("host"),)))
         names, _ = play(names, e.Retry(0), e.Read(0, held_by(ONE)))
         waits.append([action.at for action in (actions[-1], blocked[-1]) if isinstance(action, e.Arm)])
     assert waits == [[0.25, 0.5], [0.5, 1], [1, 2], [2, 4], [2, 5]]

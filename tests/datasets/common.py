@@ -26,7 +26,7 @@ def rendered(dataset: Dataset, file: str, data: bytes) -> str:
     lines = []
     for record in dataset.settled(answer.records)[0]:
         notes = [] if record.use is Use.IN else [record.use.value]
-        notes += [f"looks up {record.name}"] if record.name else []
+        notes += [f"looks up {record.host}"] if record.host else []
         lines.append(f"{record.line!a}"[1:-1] + "".join(f" | {note}" for note in notes))
     lines += [f"{p.line}:{p.column} {p.reason}" + (f" ({p.source})" if p.source else "") for p in answer.problems]
     return "\n".join(lines) + "\n"

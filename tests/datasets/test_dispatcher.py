@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from consul_kam.core.dataset import Ask
 from consul_kam.core.plan import make_release
 from consul_kam.core.ports import Value
-from consul_kam.core.records import Record, Seen, Use
+from consul_kam.core.records import Host, Record, Seen, Use
 from consul_kam.datasets import dataset
 from consul_kam.errors import RpcMalformed
 from consul_kam.testing import OLDEST, VERSIONS
@@ -378,7 +378,12 @@ def test_others_and_equal_ones_may_repeat(attrs: bytes) -> None:
 
 def test_a_name_is_looked_up_at_a_load_or_while_it_is_pinged_or_never() -> None:
     found = records("3 sip:a.example 0 1\n3 sip:b.example 16 5\n3 sip:10.0.0.1 0 1\n3 sip:10.0.0.2 16 1\n")
-    assert [(r.name, r.pinged_name) for r in found] == [("a.example", ""), ("", "b.example"), ("", ""), ("", "")]
+    assert [(r.host, r.pinged_name) for r in found] == [
+        (Host("a.example"), ""),
+        (None, "b.example"),
+        (None, ""),
+        (None, ""),
+    ]
     assert {r.group for r in found} == {"3"}
     assert [r.key[1] for r in make_release(found).records][:2] == ["sip:b.example", "sip:10.0.0.1"]
 

@@ -87,8 +87,8 @@ def test_every_record_of_the_cases_survives_being_written(name: str) -> None:
         assert again.problems == ()
         shown = found.as_disabled or (lambda record: record)
         expected = [shown(record) if record in disabled else record for record in wanted]
-        assert [(r.key, r.seen, r.line, r.sort, r.name) for r in again.records] == [
-            (r.key, r.seen, r.line, r.sort, r.name) for r in expected
+        assert [(r.key, r.seen, r.line, r.sort, r.host) for r in again.records] == [
+            (r.key, r.seen, r.line, r.sort, r.host) for r in expected
         ]
         assert found.ours(data) == {record.key for record in disabled}
         if found.carry is not None:

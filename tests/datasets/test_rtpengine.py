@@ -3,7 +3,7 @@
 import pytest
 
 from consul_kam.core.ports import Value
-from consul_kam.core.records import Record, Seen, Use
+from consul_kam.core.records import Host, Record, Seen, Use
 from consul_kam.datasets import dataset
 from consul_kam.errors import ListError, RpcMalformed
 from consul_kam.testing import OLDEST, VERSIONS
@@ -88,22 +88,22 @@ def test_another_shape_is_malformed(value: Value) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "name"),
+    ("url", "host"),
     [
-        ("udp:rtp.example:22222", "rtp.example"),
-        ("UDP6:rtp.example", "rtp.example"),
-        ("udp:10.0.0.1:22222", "10.0.0.1"),
-        ("udp6:[2001:db8::1]:22222", "[2001:db8::1]"),
-        ("ws://rtp.example:8080/ng", ""),
-        ("unix:/run/rtp.example", ""),
-        ("unix:rtp.example", ""),
+        ("udp:rtp.example:22222", Host("rtp.example", 4)),
+        ("UDP6:rtp.example", Host("rtp.example", 6)),
+        ("udp:10.0.0.1:22222", Host("10.0.0.1", 4)),
+        ("udp6:[2001:db8::1]:22222", Host("[2001:db8::1]", 6)),
+        ("ws://rtp.example:8080/ng", None),
+        ("unix:/run/rtp.example", None),
+        ("unix:rtp.example", None),
     ],
 )
-def test_a_host_that_a_load_looks_up_and_connects_to_is_known(url: str, name: str) -> None:
+def test_a_host_that_a_load_looks_up_and_connects_to_is_known(url: str, host: Host | None) -> None:
     """One that fails shuts Kamailio's window for good: it must not come into the file."""
     staged = f'{{"url":"{url}","status":"passing"}}\n{{"end":"rtpengine","records":1}}\n'.encode()
     (record,) = dataset("rtpengine").parse_staging("rtpengine", staged).records
-    assert record.name == name
+    assert record.host == host
 
 
 def test_a_node_is_one_of_its_set_and_comes_from_its_service() -> None:

@@ -117,6 +117,31 @@ def test_rtpengine_a_broadcast_address_shuts_nobody_out(lab: Lab, consul: Consul
         assert "no socket connects to 255.255.255.255" in " ".join(world.rest(dataset="rtpengine")["dropped"])
 
 
+def test_rtpengine_a_name_of_the_other_family_shuts_nobody_out(lab: Lab, consul: ConsulAgent, tmp_path: Path) -> None:
+    """Nor does one of a broadcast address. Engine and Kamailio have a hosts file of their own, in a mount namespace."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text(
+        "127.0.0.1 localhost\n2001:db8::6 six.example\n255.255.255.255 all.example\n127.0.0.2 four.example\n"
+    )
+    own = ("unshare", "--mount", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh")
+    kamailio = {"rtpengine": True, "rtpengine_tout_ms": 5}
+    for host in ("four.example", "all.example"):
+        consul.register("rtp", host, host, 9)
+    node = lab.node(consul, kamailio=kamailio, dispatcher=None, rtpengine="", wrapper=own)
+    with Sampler(node.kamailio.ctl, Rpc.rtpengines, 0.05) as nodes:
+        for weight in (3, 4, 5):
+            consul.register("rtp", "media-1", "127.0.0.1", 9, weights=weight)
+            if weight == 4:
+                consul.register("rtp", "six.example", "six.example", 9)
+            wanted = {(0, "udp:127.0.0.1:9", weight, "1"), (0, "udp:four.example:9", 1, "1")}
+            nodes.wait_until(lambda held, wanted=wanted: set(held) == wanted, 40)  # type: ignore[misc]
+        status = node.status("rtpengine")
+        assert status["blocked"] == ["all.example", "six.example"]
+        told = " ".join(status["dropped"])
+        for host in ("all.example", "six.example"):
+            assert f"the name {host} does not resolve to an IPv4 address to connect to; tried again" in told
+
+
 def test_all_three_at_once_share_one_engine(lab: Lab, consul: ConsulAgent) -> None:
     world = World(lab, consul, {"domain": True, "rtpengine": True}, domain="", rtpengine="")
     world.add(1, 2)
