@@ -13,6 +13,7 @@ import pytest
 
 from consul_kam import config
 from consul_kam.adapters.control import Reply, Server, ask
+from tests.lab import wait_for
 
 REPO = Path(__file__).parents[1]
 VERDICT = {"dataset": "dispatcher", "verdict": "PUBLISHED", "release": "abc", "detail": "2 records"}
@@ -108,9 +109,15 @@ def test_where_the_engine_records_nothing_it_fails(run: Run, state: Path) -> Non
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "cannot apply: the engine is ending\n")
 
 
+def word_of(engine: Path) -> list[str]:
+    """It answers before it writes this."""
+    wait_for("its word", lambda: engine.exists() and len(engine.read_text().split()) == 3, 20)
+    return engine.read_text().split()
+
+
 def test_without_an_engine_it_starts_one_that_outlives_it(run: Run, state: Path, engine: Path) -> None:
     done = run("kam-apply")
-    pid, session, output = engine.read_text().split()
+    pid, session, output = word_of(engine)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"dispatcher PUBLISHED {pid} run --detached\n"
     assert (session, output) == (pid, str(state / "detached.log"))
@@ -124,7 +131,7 @@ def test_two_at_once_hand_over_to_one_engine(bin_dir: Path, state: Path, engine:
     both = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=60)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert said[0] == said[1] == f"dispatcher PUBLISHED {engine.read_text().split()[0]} run --detached\n"
+    assert said[0] == said[1] == f"dispatcher PUBLISHED {word_of(engine)[0]} run --detached\n"
 
 
 def test_an_engine_that_cannot_start_is_said_with_its_log(run: Run, bin_dir: Path, state: Path) -> None:

@@ -66,7 +66,7 @@ def said(body: bytes) -> bytes:
 )
 def test_an_answer(answer: bytes, seen: int | None) -> None:
     with agent(answer) as (address, _):
-        assert Consul(address).seen_of_filtered(ROUTER) == seen
+        assert Consul(address, deadline=20.0).seen_of_filtered(ROUTER) == seen
 
 
 def test_who_may_not_even_count_what_acls_hide_sees_none_of_it() -> None:
@@ -81,7 +81,7 @@ def test_who_may_not_even_count_what_acls_hide_sees_none_of_it() -> None:
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        assert Consul(f"127.0.0.1:{listener.getsockname()[1]}").seen_of_filtered(ROUTER) == 0
+        assert Consul(f"127.0.0.1:{listener.getsockname()[1]}", deadline=20.0).seen_of_filtered(ROUTER) == 0
         thread.join(10)
 
 
@@ -89,7 +89,7 @@ def test_who_may_not_even_count_what_acls_hide_sees_none_of_it() -> None:
 def test_a_prefix_is_asked_for_as_our_templates_do(place: str) -> None:
     """lists/sbc2 is another one, that ACLs may well hide."""
     with agent(said(b"[]").replace(b"X-Consul", b"X-Other")) as (address, asked):
-        assert Consul(address).seen_of_filtered(Source("kv", place)) is None
+        assert Consul(address, deadline=20.0).seen_of_filtered(Source("kv", place)) is None
         assert asked[0].startswith(b"GET /v1/kv/lists/sbc/?keys")
 
 
@@ -97,7 +97,7 @@ def test_a_redirect_is_not_followed() -> None:
     with agent(said(b"[1]")) as (other, asked):
         moved = b"HTTP/1.1 302 Found\r\nLocation: http://%s/\r\nContent-Length: 0\r\n\r\n" % other.encode()
         with agent(moved) as (address, _):
-            assert Consul(address).seen_of_filtered(ROUTER) is None
+            assert Consul(address, deadline=20.0).seen_of_filtered(ROUTER) is None
         assert asked == []
 
 
@@ -143,9 +143,9 @@ def test_an_answer_of_one_byte_at_a_time_is_given_up_and_one_thread_waits_for_it
 def test_an_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consul, "LARGEST", 1_000_000)
     with agent(said(b"[" + b"1," * 1_000_000 + b"1]")) as (address, _):
-        assert Consul(address).seen_of_filtered(ROUTER) is None
+        assert Consul(address, deadline=20.0).seen_of_filtered(ROUTER) is None
         with pytest.raises(ConsulError, match="answers more than 0 MiB"):
-            Consul(address).get("/v1/agent/self")
+            Consul(address, deadline=20.0).get("/v1/agent/self")
 
 
 @pytest.mark.parametrize("content", [b"two\nlines", b"caf\xc3\xa9", b"\x00"])
@@ -155,7 +155,7 @@ def test_what_is_no_token_is_not_sent_and_not_quoted(tmp_path: Path, content: by
     file.write_bytes(content)
     with agent(said(b"[]")) as (address, asked):
         with pytest.raises(ConsulError) as caught:
-            Consul(address, str(file)).get("/v1/x")
+            Consul(address, str(file), deadline=20.0).get("/v1/x")
         assert str(caught.value) == f"cannot use the token file {file}: expected one line of printable ASCII"
         assert asked == []
 
@@ -163,13 +163,13 @@ def test_what_is_no_token_is_not_sent_and_not_quoted(tmp_path: Path, content: by
 def test_a_token_of_the_environment_is_not_quoted_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONSUL_HTTP_TOKEN", "two\nlines")
     with agent(said(b"[]")) as (address, _), pytest.raises(ConsulError, match=r"^cannot use \$CONSUL_HTTP_TOKEN: exp"):
-        Consul(address).get("/v1/x")
+        Consul(address, deadline=20.0).get("/v1/x")
 
 
 def test_each_request_has_the_token_of_the_moment(tmp_path: Path) -> None:
     file = tmp_path / "token"
     with agent(said(b"[]")) as (address, asked):
-        consul = Consul(address, str(file))
+        consul = Consul(address, str(file), deadline=20.0)
         with pytest.raises(ConsulError, match="cannot read the token file"):
             consul.get("/v1/x")
         prints = []

@@ -100,7 +100,7 @@ def stand() -> Iterator[Stand]:
 
 
 def agent(stand: Stand) -> ConsulAgent:
-    return ConsulAgent(Consul(stand.address, deadline=0.5))
+    return ConsulAgent(Consul(stand.address, deadline=20.0))
 
 
 def test_a_look(stand: Stand) -> None:
@@ -245,7 +245,7 @@ def test_a_kept_connection_that_died_is_no_failure() -> None:
             connection.close()
 
     threading.Thread(target=serve, daemon=True).start()
-    consul = Consul(f"127.0.0.1:{server.getsockname()[1]}", deadline=2.0)
+    consul = Consul(f"127.0.0.1:{server.getsockname()[1]}", deadline=20.0)
     assert [consul.get("/v1/agent/service/a").code for _ in range(2)] == [404, 404]
     server.close()
 
@@ -307,7 +307,7 @@ def test_the_token_goes_to_nobody_else_and_the_environment_is_not_asked(
     monkeypatch.setenv("CONSUL_HTTP_ADDR", other.address)
     monkeypatch.setenv("http_proxy", f"http://{other.address}")
     (tmp_path / "token").write_text("secret\n")
-    consul = Consul(stand.address, str(tmp_path / "token"), deadline=0.5)
+    consul = Consul(stand.address, str(tmp_path / "token"), deadline=20.0)
     stand.answers["self"] = (302, "", {"Location": f"http://{other.address}/v1/agent/self"})
     assert "redirects" in unreachable(consul)
     assert (len(stand.asked), other.asked) == (1, [])
@@ -358,7 +358,7 @@ def test_instances_that_acls_hide_are_an_error_not_fewer(stand: Stand) -> None:
 
 def test_a_look_tells_one_token_from_another_and_not_which(stand: Stand, tmp_path: Path) -> None:
     file, marks = tmp_path / "token", []
-    client = ConsulAgent(Consul(stand.address, str(file), deadline=0.5))
+    client = ConsulAgent(Consul(stand.address, str(file), deadline=20.0))
     for token in ("11111111-aaaa", "22222222-aaaa", "11111111-aaaa\n"):
         file.write_text(token)
         marks.append(client.look("a", "sbc").token)

@@ -17,7 +17,7 @@ from consul_kam.errors import ConsulError
 
 @contextmanager
 def agent(
-    *answers: tuple[int, str, dict[str, str]], after: float = 0.0, deadline: float = 1.0
+    *answers: tuple[int, str, dict[str, str]], after: float = 0.0, deadline: float = 20.0
 ) -> Iterator[tuple[Consul, list[tuple[str, str]]]]:
     """(a client of it, what it was asked: path and body). The last answer is given again and again, each `after` s."""
     asked: list[tuple[str, str]] = []

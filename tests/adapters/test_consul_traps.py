@@ -112,7 +112,7 @@ def test_trap_the_environments_address(made: Made, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CONSUL_HTTP_ADDR", f"127.0.0.1:{other.port}")
     theirs(host="127.0.0.1", port=meant.port).status.leader()
     assert (len(meant.asked), len(other.asked)) == (0, 1)
-    assert Consul(f"127.0.0.1:{meant.port}").leader() == "it"
+    assert Consul(f"127.0.0.1:{meant.port}", deadline=20.0).leader() == "it"
     assert (len(meant.asked), len(other.asked)) == (1, 1)
 
 
@@ -125,7 +125,7 @@ def test_trap_the_environments_token(made: Made, monkeypatch: pytest.MonkeyPatch
     client.leader()
     file.write_text("of another file\n")
     client.leader()
-    Consul(f"127.0.0.1:{agent.port}").leader()  # none is configured
+    Consul(f"127.0.0.1:{agent.port}", deadline=20.0).leader()  # none is configured
     assert [token for _, token in agent.asked] == ["of the file", "of another file", "of the environment"]
 
 
@@ -135,7 +135,7 @@ def test_trap_the_environments_ssl(made: Made, monkeypatch: pytest.MonkeyPatch) 
     assert theirs(scheme="http").scheme == "http"  # the word of Consul's own programs for it
     monkeypatch.setenv("CONSUL_HTTP_SSL", "true")
     assert theirs(scheme="http").scheme == "https"
-    assert Consul(f"http://127.0.0.1:{agent.port}").leader() == "it"
+    assert Consul(f"http://127.0.0.1:{agent.port}", deadline=20.0).leader() == "it"
 
 
 def test_trap_the_environments_ssl_verify(made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -164,8 +164,8 @@ def test_trap_ipv6(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONSUL_HTTP_ADDR", f"[::1]:{agent.port}")
     with pytest.raises(raw.ConsulException, match="does not match"):
         theirs()
-    assert Consul(f"[::1]:{agent.port}").leader() == "it"
-    assert Consul(f"http://[::1]:{agent.port}").leader() == "it"
+    assert Consul(f"[::1]:{agent.port}", deadline=20.0).leader() == "it"
+    assert Consul(f"http://[::1]:{agent.port}", deadline=20.0).leader() == "it"
 
 
 def test_trap_unix_socket(made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_trap_unix_socket(made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("CONSUL_HTTP_ADDR", address)
     assert theirs().http.base_uri.startswith("http://unix")
     monkeypatch.delenv("CONSUL_HTTP_ADDR")
-    assert Consul(address).leader() == "it"
+    assert Consul(address, deadline=20.0).leader() == "it"
     assert agent.asked == [("/v1/status/leader", None)]
 
 
@@ -194,7 +194,7 @@ def test_trap_the_timeout(made: Made) -> None:
 def test_trap_deprecation_warnings(made: Made) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        assert Consul(f"127.0.0.1:{made().port}").leader() == "it"
+        assert Consul(f"127.0.0.1:{made().port}", deadline=20.0).leader() == "it"
     assert [str(each.message) for each in told if issubclass(each.category, DeprecationWarning)] == []
 
 
@@ -206,7 +206,7 @@ def test_trap_a_proxy(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     theirs(host="127.0.0.1", port=agent.port).status.leader()
     assert (len(proxy.asked), len(agent.asked)) == (1, 0)
-    assert Consul(f"127.0.0.1:{agent.port}").leader() == "it"
+    assert Consul(f"127.0.0.1:{agent.port}", deadline=20.0).leader() == "it"
     assert (len(proxy.asked), len(agent.asked)) == (1, 1)
 
 

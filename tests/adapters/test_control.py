@@ -1,5 +1,6 @@
 """The control socket over real sockets: the protocol, the owner of the path, and clients that misbehave."""
 
+import gc
 import json
 import os
 import socket
@@ -121,7 +122,7 @@ def test_garbage_is_answered_with_what_is_wrong(path: Path, sent: bytes, expecte
 
 
 def test_a_slow_client_is_told_and_shut_out_and_blocks_nobody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "READ_DEADLINE", 0.05)
+    monkeypatch.setattr(control, "READ_DEADLINE", 0.5)
     with serving(path), connected(path) as slow:
         slow.sendall(b'{"do":')
         assert ask(path, {"do": "status"}, 5)["ok"] is True
@@ -207,11 +208,12 @@ def test_a_client_waits_where_the_queue_of_the_listener_is_full(tmp_path: Path) 
 
 
 def test_no_descriptor_is_left(path: Path) -> None:
+    gc.collect()  # other tests' too
     before = len(os.listdir("/proc/self/fd"))
     with serving(path), connected(path):
         for _ in range(20):
             ask(path, {"do": "status"}, 5)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_a_path_too_long_names_the_setting(tmp_path: Path) -> None:

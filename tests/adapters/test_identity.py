@@ -1,5 +1,6 @@
 """A certificate with its key, read as one, judged, and followed."""
 
+import gc
 import os
 import socket
 import subprocess
@@ -94,7 +95,9 @@ def test_while_they_are_swapped_a_certificate_never_stands_beside_anothers_key(i
         issued.swap(places[0])
 
     with meanwhile(swap, 0.0001):
-        for _ in range(200):
+        loads, until = 0, time.monotonic() + 30
+        while loads < 200 or (seen != whole and time.monotonic() < until):
+            loads += 1
             try:
                 found = identity.load(files(issued, ca=False))
             except Unfit:
@@ -156,10 +159,11 @@ def test_a_name_that_is_none_is_told_and_ends_nothing(issued: Issued, name: str)
 
 def test_no_descriptor_is_left(issued: Issued) -> None:
     issued.renew()
+    gc.collect()  # other tests' too
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
         identity.load(files(issued), ["127.0.0.1"])
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_a_handshake_with_nobody_and_with_one_who_speaks_no_tls() -> None:

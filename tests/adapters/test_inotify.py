@@ -25,9 +25,9 @@ def told(tmp_path: Path) -> Iterator[Told]:
 
 def test_a_rename_into_place_is_told(tmp_path: Path, told: Told) -> None:
     (tmp_path / "there" / "new").write_text("x")
-    assert told.get(timeout=5) == tmp_path / "there" / "new"
+    assert told.get(timeout=20) == tmp_path / "there" / "new"
     (tmp_path / "there" / "new").rename(tmp_path / "list")
-    assert told.get(timeout=5) == tmp_path / "list"
+    assert told.get(timeout=20) == tmp_path / "list"
     assert told.empty()
 
 
@@ -36,16 +36,16 @@ def test_a_file_is_told_once_it_is_closed_and_not_before_and_reading_it_is_no_si
         file.write("x")
         file.flush()
         (tmp_path / "other").write_text("y")
-        assert told.get(timeout=5) == tmp_path / "other"
-    assert told.get(timeout=5) == tmp_path / "list"
+        assert told.get(timeout=20) == tmp_path / "other"
+    assert told.get(timeout=20) == tmp_path / "list"
     assert (tmp_path / "list").read_text() == "x"
     (tmp_path / "last").write_text("z")
-    assert told.get(timeout=5) == tmp_path / "last"
+    assert told.get(timeout=20) == tmp_path / "last"
 
 
 def test_a_name_that_is_no_utf8(tmp_path: Path, told: Told) -> None:
     (tmp_path / "caf\udce9").write_text("x")
-    assert told.get(timeout=5) == tmp_path / "caf\udce9"
+    assert told.get(timeout=20) == tmp_path / "caf\udce9"
 
 
 def test_where_signs_were_lost_every_file_is_told(tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def test_a_directory_that_goes_is_known_and_the_others_stay_watched(tmp_path: Pa
     watch = Inotify([tmp_path, tmp_path / "there"], found.put)
     assert watch.whole
     (tmp_path / "there").rmdir()
-    wait_for("the removal", lambda: not watch.whole, 5)
+    wait_for("the removal", lambda: not watch.whole, 20)
     (tmp_path / "list").write_text("x")
-    assert found.get(timeout=5) == tmp_path / "list"
+    assert found.get(timeout=20) == tmp_path / "list"
     watch.stop()
 
 
@@ -87,9 +87,9 @@ def test_who_begins_to_write_is_told_before_the_file_is_whole(tmp_path: Path) ->
     told: queue.Queue[tuple[str, Path]] = queue.Queue()
     watch = Inotify([tmp_path], lambda path: told.put(("whole", path)), lambda path: told.put(("coming", path)))
     with (tmp_path / "123").open("w") as file:
-        assert told.get(timeout=5) == ("coming", tmp_path / "123")
+        assert told.get(timeout=20) == ("coming", tmp_path / "123")
         file.write("x")
-    assert told.get(timeout=5) == ("whole", tmp_path / "123")
+    assert told.get(timeout=20) == ("whole", tmp_path / "123")
     (tmp_path / "123").rename(tmp_path / "list")
-    assert told.get(timeout=5) == ("whole", tmp_path / "list")
+    assert told.get(timeout=20) == ("whole", tmp_path / "list")
     watch.stop()

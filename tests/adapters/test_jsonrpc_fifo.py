@@ -15,6 +15,7 @@ import pytest
 from consul_kam.adapters.jsonrpc_fifo import Fifo
 from consul_kam.core.ports import Call
 from consul_kam.errors import ConfigError, RpcFault, RpcMalformed, RpcTimeout, RpcTooBig, RpcUnreachable
+from tests.lab import wait_for
 
 Request = dict[str, Any]
 Behaviour = Callable[["Server", Request], None]
@@ -173,6 +174,7 @@ def test_a_late_reply_is_nobody_elses(server: Server, rpc: Fifo) -> None:
     with pytest.raises(RpcTimeout, match=r"cannot tell whether dispatcher\.reload was .*fifo_reply_dir"):
         rpc.call("dispatcher.reload", deadline=0.2)
     assert left(server) == []
+    wait_for("the request", lambda: kept, 10)
     server.reply(kept[0], document(kept[0], ["late"]))
     assert server.failed.is_set()
     assert rpc.call("core.echo", "mine", deadline=5) == ("mine",)
@@ -190,7 +192,7 @@ def test_a_reply_that_never_ends(server: Server, rpc: Fifo) -> None:
 
     server.behaviours = [half, echoes]
     with pytest.raises(RpcTimeout, match=r"no whole reply in time$"):
-        rpc.call("core.uptime", deadline=0.3)
+        rpc.call("core.uptime", deadline=1.5)
     ended.set()
     assert rpc.call("core.echo", "mine", deadline=5) == ("mine",)
 
@@ -200,6 +202,7 @@ def test_blanks_go_before_the_request_after_an_unheard_one(server: Server, rpc: 
     server.behaviours = [silent, echoes]
     with pytest.raises(RpcTimeout):
         rpc.call("core.uptime", deadline=0.1)
+    wait_for("it to be read", lambda: server.requests, 10)
     server.chunks.clear()
     assert [rpc.call("core.echo", text, deadline=5) for text in "12"] == [("1",), ("2",)]
     stream = b"".join(server.chunks)

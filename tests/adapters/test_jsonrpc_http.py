@@ -252,7 +252,8 @@ def test_a_reply_that_kamailio_could_not_send(server: Server, rpc: Http) -> None
     server.behaviours = [silent, answer]
     with pytest.raises(RpcTooBig, match="-M 64"):
         rpc.call("dispatcher.list", deadline=20)
-    assert [asked(request)["method"] for request in server.requests] == ["dispatcher.list", "core.uptime"]
+    first, *echoes = [asked(request)["method"] for request in server.requests]
+    assert (first, set(echoes)) == ("dispatcher.list", {"core.uptime"})
     assert rpc.call("core.uptime", deadline=5) == ("fine",)
 
 
@@ -295,8 +296,9 @@ def test_a_silence_to_the_end_is_no_word_on_what_was_done(server: Server, rpc: H
     """The harmless requests, and that they go unanswered too, do not make it "cannot have been carried out"."""
     server.behaviours = [silent]
     with pytest.raises(RpcTimeout, match=r"cannot tell whether dispatcher\.reload was carried out"):
-        rpc.call("dispatcher.reload", deadline=1.2)
-    assert [asked(request)["method"] for request in server.requests] == ["dispatcher.reload", "core.uptime"]
+        rpc.call("dispatcher.reload", deadline=3.0)
+    first, *echoes = [asked(request)["method"] for request in server.requests]
+    assert (first, set(echoes)) == ("dispatcher.reload", {"core.uptime"})
 
 
 def test_a_connection_that_was_closed_meanwhile_is_made_anew(server: Server, rpc: Http) -> None:

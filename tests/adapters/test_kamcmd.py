@@ -108,7 +108,7 @@ def test_too_big_names_binrpc(tmp_path: Path) -> None:
 def test_ways_to_fail(tmp_path: Path, script: str, error: type[Exception]) -> None:
     rpc = kamcmd(tmp_path, script)
     with pytest.raises(error, match=r"^cannot"):
-        rpc.call("dispatcher.reload", deadline=2)
+        rpc.call("dispatcher.reload", deadline=2 if script in ("sleep 60", "exec yes") else 20)
     assert rpc.generation == (2 if error in (RpcUnreachable, RpcTimeout) else 1)
 
 

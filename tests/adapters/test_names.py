@@ -11,7 +11,7 @@ def test_a_name_that_does_not_exist_is_answered_and_one_whose_server_is_silent_i
     ending = threading.Event()
     answers = {"gone": lambda: False, "there": lambda: True, "silent": lambda: ending.wait(30)}
     try:
-        assert unanswered(answers, 0.5, lambda name: answers[name]()) == ("silent",)
+        assert unanswered(answers, 2.0, lambda name: answers[name]()) == ("silent",)
     finally:
         ending.set()
 

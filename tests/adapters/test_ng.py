@@ -61,7 +61,7 @@ def test_a_ping_carries_a_cookie_of_its_own(stream: bool) -> None:
 def test_over_udp_it_is_sent_again_with_the_same_cookie() -> None:
     server = Server(lambda cookie, before: [cookie + PONG] if before == 2 else [])
     assert ping(server.endpoint, 20.0) == "pong"
-    assert len(server.requests) == 3
+    assert len(server.requests) >= 3
     assert len(set(server.requests)) == 1
 
 

@@ -38,14 +38,14 @@ def record(tmp_path: Path) -> Iterator[Path]:
 
 def identity(record: Path, started: Identity) -> Identity:
     """Once the process has written it down."""
-    wait_for("the record", lambda: recorded(record) is not None, 5)
+    wait_for("the record", lambda: recorded(record) is not None, 20)
     assert recorded(record) == started
     return started
 
 
 def leader(record: Path, tmp_path: Path) -> Identity:
     started = processes.spawn(["sh", "-c", LEADER, "sh", str(tmp_path / "up")], record, ENVIRONMENT)
-    wait_for("the workers", (tmp_path / "up").exists, 5)
+    wait_for("the workers", (tmp_path / "up").exists, 20)
     return identity(record, started)
 
 
@@ -53,7 +53,7 @@ def test_a_program_writes_down_who_it_is_before_it_is_executed(record: Path) -> 
     found = identity(record, processes.spawn(["sleep", "300"], record, ENVIRONMENT))
     assert alive(found)
     assert found.program.endswith("/sleep")
-    wait_for("the program", lambda: Path(f"/proc/{found.pid}/comm").read_text() == "sleep\n", 5)
+    wait_for("the program", lambda: Path(f"/proc/{found.pid}/comm").read_text() == "sleep\n", 20)
     assert alive(found)
     assert os.getsid(found.pid) == found.pid
 
@@ -117,8 +117,8 @@ def test_the_end_of_a_child_is_told_and_its_group_goes_with_it(record: Path, tmp
     watcher.watch(found.pid, told.put)
     assert watcher.pids == {found.pid}
     os.kill(found.pid, signal.SIGKILL)
-    assert told.get(timeout=5) == "signal 9"
-    wait_for("the end of the group", lambda: members(found) == [], 5)
+    assert told.get(timeout=20) == "signal 9"
+    wait_for("the end of the group", lambda: members(found) == [], 20)
     with pytest.raises(ChildProcessError):
         os.waitpid(found.pid, os.WNOHANG)
     assert watcher.pids == frozenset()
@@ -127,7 +127,7 @@ def test_the_end_of_a_child_is_told_and_its_group_goes_with_it(record: Path, tmp
 def test_an_exit_code_is_told(record: Path, watcher: Watcher) -> None:
     told = queue.Queue[str]()
     watcher.watch(processes.spawn(["sh", "-c", "exit 14"], record, ENVIRONMENT).pid, told.put)
-    assert told.get(timeout=5) == "exit code 14"
+    assert told.get(timeout=20) == "exit code 14"
 
 
 def test_one_that_is_no_child_of_ours_is_watched_too(record: Path, tmp_path: Path, watcher: Watcher) -> None:
@@ -137,13 +137,13 @@ def test_one_that_is_no_child_of_ours_is_watched_too(record: Path, tmp_path: Pat
         from consul_kam.adapters import processes
         processes.spawn(["sleep", "300"], Path({str(record)!r}), {ENVIRONMENT!r})"""
     subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
-    wait_for("the record", lambda: recorded(record) is not None, 5)
+    wait_for("the record", lambda: recorded(record) is not None, 20)
     found, told = recorded(record), queue.Queue[str]()
     assert found is not None
     assert alive(found)
     watcher.watch(found.pid, told.put)
     os.kill(found.pid, signal.SIGKILL)
-    assert told.get(timeout=5) == "ended"
+    assert told.get(timeout=20) == "ended"
     assert not alive(found)
 
 
@@ -152,7 +152,7 @@ def test_the_end_of_one_that_is_gone_already_is_told(watcher: Watcher) -> None:
     child.wait()
     told = queue.Queue[str]()
     watcher.watch(child.pid, told.put)
-    assert told.get(timeout=5) == "ended"
+    assert told.get(timeout=20) == "ended"
 
 
 def seen(found: Identity) -> tuple[int, str]:
@@ -184,7 +184,7 @@ def test_a_kill_takes_the_whole_group_and_no_stranger(record: Path, tmp_path: Pa
     processes.kill(found._replace(started=1))
     assert len(members(found)) == 3
     processes.kill(found)
-    wait_for("the end", lambda: members(found) == [], 5)
+    wait_for("the end", lambda: members(found) == [], 20)
     os.waitpid(found.pid, 0)
     processes.kill(found)
 
@@ -192,13 +192,16 @@ def test_a_kill_takes_the_whole_group_and_no_stranger(record: Path, tmp_path: Pa
 def test_orphans_are_reaped_and_no_exit_status_is_stolen() -> None:
     """In a process of its own, which takes orphans as PID 1 of a container does [prctl(2), PR_SET_CHILD_SUBREAPER]."""
     code = """if True:
-        import ctypes, os, subprocess, time
+        import ctypes, os, psutil, subprocess, time
         from consul_kam.adapters.processes import Reaper
         ctypes.CDLL(None).prctl(36, 1)
         known = subprocess.Popen(["sh", "-c", "exit 7"])
         waited = subprocess.Popen(["sh", "-c", "exit 3"])
         subprocess.run(["sh", "-c", "(sleep 0.05; exit 5) & exit 0"])
-        time.sleep(0.4)
+        until = time.monotonic() + 15
+        ended = lambda: [each for each in psutil.Process().children() if each.status() == psutil.STATUS_ZOMBIE]
+        while len(ended()) < 3 and time.monotonic() < until:
+            time.sleep(0.01)
         reaper = Reaper(lambda: frozenset([known.pid]))
         first = reaper.look()
         assert waited.wait() == 3

@@ -26,7 +26,7 @@ def test_a_directory_made_again_is_watched_again_whatever_inode_it_gets(tmp_path
                 (place / "new").write_text("x")
                 return seen.wait(0.2)
 
-            wait_for("the change", told, 10)
+            wait_for("the change", told, 30)
             seen.clear()
     finally:
         watch.stop()

@@ -16,7 +16,7 @@ def manager(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, str
     with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         name = f"{short}/notify" if request.param == "path" else f"@consul_kam-test-{os.getpid()}"
         listener.bind("\0" + name[1:] if name.startswith("@") else name)
-        listener.settimeout(2)
+        listener.settimeout(20)
         yield listener, name
 
 

@@ -139,7 +139,7 @@ def test_a_start_in_the_middle_of_a_change_is_one_with_what_the_include_says(pla
         until(lambda: not made.waits_for)
         first = made.for_start(["kamailio"]).digest
         made.started(first)
-        until(lambda: waiting(made) == [])
+        until(lambda: waiting(made) == [] and (kept := made._kept) is not None and kept.started == first)
         made.may.clear()
         put(place, 2)
         until(lambda: (told := made.status()) is not None and told["digest"] != first)

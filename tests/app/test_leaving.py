@@ -139,7 +139,7 @@ def test_what_a_run_before_us_left(tmp_path: Path, text: str, phase: str, said: 
     if said is not None:
         assert events[0].startswith(said)
     if "undone" in (said or ""):
-        assert not (tmp_path / FILE).exists()
+        wait_for("its end", lambda: not (tmp_path / FILE).exists(), 20)
 
 
 def test_without_consul_it_refuses_at_once_and_who_is_gone_is_not_waited_for(tmp_path: Path) -> None:

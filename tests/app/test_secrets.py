@@ -206,7 +206,7 @@ def test_a_login_that_is_renewed_a_little_late_brings_back_what_hangs_on_it(tmp_
         made.until(lambda: made.told)
         made.vault.open.clear()
         made.until(lambda: made.state()["state"] == "expired")
-        assert [entry for entry in made.reporter.recent if entry["event"] == "secret expired"]
+        made.until(lambda: [entry for entry in made.reporter.recent if entry["event"] == "secret expired"])
         made.vault.login_life = 3600.0
         made.vault.open.set()
         made.until(lambda: made.state()["state"] == "good")

@@ -124,7 +124,7 @@ class ConsulAgent(Started):
     def _open(self, timeout: float = 30.0) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
-    def once(self, method: str, path: str, body: object = None, timeout: float = 5.0) -> tuple[int, str]:
+    def once(self, method: str, path: str, body: object = None, timeout: float = 30.0) -> tuple[int, str]:
         """As `request`, on a connection of its own and from any thread: (status, text). Raises OSError."""
         connection = self._open(timeout)
         try:

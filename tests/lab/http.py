@@ -54,9 +54,12 @@ def metrics(text: str) -> Metrics:
 
 
 def scrape(listen: str) -> Metrics:
-    status, text = get(listen, "/metrics")
-    assert status == 200
-    return metrics(text)
+    """Asked again where the decision thread is late, on a machine that stands still for moments."""
+    for _ in range(5):
+        status, text = get(listen, "/metrics")
+        if status == 200:
+            return metrics(text)
+    raise AssertionError(f"{status}: {text}")
 
 
 def value(found: Metrics, name: str, **labels: str) -> float | None:

@@ -86,7 +86,7 @@ def test_every_command_says_the_same_and_consul_template_too(
         f'[datasets.dispatcher]\nfile = "{tmp_path}/dispatcher.list"\n'
     )
     break_theirs(cluster, what, tmp_path)
-    for words in (["doctor"], ["env"], ["render", "--deadline", "10"]):
+    for words in (["doctor"], ["env"], ["render", "--deadline", "30"]):
         env = {**os.environ, "CONSUL_KAM_CONFIG": str(config), "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [sys.executable, "-m", "consul_kam", *words], env=env, capture_output=True, text=True, timeout=90
@@ -129,7 +129,7 @@ def test_our_certificate(cluster: SecureCluster, tmp_path: Path) -> None:
 
 def test_a_certificate_of_ours_that_expires_while_we_run(cluster: SecureCluster, tmp_path: Path) -> None:
     """Nothing but time passes: the one that we hold is the newest that ever fitted."""
-    short = cluster.authority.issue(tmp_path / "short", ends=10 / 3600)
+    short = cluster.authority.issue(tmp_path / "short", ends=40 / 3600)
     consul = ours(cluster, files=Files(*short.names))
     assert consul.get("/v1/status/leader").code == 200
     pattern = f"cannot use the certificate {short.certificate}: it expired at {DATE}; mend or renew what"
@@ -142,7 +142,7 @@ def test_a_certificate_of_ours_that_expires_while_we_run(cluster: SecureCluster,
             return re.search(pattern, str(error)) is not None
         return False
 
-    wait_for("it to be said", said, 60)
+    wait_for("it to be said", said, 90)
 
 
 @pytest.mark.parametrize("alone", [False, True])
@@ -211,8 +211,14 @@ def test_a_node_that_runs_says_it_once_keeps_its_list_and_is_well_again(
 
         wait_for("trouble", lambda: "of its certificate: it expired at" in registration(), 60, node.log)
         assert node.status()["memory"]["records"] == 1
-        said = [line for line in node.log.read_text().splitlines() if registration() in line and "probe" not in line]
-        assert len(said) == 1
+        words = registration()
+        assert "it expired at" in words
+
+        def said() -> list[str]:
+            return [line for line in node.log.read_text().splitlines() if words in line and "probe" not in line]
+
+        wait_for("its line", said, 20, node.log)
+        assert len(said()) == 1
         assert "Traceback" not in node.log.read_text()
         agent.identity.show(cluster.authority)
         agent.reload()

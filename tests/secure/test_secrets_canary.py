@@ -189,7 +189,7 @@ def test_no_secret_is_found_anywhere(
         seen = lab.sampler(node.kamailio)
         seen.wait_until(lambda memory: uris(memory) == [uri(1)], 30)
         expected = {"page token", "consul token", "password", "text", "live", "key.pem", "secret-id", "Vault token"}
-        assert canary.names == expected
+        wait_for("all of them known", lambda: canary.names == expected, 20)
         found: list[str] = []
         assert post(listen, "/", token=PAGE % 0, do="resume dispatcher")[0] == 303
         for number in (1, 2):

@@ -19,7 +19,7 @@ from tests.lab.vault import Vault
 from tools import kamailio_roots
 
 pytestmark = pytest.mark.vault
-LEASE = 60
+LEASE = 90
 """Seconds; its last third is enough for a rolling restart on a machine that is busy, or stands still for a while."""
 QUICK = "[drain]\nquiet_for = 0.2\nannounce_max = 0.5\ndeadline = 2\non_stop = 'leave'\n"
 

@@ -57,6 +57,7 @@ def test_the_second_is_refused_until_the_first_has_ended(tmp_path: Path) -> None
         refused(other, tls)
         one.write_text(one.read_text() + 'clients = "no"\n')
         os.kill(process.pid, signal.SIGHUP)
+        wait_for("it read again", lambda: "configuration read again" in log.read_text(), 20, log)
         wait_for("the new one", lambda: log.read_text().count("cannot reach Kamailio at unix:") >= 2, 20, log)
         refused(other, tls)
         assert (tls / "tls.cfg").read_text() == before

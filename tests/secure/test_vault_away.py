@@ -74,7 +74,7 @@ def test_sealed_for_some_seconds_in_the_middle(vault: Vault, auth: str, tmp_path
         node.until("another token", lambda: node.field("consul", "token") != token)
         node.until("the new value", lambda: node.field("api", "key") == "two")
         assert node.events("secret expired") == []
-        assert node.events("Vault answers again")
+        node.until("it told", lambda: node.events("Vault answers again"))
         node.good("api", "consul")
 
 
@@ -118,7 +118,7 @@ def test_expired_and_kept(vault: Vault, auth: str, tmp_path: Path) -> None:
             assert node.secret("consul")["expires_in"] < 0
             assert "secrets" not in http.readiness(node.listen or "")["reasons"]
             assert http.value(http.scrape(node.listen or ""), "consul_kam_secret_usable", secret="consul") == 0
-            assert [entry["removed"] for entry in node.events("secret expired")] == [False]
+            node.until("its entry", lambda: [each["removed"] for each in node.events("secret expired")] == [False])
             node.stop()
             node.start()
             node.until("still expired", lambda: node.secret("consul")["state"] == "expired")

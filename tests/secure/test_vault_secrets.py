@@ -94,7 +94,7 @@ def test_kv_follows_and_all_fields_change_together(vault: Vault, auth: str, tmp_
         node.until("the third", lambda: node.secret("api")["generation"] == 3)
         assert node.field("api", "user") == "three"
         node.until("the first gone", lambda: node.generations("api") == [2, 3])
-        assert [entry["generation"] for entry in node.events("secret changed")] == [2, 3]
+        node.until("both told", lambda: [each["generation"] for each in node.events("secret changed")] == [2, 3])
         metrics = http.scrape(node.listen or "")
         assert http.value(metrics, "consul_kam_vault_up") == 1
         assert http.value(metrics, "consul_kam_secret_usable", secret="api") == 1

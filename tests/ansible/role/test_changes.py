@@ -26,7 +26,7 @@ def test_configuration_is_a_reload(node: Host, controller: Controllers) -> None:
     done = play.play(*THESE, consul_kam_settings={"datasets": {"dispatcher": {"sets": [static]}}})
     assert done.did("The service consul-kam")[0] == "changed"
     assert pids(node) == before
-    assert "configuration read again" in node.journal(UNIT)
+    wait_for("its word", lambda: "configuration read again" in node.journal(UNIT), 30)
     holds(node, "r9", "r1", unit=UNIT)
     # this run's inventory has no word of it: it is taken back, and by the part that configures alone, by its handler
     done = play.play("--tags", "configure")
