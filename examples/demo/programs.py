@@ -71,7 +71,7 @@ class Sbc(Kamailio):
         """Raises as `Rpc.call`."""
         (first, *_) = rpc.call("core.psx")
         assert isinstance(first, Struct)
-        return Life(int(str(first["PID"])), self.answers_options())
+        return Life(int(str(first["PID"])), self.answers_options(2.0))
 
     def kamcmd(self, *words: str) -> str:
         """What somebody types at a shell."""

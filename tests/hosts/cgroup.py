@@ -25,7 +25,7 @@ class Cgroup:
         files = [file for each in self.directories for file in each.rglob("cgroup.procs")]
         return {int(pid) for file in files for pid in _read(file).split()}
 
-    def remove(self, timeout: float = 5.0) -> None:
+    def remove(self, timeout: float = 30.0) -> None:
         """OSError where something lives in there after `timeout` s."""
         deadline = time.monotonic() + timeout
         for directory in self.directories:

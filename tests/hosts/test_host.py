@@ -1,5 +1,6 @@
 """The hosts themselves: a systemd of their own, and nothing left of them, however they end."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ time.sleep(600)
 
 
 def ours() -> list[str]:
-    return [str(path) for place in cgroup._places() for path in place.glob(f"{cgroup.PREFIX}*")]
+    return [str(path) for place in cgroup._places() for path in place.glob(f"{cgroup.PREFIX}{os.getpid()}-*")]
 
 
 def mounts(directory: Path) -> list[str]:

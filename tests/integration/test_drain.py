@@ -55,18 +55,19 @@ def refuses(kamailio: Kamailio) -> bool:
 def test_a_router_leaves_under_calls(fleet: Fleet, who: str, version: str) -> None:
     fleet.start(version=version)
     leaver, other = fleet.routers
-    with fleet.calls(who, rate=15, calls=150) as calls:
+    with fleet.calls(who, rate=15, calls=1_000) as calls:
         wait_for("calls", lambda: fleet.callee.calls > 30, 20)
         end = json.loads(cli(leaver, "drain", "--reason", "new kernel", "--json"))
-        assert (end["phase"], end["clean"], end["calls"], end["how"]) == ("DRAINED", True, 0, "no call is left")
-        assert fleet.flags() == ["D", "A"], "in the list for what still comes, but chosen no more"
+        assert (end["phase"], end["clean"], end["calls"]) == ("DRAINED", True, 0)
+        assert end["how"].startswith("no call is left")
+        fleet.expect("D", "A")  # in the list for what still comes, but chosen no more
         assert maintenance(fleet.consul, leaver) == "consul_kam: new kernel"
         assert refuses(leaver.kamailio)
         assert leaver.stop() == 0
         assert calls.running(), "it left under calls"
-        created, failed, cut = calls.wait(60)
-    assert (created, failed, cut) == (150, 0, []), calls.errors()
-    assert fleet.callee.calls == 150
+        created, failed, cut = calls.end(60)
+    assert (failed, cut) == (0, []), calls.errors()
+    assert fleet.callee.calls == created > 30
     assert other.alive()
 
 
@@ -170,10 +171,11 @@ def test_sigterm_drains_first(fleet: Fleet, who: str) -> None:
     with fleet.calls(who, rate=15, calls=200) as calls:
         wait_for("calls", lambda: fleet.callee.calls > 30, 20)
         end(node)
-        node.phase("REFUSING")
+        node.phase("ANNOUNCING")
         assert node.draining()["by"] == "end"
         node.hup()
         wait_for("its end", lambda: not node.alive(), 60)
+        assert "REFUSING" in [entry["phase"] for entry in node.journal() if entry.get("event") == "drain"]
         assert known(fleet.consul, "node-r1") is None
         assert calls.running()
         assert calls.wait(60) == (200, 0, []), calls.errors()
@@ -222,7 +224,7 @@ def test_an_engine_beside_its_kamailio_ends_and_calls_go_on(fleet: Fleet, who: s
         assert node.stop() == 0
         assert maintenance_at(fleet.consul, "node-r1")
         fleet.expect("D", "A")
-        assert node.kamailio.answers_options()
+        assert node.kamailio.answers_options(10.0)
         assert not refuses(node.kamailio)
         node.start()
         node.ready()

@@ -91,7 +91,8 @@ def test_its_sessions_end_by_themselves(
     assert leaver.sessions[0] == 0
     assert weights(router) == {leaver.port: "0", other.port: "1"}
     assert sipp.running(), "it left under calls"
-    assert statuses(consul, "node-rtp1")[":ttl"] == "passing", "it is well: Consul must not forget it as a dead one"
+    # it is well: Consul must not forget it as a dead one
+    wait_for("passing", lambda: statuses(consul, "node-rtp1")[":ttl"] == "passing", 10)
     ever = leaver.sessions[1]
     leaver.daemon.stop(signal.SIGTERM)
     sipp.quit()

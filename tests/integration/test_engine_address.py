@@ -214,7 +214,7 @@ def test_an_empty_or_broken_list_opens_no_door_and_closes_none(lab: Lab, consul:
 
 
 def test_within_kamailios_window_the_newest_list_waits(lab: Lab, consul: ConsulAgent) -> None:
-    with doors(lab, consul, reload_delta=2) as at:
+    with doors(lab, consul, reload_delta=5) as at:
         at.stage({"address": "10.0.0.1"})
         at.holds(host("10.0.0.1"))
         for number in range(2, 6):

@@ -98,6 +98,10 @@ def test_a_token_that_sees_less_than_consul_template_proves_nothing(lab: Lab, tm
     world.engine.start()
     world.add(1, 2, 3)
     world.expect(1, 2, 3)
+    world.rest()
+    # of an empty list, before consul-template had the first of them, it may have said so
+    before = world.engine.verdicts().count("REJECTED")
     world.remove(3)
     world.expect(1, 2)
-    assert "REJECTED" not in world.engine.verdicts()
+    world.rest()
+    assert world.engine.verdicts().count("REJECTED") == before

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from consul_kam.config import load
+from tests.integration.test_examples_kamailio import phone, pinged
 from tests.lab import ConsulAgent, Destination, Lab, Process, Rpc, Sampler, free_port, uris, wait_for
 from tests.lab.engine import TEMPLATES
 from tests.lab.world import BASE, World, every_version, uri
@@ -89,6 +90,9 @@ def test_rtpengine_a_real_one_and_one_that_is_away(lab: Lab, consul: ConsulAgent
     argv += [f"--listen-ng=127.0.0.1:{port}", "--port-min=32100", "--port-max=32199", f"--pidfile={tmp_path / 'pid'}"]
     media = Process(argv, tmp_path / "rtpengine.log")
     try:
+        with phone(port) as client:
+            client.settimeout(0.2)
+            wait_for("RTPEngine", lambda: pinged(client), 20, media.log)
         nodes = Sampler(world.kam.ctl, Rpc.rtpengines, 0.05)
         with nodes:
             consul.register("rtp", "media-1", "127.0.0.1", port, weights=3)

@@ -1,11 +1,12 @@
 """The guards against real programs: what leaves at once, what is held, and when a hold ends. Design.md 3, rule 7."""
 
+import json
 import time
 
 from tests.lab import ConsulAgent, Lab, uris, wait_for
 from tests.lab.world import BASE, World, flags, uri
 
-SHORT = "hold_for = 1.5"
+SHORT = "hold_for = 4"
 LONG = "hold_for = 60"
 
 
@@ -95,7 +96,7 @@ def test_blue_to_green(lab: Lab, consul: ConsulAgent) -> None:
 def test_drained_ones_leave_at_once_and_are_disabled_before(lab: Lab, consul: ConsulAgent) -> None:
     world = World(lab, consul, dispatcher=LONG)
     world.add(1, 2, 3, 4)
-    world.expect(1, 2, 3, 4)
+    since = world.expect(1, 2, 3, 4)
     for number in (2, 3, 4):
         world.drain(number)
         world.expect_flags(**{f"r{number}": "DX"})
@@ -104,7 +105,7 @@ def test_drained_ones_leave_at_once_and_are_disabled_before(lab: Lab, consul: Co
     world.remove(2, 3, 4)
     world.expect(1)
     assert world.rest()["held"] == []
-    assert world.seen.never(lambda memory: bool(memory) and flags(memory, 1) != "AX", 0.0)
+    assert world.seen.never(lambda memory: bool(memory) and flags(memory, 1) != "AX", since)
 
 
 def test_all_drain_and_the_last_stays_callable_until_approve(lab: Lab, consul: ConsulAgent) -> None:
@@ -165,7 +166,7 @@ def test_critical_ones_are_not_held_while_one_lives(lab: Lab, consul: ConsulAgen
 
 
 def test_a_hold_outlives_the_engine(lab: Lab, consul: ConsulAgent) -> None:
-    world = World(lab, consul, dispatcher="hold_for = 4")
+    world = World(lab, consul, dispatcher="hold_for = 15")
     world.add(1, 2, 3)
     world.expect(1, 2, 3)
     world.remove(2)
@@ -173,8 +174,10 @@ def test_a_hold_outlives_the_engine(lab: Lab, consul: ConsulAgent) -> None:
     world.remove(3)
     world.said("HELD", held=[3])
     world.rest()
+    kept = world.engine.state / "releases/dispatcher/memory.json"
+    wait_for("the hold on disk", lambda: json.loads(kept.read_text())["past"]["holds"], 10)
     world.engine.kill9()
     world.add(4)
     world.engine.start()
     world.expect(1, 3, 4)
-    world.expect(1, 4)
+    world.expect(1, 4, timeout=40)

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from consul_kam.config import load
 from tests.integration.test_templates_hostile import TEXTS
 from tests.lab import ConsulAgent, Kamailio, Lab, Sampler, wait_for
 from tests.lab.htable import Held, held, options
+from tests.lab.process import freeze
 from tests.lab.relay import Relay
 
 CARRIERS, LIMITS = "htable:carriers", "htable:limits"
@@ -131,6 +133,7 @@ def test_boot_is_one_reload_of_each_table_and_every_change_goes_key_by_key(world
             consul.kv_put("t/carriers/changing", f"w{number}")
         consul.register("gateway", "g2", "10.0.0.2", 5060, weights=9)
         world.expect(**BEFORE, changing="w19", g2="sip:10.0.0.2:5060")
+        world.expect("limits", acme=20, g1=3, g2=9)
         consul.kv_delete("t/carriers/changing")
         consul.deregister("g2")
         world.expect(**BEFORE)
@@ -187,8 +190,10 @@ def test_drift_is_one_reload_and_leaves_other_tables_alone(
     world = World(tmp_path, lab, consul, kamailio, relay, verify_every=1.0)
     world.expect(a="1", fallback="sip:192.0.2.9")
     booted = len(relay.calls)
+    freeze(world.engine.pid)  # no look comes between the two
     kamailio.rpc.call("htable.sets", "carriers", "stranger", "x")
     kamailio.rpc.call("htable.delete", "carriers", "a")
+    os.kill(world.engine.pid, signal.SIGCONT)
     world.expect(a="1", fallback="sip:192.0.2.9")
     assert world.asked(booted) == [["htable.reload", "carriers"]]
     assert world.verdicts().count("DRIFT") == 1
@@ -214,7 +219,7 @@ def test_kill_9_of_the_engine_among_the_keys(world: World) -> None:
         wanted = many(world, 100)
         assert world.relay.stopped.wait(20)
         world.engine.kill9()
-        assert len(world.held()) == len(BEFORE) + 70
+        wait_for("what it was sent", lambda: len(world.held()) == len(BEFORE) + 70, 10)
         world.relay.go_on(drop=True)
         before = len(world.relay.calls)
         world.engine.start()

@@ -14,7 +14,8 @@ def test_the_engine_works_through_kamcmd(lab: Lab, consul: ConsulAgent) -> None:
     lab.consul_template(consul, [engine.template()])
     for number in (1, 2):
         consul.register("router", f"kamcmd{number}", "127.0.0.1", 6000 + number)
-    engine.wait("both published", lambda status: status["verdict"] == "PUBLISHED" and status["records"] == 2)
+    done = ("PUBLISHED", 2, "IDLE")
+    engine.wait("both published", lambda status: (status["verdict"], status["records"], status["phase"]) == done)
     assert uris(kamailio.rpc.dispatcher()) == ["sip:127.0.0.1:6001", "sip:127.0.0.1:6002"]
     kamailio.rpc.call("dispatcher.set_state", "dx", 1, "sip:127.0.0.1:6001")
     consul.deregister("kamcmd2")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,13 +128,20 @@ def test_diff_in_a_closed_window_says_from_when_it_is(lab: Lab, consul: ConsulAg
     world.rest()
     world.add(2)
     world.engine.wait("the window", lambda status: status["phase"] == "WAITING")
-    (shown,) = world.engine.ask("diff")["datasets"]
-    assert (shown["stale"], len(shown["missing"])) == (True, 1)
+    shown: dict[str, Any] = {}
+
+    def stale() -> bool:
+        """Not while Kamailio is being asked again, as each second."""
+        shown.update(world.engine.ask("diff")["datasets"][0])
+        return bool(shown["stale"])
+
+    wait_for("a diff of before", stale, 4)
+    assert len(shown["missing"]) == 1
     assert shown["read_at"] <= time.time()
     world.expect(1, 2)
     world.rest()
-    (shown,) = world.engine.ask("diff")["datasets"]
-    assert (shown["stale"], shown["equal"]) == (False, True)
+    (again,) = world.engine.ask("diff")["datasets"]
+    assert (again["stale"], again["equal"]) == (False, True)
 
 
 def test_two_engines_at_once(lab: Lab, consul: ConsulAgent) -> None:
@@ -160,12 +168,11 @@ def test_drift_by_hand_is_repaired_at_the_tick(lab: Lab, consul: ConsulAgent) ->
     world.expect(1, 2)
     world.rest()
     world.kam.rpc.call("dispatcher.add", 1, "sip:10.6.6.6:5060")
-    world.seen.wait_until(lambda memory: len(uris(memory)) == 3, 10)
-    world.expect(1, 2)
     assert "1 extra" in world.said("DRIFT")["difference"]
+    world.expect(1, 2)
     world.verdict("PUBLISHED")
     world.kam.rpc.call("dispatcher.remove", 1, uri(1))
-    world.seen.wait_until(lambda memory: uris(memory) == [uri(2)], 10)
+    wait_for("the second drift", lambda: world.engine.verdicts().count("DRIFT") == 2, 15)
     world.expect(1, 2)
     world.kam.list_file.write_text("1 sip:10.7.7.7:5060\n")
     world.engine.wait("the live file", lambda status: status["live"]["state"] == "equal")
@@ -206,7 +213,7 @@ def test_the_alert_command_gets_json_and_a_hanging_one_delays_nothing(
 ) -> None:
     script = tmp_path / "alert.py"
     script.write_text(ALERT)
-    alert = f'[alert]\ncommand = ["{sys.executable}", "{script}"]\ndeadline = 2\nenvironment = ["PAGER_URL"]\n'
+    alert = f'[alert]\ncommand = ["{sys.executable}", "{script}"]\ndeadline = 5\nenvironment = ["PAGER_URL"]\n'
     secrets = {"CONSUL_HTTP_TOKEN": "x", "VAULT_TOKEN": "y", "DBURL": "z"}
     env = {**secrets, "PAGER_URL": "http://127.0.0.1/", "LC_ALL": "C.UTF-8"}
     for name, value in env.items():
@@ -233,7 +240,7 @@ def test_the_alert_command_gets_json_and_a_hanging_one_delays_nothing(
     world.kam.list_file.unlink()
     world.kam.list_file.mkdir()
     world.add(4)
-    wait_for("all three", lambda: {a["verdict"] for a in alerts()} == {"HELD", "REJECTED", "DEGRADED"}, 20)
+    wait_for("all three", lambda: {a["verdict"] for a in alerts()} == {"HELD", "REJECTED", "DEGRADED"}, 40)
     world.kam.list_file.rmdir()
     world.expect(1, 2, 3, 4, timeout=40)
 

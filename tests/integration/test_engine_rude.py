@@ -66,9 +66,9 @@ def test_a_staging_directory_that_was_removed_is_watched_again(lab: Lab, consul:
     if remake:
         engine.staging.mkdir()
         stage(engine, 2)
-        memory.wait_until(lambda seen: len(uris(seen)) == 2, 15)
+        memory.wait_until(lambda seen: len(uris(seen)) == 2, 40)
     else:
         # the tick makes it again
-        engine.wait("the directory is there again", lambda status: engine.staging.is_dir())
+        engine.wait("the directory is there again", lambda status: engine.staging.is_dir(), 40)
     stage(engine, 3)
     memory.wait_until(lambda seen: len(uris(seen)) == 3, 20)

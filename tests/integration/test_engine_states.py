@@ -5,7 +5,7 @@ from tests.lab.world import BASE, World, every_version, flags, uri
 
 pytestmark = every_version
 
-PROBED = {"ping_interval": 1, "fr_timer": 2000}
+PROBED = {"ping_interval": 1, "fr_timer": 5000}
 
 
 def churn(world: World, changes: int) -> None:

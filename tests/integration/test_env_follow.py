@@ -207,7 +207,7 @@ def test_where_nothing_can_be_kept_it_knows_what_it_started_with(tmp_path: Path,
 
 
 def test_who_does_not_end_is_killed_with_all_that_is_his(node: Node, consul: ConsulAgent) -> None:
-    with kept(node, "stubborn", "child", options=("--kill-after", "0.5")) as program:
+    with kept(node, "stubborn", "child", options=("--kill-after", "3")) as program:
         child = program.says("child")
         first = program.says("LEVEL=low")
         put(consul, global__LEVEL="high")

@@ -109,8 +109,9 @@ def test_it_starts_with_what_kv_says_and_a_change_is_live_or_waits(lab: Lab, con
     assert {entry["event"] for entry in journal} == {"environment changed", "set in the running Kamailio"}
 
 
-def test_kv_is_followed_and_over_a_restart_of_consul(lab: Lab, consul: ConsulAgent) -> None:
+def test_kv_is_followed_and_over_a_restart_of_consul(lab: Lab) -> None:
     """Nobody looks in this hour. Consul forgets everything, which is not believed, and counts from the beginning."""
+    consul = lab.consul()
     consul.kv_put("c4/global/PACE", "7")
     include = lab.directory / "env.cfg"
     for _ in range(30):

@@ -117,7 +117,7 @@ def test_a_call_goes_through_sbc_and_router(tmp_path: Path, version: str) -> Non
     with way(tmp_path, version) as road:
         calls = road.call(20)
         assert (calls.successful, calls.failed) == (20, 0)
-        assert (road.gateway.calls, road.gateway.requests["BYE"]) == (20, 20)
+        assert road.gateway.calls == 20 <= road.gateway.requests["BYE"]
         wait_for("no dialog left", lambda: _dialogs(road) == [0, 0], 10)
 
 

@@ -185,6 +185,6 @@ def test_faults_are_as_recorded(kamailio: Kamailio) -> None:
         ("htable.reload", "runtime", 500, "No database htable"),
     ):
         with pytest.raises(RpcFault) as fault:
-            rpc.call(str(method), *args, deadline=5)
+            rpc.call(str(method), *args, deadline=20)
         assert (fault.value.code, fault.value.reason) == (code, reason)
-    assert rpc.call("htable.dump", "runtime", deadline=5) == ()
+    assert rpc.call("htable.dump", "runtime", deadline=20) == ()

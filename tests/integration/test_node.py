@@ -11,7 +11,7 @@ import pytest
 
 from consul_kam.adapters import processes
 from consul_kam.errors import ConsulKamError
-from tests.lab import ConsulAgent, Lab, Node, Rpc, program, uris, wait_for
+from tests.lab import ConsulAgent, Fault, Lab, Node, Rpc, Unreachable, program, uris, wait_for
 from tests.lab.engine import ROOT
 from tests.lab.process import freeze
 from tests.lab.world import BASE, empty, every_version, uri
@@ -43,7 +43,7 @@ def holds(node: Node, *numbers: int, timeout: float = 20.0) -> None:
     def right() -> bool:
         try:
             return uris(rpc.dispatcher()) == [uri(number) for number in numbers]
-        except OSError:
+        except (OSError, Unreachable, Fault):
             return False
 
     wait_for(f"routers {numbers} in memory", right, timeout, node.log, 0.02)

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from tests.integration.test_node import holds
 from tests.lab import ConsulAgent, Lab, Rpc, program, uris, wait_for
 from tests.lab.process import freeze
 from tests.lab.world import BASE, uri
@@ -22,7 +23,7 @@ def test_twenty_killed_supervisors_cost_no_call_and_no_change(lab: Lab, consul: 
     node.ready()
     pid, rpc = node.pid_of(), Rpc(node.kamailio.ctl)
     wait_for("three routers", lambda: len(uris(rpc.dispatcher())) == 3, 10)
-    sipp = lab.sipp(node.kamailio, rate=20, calls=3000)
+    sipp = lab.sipp(node.kamailio, rate=20, calls=30_000)
     for turn in range(KILLS):
         node.kill9()
         priority = turn % 9 + 1
@@ -54,8 +55,7 @@ def test_a_frozen_consul_template_is_named_and_started_anew(lab: Lab, consul: Co
     freeze(pid)
     consul.register("router", "r02", port=BASE + 2)
     node.runs("consul-template", other_than=pid, timeout=40)
-    rpc = Rpc(node.kamailio.ctl)
-    wait_for("both routers", lambda: uris(rpc.dispatcher()) == [uri(1), uri(2)], 20, node.log)
+    holds(node, 1, 2)
     assert uri(2) in node.logged('"probe unwell" probe=render_age')
 
 
@@ -68,4 +68,4 @@ def test_a_kamailio_that_ends_by_itself_is_back_with_its_list(lab: Lab, consul: 
     pid = node.pid_of()
     os.kill(pid, number)
     node.runs(other_than=pid)
-    wait_for("both routers", lambda: uris(Rpc(node.kamailio.ctl).dispatcher()) == [uri(1), uri(2)], 20, node.log)
+    holds(node, 1, 2)

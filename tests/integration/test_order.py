@@ -121,7 +121,7 @@ def test_joins_leaves_and_replacements_are_in_order_at_every_sample(lab: Lab, co
 
 
 def test_one_that_is_not_trusted_yet_waits_visibly_and_no_longer_than_allowed(lab: Lab, consul: ConsulAgent) -> None:
-    two = Two(lab, consul, wait=3)
+    two = Two(lab, consul, wait=8)
     two.add(1)
     since = two.expect(hosts(1))
     stop(two.trust)
@@ -130,14 +130,15 @@ def test_one_that_is_not_trusted_yet_waits_visibly_and_no_longer_than_allowed(la
     assert two.seen.now() == (hosts(1), hosts(1))
     reply = two.engine.ask("apply", wait=0)
     assert reply["waiting"] == ["dispatcher"]
-    two.expect(hosts(1, 2), hosts(1))
+    two.expect(hosts(1, 2), hosts(1), timeout=30)
     assert two.seen.never(lambda memory: memory[1] != hosts(1), since)
     (out,) = two.engine.status()["out_of_order"]
     assert (out["key"], out["why"]) == ("1 sip:127.0.1.2:5060", "in use, and not in domain")
     wait_for("the journal's word", lambda: two.notes("goes out of order"), 10)
     (entry,) = two.notes("goes out of order")
-    assert (entry["dataset"], entry["count"], entry["order_wait"]) == ("dispatcher", 1, 3.0)
-    assert [entry["count"] for entry in two.notes("waits")] == [1]
+    assert (entry["dataset"], entry["count"], entry["order_wait"]) == ("dispatcher", 1, 8.0)
+    late = [entry for entry in two.notes("waits") if "1 sip:127.0.1.2:5060" in entry["records"]]
+    assert [entry["count"] for entry in late] == [1]
     go_on(two.trust)
     two.expect(hosts(1, 2))
     two.engine.wait("in order again", lambda status: status["out_of_order"] == [], 10)
@@ -201,17 +202,19 @@ def test_an_engine_that_dies_while_one_waits_leaves_the_order_to_the_next(lab: L
 
 
 def test_one_that_is_held_stays_trusted_until_its_hold_ends(lab: Lab, consul: ConsulAgent) -> None:
-    two = Two(lab, consul, wait=0.5, dispatcher="max_shrink = 0.5\nhold_for = 4")
+    two = Two(lab, consul, wait=4, dispatcher="max_shrink = 0.5\nhold_for = 8")
     two.add(1, 2, 3)
     since = two.expect(hosts(1, 2, 3))
+    stop(two.trust)  # whose list may else be the first by more than `wait`
     two.remove(1, 2)
     two.engine.wait("both are held or one is", lambda status: status["held"])
-    two.expect(hosts(3))
+    go_on(two.trust)
+    two.expect(hosts(3), timeout=40)
     assert two.seen.never(distrusted, since)
 
 
 def test_a_pin_goes_at_once_and_a_pause_keeps_no_list_for_ever(lab: Lab, consul: ConsulAgent) -> None:
-    two = Two(lab, consul, wait=2)
+    two = Two(lab, consul, wait=6)
     two.add(1)
     two.expect(hosts(1))
     two.engine.wait("published", lambda status: status["phase"] == "IDLE" and status["records"] == 1)

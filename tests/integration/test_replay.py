@@ -34,7 +34,7 @@ def test_a_replay_says_what_the_engine_did(lab: Lab, consul: ConsulAgent, capsys
     kam = lab.kamailio(reload_delta=0)
     record = lab.directory / "recorded.jsonl"
     more = f'[log]\nrecord = "{record}"\n'
-    engine = lab.engine(kam, consul, dispatcher="hold_for = 2.0", more=more)
+    engine = lab.engine(kam, consul, dispatcher="hold_for = 6.0", more=more)
 
     def then(count: int, *hosts: int, **more: Any) -> None:
         stage(engine, *hosts, **more)

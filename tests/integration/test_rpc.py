@@ -82,11 +82,21 @@ def test_values_faults_and_silence(small: Lab, transport: str) -> None:
     rpc.close()
 
 
+def without_seconds(reply: tuple[Value, ...]) -> list[object]:
+    """The next one is asked in another second at times: core.uptime counts them."""
+    return [
+        [each for each in one if not (isinstance(each, tuple) and each[0] in ("now", "uptime"))]
+        if isinstance(one, tuple)
+        else one
+        for one in reply
+    ]
+
+
 @pytest.mark.parametrize(
     "method", ["dispatcher.list", "domain.dump", "core.psx", "core.modules", "core.version", "core.uptime"]
 )
 def test_all_transports_agree(small: Lab, method: str) -> None:
-    first, *others = (small.rpc(transport).call(method, deadline=10) for transport in ALL)
+    first, *others = (without_seconds(small.rpc(transport).call(method, deadline=10)) for transport in ALL)
     assert first
     assert [other == first for other in others] == [True] * (len(ALL) - 1)
 

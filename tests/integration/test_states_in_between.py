@@ -106,6 +106,8 @@ def test_what_is_dead_comes_back_by_a_ping_whatever_its_flags(lab: Lab) -> None:
     load(1)
     for router in routers:
         router.silent = True
+    time.sleep(1)  # no answer to a ping is under way any more
+    for router in routers:
         change.operator.call("dispatcher.set_state", "ip", 1, router.uri)
     assert load(2) == events.Applied(2)
     assert states() == {"IP"}

@@ -68,7 +68,7 @@ def words_of_changes(world: World) -> str:
 def test_a_node_that_leaves_says_how_far_it_is(lab: Lab, consul: ConsulAgent) -> None:
     dialog = {"modparams": 'loadmodule "dialog.so"\nmodparam("dialog", "enable_stats", 1)'}
     listen = f"127.0.0.1:{free_port()}"
-    drain = '[drain]\non_stop = "leave"\n'
+    drain = '[drain]\non_stop = "leave"\nquiet_for = 3\n'
     node = lab.node(consul, listen=listen, kamailio=dialog, more=drain)
     node.ready()
 

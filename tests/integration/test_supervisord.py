@@ -91,7 +91,8 @@ def supervisord(node: Node, tmp_path: Path) -> Iterator[Supervisord]:
 
 
 def test_it_starts_and_ends_a_node(supervisord: Supervisord, node: Node) -> None:
-    assert "RUNNING" in supervisord.ctl("status", "consul-kam")
+    # it says STARTING for startsecs
+    wait_for("RUNNING", lambda: "RUNNING" in supervisord.ctl("status", "consul-kam"), 30, node.log)
     pids = [engine_pid(node), node.pid_of(), node.pid_of("consul-template")]
     assert "stopped" in supervisord.ctl("stop", "consul-kam")
     assert not any(alive(pid) for pid in pids)
@@ -119,7 +120,8 @@ def test_what_consul_kam_started_outlives_its_sudden_end(supervisord: Supervisor
         assert all(process["adopted"] for process in (node.process(), node.process("consul-template")))
         for pid in (kamailio, template):
             assert os.readlink(f"/proc/{pid}/fd/2") == str(node.log), "no pipe that ended with its reader"
-    assert "RUNNING" in supervisord.ctl("status", "consul-kam")
+    # it says STARTING for startsecs
+    wait_for("RUNNING", lambda: "RUNNING" in supervisord.ctl("status", "consul-kam"), 30, node.log)
     supervisord.ctl("stop", "consul-kam")
     assert not alive(kamailio)
     assert not alive(template)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -101,16 +102,20 @@ class Cluster(Started):
             return False
         return status == 200 and isinstance(body, dict)
 
-    def leader(self) -> Member:
-        """LabError where there is none."""
+    def leader(self, timeout: float = 40.0) -> Member:
+        """LabError where there is none for so long: who stands still for a moment is no leader any more."""
+        found: list[Member] = []
+        wait_for("the leader", lambda: found.extend(self._leaders()) or found, timeout, self.agent.log, every=0.05)
+        return found[0]
+
+    def _leaders(self) -> Iterator[Member]:
         for server in self.servers:
             try:
                 said = server.request("GET", "/v1/agent/self")[1]
             except OSError:
                 continue
-            if isinstance(said, dict) and said["Stats"]["consul"]["leader"] == "true":
-                return server
-        raise LabError("cannot find the cluster's leader")
+            if isinstance(said, dict) and said.get("Stats", {}).get("consul", {}).get("leader") == "true":
+                yield server
 
     def stop(self) -> None:
         for member in self.all:

@@ -143,7 +143,8 @@ class Engine:
 
     def journal(self) -> list[dict[str, Any]]:
         path = self.state / "journal.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]  # the last one may be under way
 
     def verdicts(self, dataset: str = "dispatcher") -> list[str]:
         return [e["verdict"] for e in self.journal() if e.get("dataset") == dataset and "verdict" in e]

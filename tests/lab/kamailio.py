@@ -119,9 +119,19 @@ class Kamailio:
         self._process = Process(argv, self.log, cwd=self.directory)
         wait_for("Kamailio's RPC", lambda: self._ended() or self.answers_rpc(), timeout, self.log)
         wait_for("Kamailio's SIP", lambda: self._ended() or self.answers_options(), timeout, self.log)
+        if self.options.fifo:
+            wait_for("Kamailio's FIFO", self._fifo_is_read, timeout, self.log)
         if self.options.rtpengine:
             wait_for("rtpengine.so's readiness", self._rtpengine_ready, timeout, self.log)
         return self
+
+    def _fifo_is_read(self) -> bool:
+        """By a process of its own, which may be the last to start."""
+        try:
+            os.close(os.open(self.fifo, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return True
 
     def _rtpengine_ready(self) -> bool:
         """False in the moment after a start when SIP and RPC answer already but rtpengine.* says Initializing."""
@@ -163,7 +173,7 @@ class Kamailio:
         except (Unreachable, TimeoutError, Fault):
             return False
 
-    def answers_options(self, timeout: float = 0.2) -> bool:
+    def answers_options(self, timeout: float = 5.0) -> bool:
         """One OPTIONS over UDP; True on any 200 within `timeout` s."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(timeout)

@@ -85,7 +85,7 @@ def _rest(item: Struct) -> tuple[int, str]:
 def allows(kam: Kamailio, group: int, ip: str, port: int = 5060) -> bool:
     """Whether Kamailio lets this source in: an OPTIONS request that ROUTE answers."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(2)
+        client.settimeout(30)
         client.connect(("127.0.0.1", kam.sip_port))
         own, branch = client.getsockname()[1], time.monotonic_ns()
         lines = [

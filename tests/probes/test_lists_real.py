@@ -65,8 +65,8 @@ def test_a_list_is_in_memory_or_waits_for_a_window(lab: Lab) -> None:
         assert [d.uri for d in kam.rpc.dispatcher()[1]] == [uri(1), uri(2)]
         stage(what, 1, 2, 3)
         tick(built)
-        waits = becomes("lists", here, False)
-        assert waits.reason == "dispatcher: memory is not what it shall be (WAITING: waits for window)"
+        said = "dispatcher: memory is not what it shall be (WAITING: waits for window)"
+        wait_for("its wait for a window", lambda: found("lists", here).reason == said, 20)
         becomes("lists", here, True)
         assert len(kam.rpc.dispatcher()[1]) == 3
 
@@ -102,8 +102,8 @@ def test_a_kamailio_that_is_away_leaves_memory_unknown(lab: Lab) -> None:
         tick(built)
         becomes("lists", here, True)
         kam.kill9()
-        away = becomes("lists", here, False)
-        assert away.reason == "dispatcher: memory is not known yet (WAITING: waits for kamailio)"
+        said = "dispatcher: memory is not known yet (WAITING: waits for kamailio)"
+        wait_for("its wait for Kamailio", lambda: found("lists", here).reason == said, 20)
         kam.start()
         becomes("lists", here, True)
 

@@ -57,7 +57,7 @@ def beside(address: str) -> NodeWorld:
 def test_consul_has_a_leader_hangs_and_is_gone(tmp_path: Path) -> None:
     with ConsulAgent(tmp_path) as agent:
         here = beside(agent.address)
-        assert found("consul", here).ok is True
+        becomes("consul", here, True)
         agent.pause(True)
         silent = found("consul", here)
         assert (silent.ok, silent.reason) == (False, f"cannot reach Consul at {agent.address}: no answer within 1 s")
