@@ -187,7 +187,7 @@ class Siege:
         status = self.world.engine.status(self.name)
         staging = Path(status["staging"][0]["path"])
         offered = parsed(dataset(self.name), staging.name, staging.read_bytes()).records
-        again = len(status["refused"]) + sum(record.name in status["blocked"] for record in offered)
+        again = len(status["refused"]) + sum(str(record.host) in status["blocked"] for record in offered)
         return MOST - again <= len(self.seen.now() or []) <= MOST
 
     def spoilt(self, held: list[Held]) -> list[str]:
