@@ -18,7 +18,7 @@ KINDS = (
     ("dropped", "dropped", BAD),
     ("refused", "refused by Kamailio", BAD),
     ("draining", "draining", WARN),
-    ("blocked", "name does not resolve", BAD),
+    ("blocked", "host cannot be loaded", BAD),
 )
 """What is kept from a list: member of its status, what it is called, how bad it is."""
 AGREES = {"equal": "agrees", "differs": "differs", "unknown": "not known", "absent": "absent"}

@@ -10,7 +10,7 @@ from math import inf
 
 from consul_kam.app.doing import Doing, Gate, Inactivate, Resolve, Wake
 from consul_kam.app.remembered import Refusal, Staging
-from consul_kam.core import reach, release
+from consul_kam.core import events, reach, release
 from consul_kam.core.backoff import backoff
 from consul_kam.core.dataset import Dataset
 from consul_kam.core.events import Action, Event, Halt, Phase, Read, Refuse, Report, Unresolve, Verdict, Wanted
@@ -59,6 +59,8 @@ class Pipeline:
     """What memory shall hold in the end; what of it may be there now is the state's `newest`."""
     waits: bool = False
     """Some of it waits for another list."""
+    shut_since: float | None = None
+    """Since when Kamailio refuses each reload, wall clock, s."""
     awake_at: float = inf
     """When the one Wake that counts is due, monotonic s; those that it overtook are ignored."""
     rejected: bool = False
@@ -92,7 +94,8 @@ class Pipeline:
         for part in self.parts:
             answers.setdefault(part, self._as_before(part))
         if self.failing:
-            needed = {record.host for answer in answers.values() for record in answer.records}
+            lists = [*(answer.records for answer in answers.values()), self.last.records if self.last else ()]
+            needed = {record.host for records in lists for record in records}
             self.failing = {host: since for host, since in self.failing.items() if host in needed}
         made = plan(self.dataset, answers, self._known(), self.policy, self.wall(), approved)
         if made.release is None:
@@ -103,11 +106,20 @@ class Pipeline:
         """One event of the machine."""
         if isinstance(event, Read) and event.op == self.state.op:
             self._let_in(event.memory, now)
+        self._heard(event)
         self.state, actions = release.step(self.state, event, now)
         done: list[Doing] = []
         for action in actions:
             done += self._act(action, now)
         return [*done, *self._tell(now)]
+
+    def _heard(self, event: Event) -> None:
+        target = self.state.target
+        if isinstance(event, events.Applied):
+            self.shut_since = None
+        if isinstance(event, events.Wrote) and event.op == self.state.op and self.failing and target is not None:
+            loads = reach.hosts_of(target)
+            self.failing = {host: since for host, since in self.failing.items() if host not in loads}
 
     def want(self, wanted: Release, now: float) -> list[Doing]:
         """This shall be in memory, as soon as it may."""
@@ -236,6 +248,9 @@ class Pipeline:
             if action.verdict is Verdict.SUPERSEDED and waits:
                 return [action]  # the newer one waits for the same
             self.verdict, self.verdict_at = action, self.wall()
+            if action.verdict is Verdict.BUSY:
+                shut = self.shut_since if self.shut_since is not None else self.verdict_at
+                self.shut_since = shut if self.state.waits_for == "window" else None
             if action.verdict in (Verdict.HELD, Verdict.PUBLISHED):
                 self.told = action.release
                 self.refusals = {key: refusal for key, refusal in self.refusals.items() if not refusal.trying}
@@ -281,9 +296,9 @@ class Pipeline:
     def _unresolve(self, hosts: tuple[Host, ...], now: float) -> list[Doing]:
         wall = self.wall()
         self.failing = {host: self.failing.get(host, wall) for host in (*self.failing, *hosts)}
-        never = reach.never(hosts)
-        if self.pinned and self.last is not None and never:
-            kept = [record for record in self.last.records if record.host not in never]
+        gone = reach.never(hosts) | (self._lost() & set(hosts))
+        if self.pinned and self.last is not None and gone:
+            kept = [record for record in self.last.records if record.host not in gone]
             return self.pin(self.pinned, make_release(kept), now)
         before = self.last
         actions = self.replan(now)

@@ -85,14 +85,12 @@ def diff(lane: Lane, since: float) -> dict[str, Any]:
 
 def reason(pipeline: Pipeline) -> str:
     """Why, in a sentence; a window that stays shut has a cause that waiting does not mend (findings.md, Windows)."""
-    told = pipeline.verdict
-    shut, usual = pipeline.wall() - pipeline.verdict_at, pipeline.dataset.window.seconds
-    if told is None or told.verdict is not Verdict.BUSY or pipeline.state.waits_for != "window" or shut <= 2 * usual:
-        return (told.reason if told is not None else "") or pipeline.state.trouble
-    return (
-        f"Kamailio's window has been shut for {shut:.0f} s, {usual:g} s are usual: somebody else reloads, or a node is "
-        "loaded that no socket connects to (take it out of Consul, restart Kamailio)"
-    )
+    told, window = pipeline.verdict, pipeline.dataset.window
+    shut = pipeline.wall() - pipeline.shut_since if pipeline.shut_since is not None else 0.0
+    if told is not None and told.verdict is Verdict.BUSY and window.seconds and shut > 2 * window.seconds:
+        usual = f"Kamailio's window has been shut for {shut:.0f} s, {window.seconds:g} s are usual"
+        return f"{usual}: somebody else reloads, or {window.longer}"
+    return (told.reason if told is not None else "") or pipeline.state.trouble
 
 
 def _waits(pipeline: Pipeline, ordering: Ordering) -> list[dict[str, Any]]:

@@ -40,7 +40,9 @@ class Work:
     releases: Releases
     deadline: float = 5.0
     resolve_deadline: float = 2.0
-    resolve: Callable[[Collection[Host], float], tuple[Host, ...]] = names.failing
+    resolve: Callable[[Collection[Host], float, bool], tuple[Host, ...]] = field(
+        default_factory=lambda: names.Lookups().failing
+    )
     unanswered: Callable[[Sequence[str], float], tuple[str, ...]] = names.unanswered
     base: Base = field(default_factory=Base)
     """What a change key by key starts from; `proven` is at the start the last known good."""
@@ -172,7 +174,7 @@ class Work:
 
     def failing(self, hosts: Collection[Host]) -> tuple[Host, ...]:
         """Names that do not resolve, addresses that nothing connects to."""
-        return self.resolve(hosts, self.resolve_deadline)
+        return self.resolve(hosts, self.resolve_deadline, False)
 
     def write(self, action: events.DoWrite) -> Event:
         lost = self.failing(reach.hosts_of(action.release))
@@ -207,9 +209,9 @@ class Work:
         """Have the live file hold this release for a Kamailio that is about to start: there is no memory to ask for
         states. Returns what went wrong, or "".
         """
-        without = self.failing(reach.connected(release))
-        if without:
-            release = make_release([record for record in release.records if record.host not in without])
+        lost = self.resolve(reach.connected(release), self.resolve_deadline, True)
+        if lost:
+            release = make_release(reach.for_a_start(release, lost))
         content = live_file(self.dataset, release, {}, ours)
         try:
             if not self._holds(content):

@@ -27,11 +27,13 @@ class Window:
 
     `seconds`: the longest that is usual, whole seconds of the wall clock. `faults`: texts (lower case, as found in the
     fault's reason) that mean "too soon". `attempts_count`: a refused attempt starts the window anew: waste none.
+    `longer`: what else may keep it shut than reloads of others, for `status`.
     """
 
     seconds: float = 0.0
     faults: tuple[str, ...] = ()
     attempts_count: bool = False
+    longer: str = "reload_delta is longer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ METRICS = (
     Metric("consul_kam_refused_records", G, D, "Records that Kamailio will not load.", _lists(lambda s: s.refused)),
     Metric("consul_kam_draining_records", G, D, "Records in maintenance: kept, without new calls.",
            _lists(lambda s: s.draining)),
-    Metric("consul_kam_blocked_names", G, D, "Host names that do not resolve.", _lists(lambda s: s.blocked)),
+    Metric("consul_kam_blocked_names", G, D, "Hosts that Kamailio could not load now.", _lists(lambda s: s.blocked)),
     Metric("consul_kam_waiting_records", G, D, "Records that wait for another list.", _lists(lambda s: s.waiting)),
     Metric("consul_kam_paused", G, D, "1 while an operator's pause lasts.", _lists(lambda s: s.paused)),
     Metric("consul_kam_pinned", G, D, "1 while an operator's rollback lasts.", _lists(lambda s: s.pinned)),

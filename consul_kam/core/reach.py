@@ -1,9 +1,9 @@
 """Hosts for which a release cannot be loaded now: names that do not resolve, addresses that nothing connects to."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from consul_kam.core.grammar import is_literal
-from consul_kam.core.records import Host, Release
+from consul_kam.core.records import Host, Record, Release
 
 
 def hosts_of(release: Release) -> set[Host]:
@@ -13,6 +13,21 @@ def hosts_of(release: Release) -> set[Host]:
 def connected(release: Release) -> set[Host]:
     """Those that a socket is connected to: Kamailio loads a record without it, and tries again, and again."""
     return {host for host in hosts_of(release) if host.family}
+
+
+def for_a_start(release: Release, lost: Collection[Host]) -> list[Record]:
+    """The records that a Kamailio shall start with, where these hosts are lost.
+
+    A name stays that is all that is left of its set: it may resolve by the time of a call, and Kamailio does not start
+    where its script names a set that is missing [rtpengine.c, fixup_set_id].
+    """
+    sets = {record.group for record in release.records if record.host not in lost}
+    never_good = never(lost)
+    return [
+        record
+        for record in release.records
+        if record.host not in lost or (record.group not in sets and record.host not in never_good)
+    ]
 
 
 def never(hosts: Iterable[Host]) -> set[Host]:

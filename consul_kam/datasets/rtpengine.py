@@ -198,7 +198,11 @@ DATASET = Dataset(
     reload=Ask("rtpengine.reload"),
     readback=(Ask(WHAT, ("all",), empty=((500, "Initializing - try later"),)),),
     decode=_decode,
-    window=Window(10.0, ("too short reload interval",)),
+    window=Window(
+        10.0,
+        ("too short reload interval",),
+        longer="a node is loaded that no socket connects to (take it out of Consul, restart Kamailio)",
+    ),
     gap=Gap(0.1),
     active=lambda state: state == "0",
     carry=_carry,

@@ -116,3 +116,16 @@ def test_a_new_one_blocks_nobody() -> None:
     play.resolves = False
     play.stage(FIRST, NAMED, NEW)
     assert play.held() == [FIRST, NEW]
+
+
+def test_held_ones_whose_names_went_with_them_do_not_block_for_longer() -> None:
+    play = Play()
+    play.stage(*(f"sip:r{number}.example" for number in range(4)))
+    play.resolves = False
+    play.stage(NEW)
+    assert len(play.held()) == 4
+    assert len(play.pipeline.failing) == 4
+    play.later(HOLD_FOR - 1)
+    assert len(play.held()) == 4
+    play.later(1.0)
+    assert play.held() == [NEW]

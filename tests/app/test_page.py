@@ -78,7 +78,7 @@ def test_all_is_told() -> None:
         "sbc-1.example", "not ready", "memory differs: 1 missing", "Kamailio answers", "1 sip:10.0.0.1:5060",
         "set 1 fell from 12 to 4 within 10 min", "cannot use dispatcher:3:0", "draining", "consul-kam approve",
         "cannot use domain: its last line is missing", "pinned to 000041-aa", "in Consul, not in staging: example.com",
-        "name does not resolve", "gw.example.invalid", "not asked yet", "DEGRADED", "rollback", "Kamailio is up again",
+        "host cannot be loaded", "gw.example.invalid", "not asked yet", "DEGRADED", "rollback", "Kamailio is up again",
         "200 MB", "sip_options: no answer", "unwell", "not known yet", "registered",
     ):  # fmt: skip
         assert expected in words, expected
