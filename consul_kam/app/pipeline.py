@@ -296,7 +296,9 @@ class Pipeline:
     def _unresolve(self, hosts: tuple[Host, ...], now: float) -> list[Doing]:
         wall = self.wall()
         self.failing = {host: self.failing.get(host, wall) for host in (*self.failing, *hosts)}
-        gone = reach.never(hosts) | (self._lost() & set(hosts))
+        # a rollback is not planned anew: what it goes without stays away until `approve`
+        limit = wall - self.policy.limits.hold_for
+        gone = reach.never(hosts).union(host for host in hosts if self.failing[host] <= limit)
         if self.pinned and self.last is not None and gone:
             kept = [record for record in self.last.records if record.host not in gone]
             return self.pin(self.pinned, make_release(kept), now)

@@ -121,11 +121,15 @@ class Play:
         return []
 
 
-@pytest.mark.parametrize("lost", [ALL, "udp:rtp.example:9"])
-def test_a_rollback_goes_without_it(tmp_path: Path, lost: str) -> None:
-    """Nothing is planned anew while a release is pinned."""
+@pytest.mark.parametrize(("lost", "waits"), [(ALL, 0.0), ("udp:rtp.example:9", 60.0)])
+def test_a_rollback_goes_without_it(tmp_path: Path, lost: str, waits: float) -> None:
+    """Nothing is planned anew while a release is pinned. A name may resolve again within hold_for."""
     play = Play(working(tmp_path))
     play.do(play.pipeline.pin("old", release(GOOD, lost), play.clock))
+    if waits:
+        play.until(play.clock + waits - 1)
+        assert (play.memory, play.verdicts[-1]) == ((), Verdict.BLOCKED)
+    play.until(play.clock + 6)
     assert [entry.key[1] for entry in play.memory] == [GOOD]
     assert (play.pipeline.pinned, play.verdicts[-1]) == ("old", Verdict.PUBLISHED)
 
