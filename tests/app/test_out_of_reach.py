@@ -23,10 +23,13 @@ RTPENGINE = dataset("rtpengine")
 GOOD, ALL = "udp:10.0.0.1:9", "udp:255.255.255.255:9"
 
 
+def staging(*urls: str) -> bytes:
+    lines = "".join(f'{{"url":"{url}","status":"passing"}}\n' for url in urls)
+    return (lines + f'{{"end":"rtpengine","records":{len(urls)}}}\n').encode()
+
+
 def release(*urls: str) -> Release:
-    staged = "".join(f'{{"url":"{url}","status":"passing"}}\n' for url in urls)
-    staged += f'{{"end":"rtpengine","records":{len(urls)}}}\n'
-    return make_release(RTPENGINE.parse_staging("rtpengine", staged.encode()).records)
+    return make_release(RTPENGINE.parse_staging("rtpengine", staging(*urls)).records)
 
 
 def failing(hosts: Collection[Host], deadline: float, surely: bool) -> tuple[Host, ...]:
@@ -157,3 +160,18 @@ def test_a_name_that_resolves_again_while_pinned_is_not_lost_by_the_approval(tmp
     play.work.resolve = lambda hosts, deadline, surely: ()
     play.do(play.pipeline.pin("old", release(GOOD, "udp:rtp.example:9"), play.clock))
     assert play.pipeline.failing == {Host("other.example", 4): 0.0}
+
+
+def test_a_name_that_nobody_looked_up_while_pinned_is_not_lost_by_the_approval(tmp_path: Path) -> None:
+    play = Play(working(tmp_path))
+    play.work.resolve = lambda hosts, deadline, surely: ()
+    staged = RTPENGINE.parse_staging("rtpengine", staging(GOOD, "udp:rtp.example:9"))
+    play.do(play.pipeline.staged("", "1", staged, "", play.clock))
+    before = play.memory
+    assert len(before) == 2
+    play.do(play.pipeline.pin("old", release(GOOD, "udp:rtp.example:9"), play.clock))
+    play.pipeline.failing = {Host("rtp.example", 4): 0.0}
+    play.do(play.pipeline.approve(play.clock))
+    assert play.memory == before
+    assert play.pipeline.last is not None
+    assert play.pipeline.last.dropped == ()
