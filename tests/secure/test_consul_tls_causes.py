@@ -86,7 +86,7 @@ def test_every_command_says_the_same_and_consul_template_too(
         f'[datasets.dispatcher]\nfile = "{tmp_path}/dispatcher.list"\n'
     )
     break_theirs(cluster, what, tmp_path)
-    for words in (["doctor"], ["env"], ["render", "--deadline", "30"]):
+    for words in (["doctor"], ["env"], ["render", "--deadline", "10"]):
         env = {**os.environ, "CONSUL_KAM_CONFIG": str(config), "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [sys.executable, "-m", "consul_kam", *words], env=env, capture_output=True, text=True, timeout=90

@@ -69,6 +69,8 @@ class Loaded:
     kept: bool = True
     """With a fault: whether memory is what it was before."""
     seconds: float = 0.0
+    log: str = ""
+    """Of one that did not start: the end of what it said."""
 
 
 class Instance:
@@ -179,7 +181,8 @@ class Starting:
             kamailio.write(data)
             begin = time.monotonic()
             if not kamailio.start():
-                return Loaded((), NO_START, seconds=time.monotonic() - begin)
+                log = kamailio.log.read_text(errors="replace")[-2_000:]
+                return Loaded((), NO_START, seconds=time.monotonic() - begin, log=log)
             entries = self._adapter.memory(kamailio.rpc)
             return Loaded(tuple(entries), seconds=time.monotonic() - begin)
 
