@@ -4,9 +4,9 @@ import errno
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, TypeVar
 
 from consul_kam.core import reach
 from consul_kam.core.records import Host
@@ -15,6 +15,7 @@ WORKERS = 16
 STALE = 60.0
 """Seconds after which an answer that nobody has heard yet is one no more."""
 _FAMILIES = {0: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
+Asked = TypeVar("Asked", Host, str)
 _NOBODY_KNOWS = (socket.EAI_AGAIN, socket.EAI_SYSTEM, socket.EAI_MEMORY)
 
 
@@ -53,11 +54,8 @@ class Lookups:
         for host, (answer, began) in [*under_way.items()]:
             if answer.done() and began < now - STALE:
                 del under_way[host]
-        new = sorted(hosts - under_way.keys())
-        if new:
-            pool = ThreadPoolExecutor(min(WORKERS, len(new)), thread_name_prefix="resolve")
-            under_way |= {host: (pool.submit(self._look, host), now) for host in new}
-            pool.shutdown(wait=False)
+        begun = _begin(hosts - under_way.keys(), self._look)
+        under_way |= {host: (answer, now) for host, answer in begun.items()}
         asked = {host: under_way[host][0] for host in hosts}
         done, _ = wait(asked.values(), timeout=deadline)
         for host, answer in asked.items():
@@ -69,25 +67,23 @@ class Lookups:
 def unanswered(
     names: Collection[str], deadline: float, resolves: Callable[[str], bool | None] | None = None
 ) -> tuple[str, ...]:
-    """Of which of these nobody says within `deadline` s whether they exist: that one does not is an answer too."""
-    asked = resolves or (lambda name: look_up(Host(name)))
-    return tuple(sorted(name for name, found in _look_up(names, deadline, asked).items() if not _done(found)))
+    """Of which of these nobody says within `deadline` s whether they exist: that one does not is an answer too. Each is
+    asked anew: whose answer came late before is slow still."""
+    begun = _begin(names, resolves or (lambda name: look_up(Host(name))))
+    _, late = wait(begun.values(), timeout=deadline)
+    for answer in late:
+        answer.cancel()
+    return tuple(name for name, answer in begun.items() if answer in late)
 
 
-def _look_up(
-    names: Collection[str], deadline: float, resolves: Callable[[str], bool | None]
-) -> Mapping[str, "Future[bool | None]"]:
-    if not names:
+def _begin(asked: Collection[Asked], look: Callable[[Asked], bool | None]) -> dict[Asked, Future[bool | None]]:
+    """In this order, some at a time; none is waited for."""
+    if not asked:
         return {}
-    pool = ThreadPoolExecutor(min(WORKERS, len(names)), thread_name_prefix="resolve")
-    lookups = {name: pool.submit(resolves, name) for name in sorted(names)}
-    wait(lookups.values(), timeout=deadline)
-    pool.shutdown(wait=False, cancel_futures=True)
-    return lookups
-
-
-def _done(found: "Future[bool | None]") -> bool:
-    return found.done() and not found.cancelled()
+    pool = ThreadPoolExecutor(min(WORKERS, len(asked)), thread_name_prefix="resolve")
+    begun = {each: pool.submit(look, each) for each in sorted(asked)}
+    pool.shutdown(wait=False)
+    return begun
 
 
 def _is_never_connected(family: int, place: tuple[Any, ...]) -> bool:

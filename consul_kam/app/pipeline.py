@@ -114,6 +114,7 @@ class Pipeline:
         return [*done, *self._tell(now)]
 
     def _heard(self, event: Event) -> None:
+        """What it proves beside the machine: the window was open, each host of the target can be loaded."""
         target = self.state.target
         if isinstance(event, events.Applied):
             self.shut_since = None
@@ -199,8 +200,10 @@ class Pipeline:
         there = {entry.key for entry in self.state.memory or ()}
         records = self.last.records if self.last is not None else ()
         loaded = {record.host for record in records if record.key in there}
-        limit = self.wall() - self.policy.limits.hold_for
-        return frozenset(h for h, since in self.failing.items() if h not in loaded or since <= limit)
+        return frozenset(host for host in self.failing if host not in loaded or self._is_overdue(host))
+
+    def _is_overdue(self, host: Host) -> bool:
+        return self.failing[host] <= self.wall() - self.policy.limits.hold_for
 
     def _want(self, made: Plan, now: float) -> list[Doing]:
         assert made.release is not None
@@ -299,8 +302,7 @@ class Pipeline:
         wall = self.wall()
         self.failing = {host: self.failing.get(host, wall) for host in (*self.failing, *hosts)}
         # a rollback is not planned anew: what it goes without stays away until `approve`
-        limit = wall - self.policy.limits.hold_for
-        gone = reach.never(hosts).union(host for host in hosts if self.failing[host] <= limit)
+        gone = reach.never(hosts).union(filter(self._is_overdue, hosts))
         if self.pinned and self.last is not None and gone:
             kept = [record for record in self.last.records if record.host not in gone]
             return self.pin(self.pinned, make_release(kept), now)
