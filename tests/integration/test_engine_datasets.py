@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from consul_kam.config import load
-from tests.integration.test_examples_kamailio import phone, pinged
-from tests.lab import ConsulAgent, Destination, Lab, Process, Rpc, Sampler, free_port, uris, wait_for
+from tests.integration.test_examples_kamailio import rtpengine
+from tests.lab import ConsulAgent, Destination, Lab, Rpc, Sampler, free_port, uris, wait_for
 from tests.lab.engine import TEMPLATES
 from tests.lab.world import BASE, World, every_version, uri
 
@@ -85,28 +85,18 @@ def test_domain(lab: Lab, consul: ConsulAgent) -> None:
 @every_version
 def test_rtpengine_a_real_one_and_one_that_is_away(lab: Lab, consul: ConsulAgent, tmp_path: Path) -> None:
     world = World(lab, consul, {"rtpengine": True, "rtpengine_tout_ms": 200}, dispatcher=None, rtpengine="")
-    port, away = free_port(), free_port()
-    argv = ["rtpengine", "--foreground", "--log-stderr", "--table=-1", "--interface=127.0.0.1"]
-    argv += [f"--listen-ng=127.0.0.1:{port}", "--port-min=32100", "--port-max=32199", f"--pidfile={tmp_path / 'pid'}"]
-    media = Process(argv, tmp_path / "rtpengine.log")
-    try:
-        with phone(port) as client:
-            client.settimeout(0.2)
-            wait_for("RTPEngine", lambda: pinged(client), 20, media.log)
-        nodes = Sampler(world.kam.ctl, Rpc.rtpengines, 0.05)
-        with nodes:
-            consul.register("rtp", "media-1", "127.0.0.1", port, weights=3)
-            consul.register("rtp", "media-2", "127.0.0.1", away, weights=2)
-            consul.register("rtp", "media-3", "127.0.0.2", port)
-            here, gone, off = f"udp:127.0.0.1:{port}", f"udp:127.0.0.1:{away}", f"udp:127.0.0.2:{port}"
-            known = [(0, here, 3, "0"), (0, gone, 2, "1"), (0, off, 1, "1")]
-            nodes.wait_until(lambda held: sorted(held) == sorted(known), 40)
-            assert world.rest(dataset="rtpengine")["verdict"] == "PUBLISHED"
-            world.kam.rpc.call("rtpengine.enable", off, 0)  # an operator's word, which rides
-            consul.deregister("media-2")
-            nodes.wait_until(lambda held: sorted(held) == sorted([(0, here, 3, "0"), (0, off, 1, "1(permanent)")]), 40)
-    finally:
-        media.stop()
+    away = free_port()
+    with rtpengine(tmp_path) as port, Sampler(world.kam.ctl, Rpc.rtpengines, 0.05) as nodes:
+        consul.register("rtp", "media-1", "127.0.0.1", port, weights=3)
+        consul.register("rtp", "media-2", "127.0.0.1", away, weights=2)
+        consul.register("rtp", "media-3", "127.0.0.2", port)
+        here, gone, off = f"udp:127.0.0.1:{port}", f"udp:127.0.0.1:{away}", f"udp:127.0.0.2:{port}"
+        known = [(0, here, 3, "0"), (0, gone, 2, "1"), (0, off, 1, "1")]
+        nodes.wait_until(lambda held: sorted(held) == sorted(known), 40)
+        assert world.rest(dataset="rtpengine")["verdict"] == "PUBLISHED"
+        world.kam.rpc.call("rtpengine.enable", off, 0)  # an operator's word, which rides
+        consul.deregister("media-2")
+        nodes.wait_until(lambda held: sorted(held) == sorted([(0, here, 3, "0"), (0, off, 1, "1(permanent)")]), 40)
 
 
 @every_version
